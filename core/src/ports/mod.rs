@@ -1,0 +1,9 @@
+//! The ports: what a host lends to the machines.
+//!
+//! Machines do no I/O themselves. Time is the `now` of `step` ([`Timestamp`](crate::Timestamp)),
+//! messages are its inputs and outputs, randomness is a seeded [`Rng`](crate::Rng). What is left are
+//! the two ports a host calls on a node's behalf: the [`LogStore`](log_store::LogStore), and under
+//! it the [`FileSystem`](file_system::FileSystem).
+
+pub mod file_system;
+pub mod log_store;

@@ -1,0 +1,166 @@
+//! What a log holds: records with their checksum, and the copies of them that nodes store.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Epoch, Offset};
+use crate::node_set::NodeSet;
+
+/// A client's record. The CRC32C is taken by the client before the record leaves it and is verified
+/// wherever the payload changes hands, last by the reader.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Record {
+    /// What the client appended.
+    pub payload: Bytes,
+    /// CRC32C of the payload.
+    pub crc32c: u32,
+}
+
+/// A payload that does not match its checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the record's CRC32C is {found:#010x}, it was appended with {expected:#010x}")]
+pub struct ChecksumError {
+    /// The checksum the record was appended with.
+    pub expected: u32,
+    /// The checksum of the payload as it is now.
+    pub found: u32,
+}
+
+impl Record {
+    /// A record with the checksum of `payload`.
+    #[must_use]
+    pub fn new(payload: Bytes) -> Self {
+        let crc32c = crc32c::crc32c(&payload);
+        Self { payload, crc32c }
+    }
+
+    /// Checks the payload against the checksum it was appended with.
+    ///
+    /// # Errors
+    /// If they differ.
+    pub fn verify(&self) -> Result<(), ChecksumError> {
+        let found = crc32c::crc32c(&self.payload);
+        if found == self.crc32c {
+            Ok(())
+        } else {
+            Err(ChecksumError {
+                expected: self.crc32c,
+                found,
+            })
+        }
+    }
+}
+
+/// What stands at an LSN.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Entry {
+    /// A client's record.
+    Record(Record),
+    /// Recovery decided that no record stands here. It never came to be fully replicated.
+    Hole,
+    /// Recovery decided that the epoch ends here: no record at this or a later offset of it.
+    Bridge,
+}
+
+/// Names one attempt to recover an epoch. Later activations, then later attempts of one activation,
+/// are greater; no two attempts share a ballot.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Ballot {
+    /// The epoch the attempt seals up to: one below that of the activation that recovers.
+    pub seal: Epoch,
+    /// Counts the attempts of one activation, from 1.
+    pub attempt: u32,
+}
+
+impl std::fmt::Display for Ballot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.seal.0, self.attempt)
+    }
+}
+
+/// Which of two copies of one LSN prevails. What recovery wrote beats what the epoch's sequencer
+/// wrote, a later ballot beats an earlier, a later wave beats an earlier.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Precedence {
+    /// The recovery attempt that wrote the copy, or `None` for the epoch's own sequencer.
+    pub recovery: Option<Ballot>,
+    /// The sequencer's wave, from 1; 0 for recovery.
+    pub wave: u32,
+}
+
+impl Precedence {
+    /// Of a copy that the epoch's sequencer stored.
+    #[must_use]
+    pub const fn of_wave(wave: u32) -> Self {
+        Self {
+            recovery: None,
+            wave,
+        }
+    }
+
+    /// Of a copy that a recovery attempt stored.
+    #[must_use]
+    pub const fn of_recovery(ballot: Ballot) -> Self {
+        Self {
+            recovery: Some(ballot),
+            wave: 0,
+        }
+    }
+}
+
+/// One node's copy of what stands at an LSN.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StoredCopy {
+    /// Which copy prevails where two differ.
+    pub precedence: Precedence,
+    /// The nodes this copy's writer sent it to.
+    pub copyset: NodeSet,
+    /// End of the contiguous fully replicated prefix of the epoch when the copy was sent; 0 if none.
+    pub last_known_good: Offset,
+    /// What stands here.
+    pub entry: Entry,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_payload_is_noticed() {
+        let record = Record::new(Bytes::from_static(b"hello"));
+        assert_eq!(record.crc32c, 0x9a71_bb4c);
+        assert_eq!(record.verify(), Ok(()));
+        for bit in 0..40 {
+            let mut payload = record.payload.to_vec();
+            payload[bit / 8] ^= 1 << (bit % 8);
+            let damaged = Record {
+                payload: payload.into(),
+                ..record
+            };
+            assert!(damaged.verify().is_err());
+        }
+    }
+
+    #[test]
+    fn recovery_beats_waves_and_later_ballots_beat_earlier() {
+        let ballot = |seal, attempt| {
+            Precedence::of_recovery(Ballot {
+                seal: Epoch(seal),
+                attempt,
+            })
+        };
+        let rising = [
+            Precedence::of_wave(1),
+            Precedence::of_wave(2),
+            Precedence::of_wave(u32::MAX),
+            ballot(1, 1),
+            ballot(1, 2),
+            ballot(2, 1),
+        ];
+        assert!(rising.is_sorted_by(|a, b| a < b));
+    }
+}

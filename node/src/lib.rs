@@ -1,0 +1,323 @@
+//! One node of HStore as one value.
+//!
+//! [`Node`] composes the machines of a node and routes between them: register acceptor, storage node,
+//! a sequencer for each log, failure detector, request filter. It does no I/O. A host owns sockets,
+//! disk and clock and does three things for ever: gives the node an [`Input`], carries out what it put
+//! out, and comes back at its [`deadline`](Node::deadline). The simulator is one host, a server on real
+//! sockets another; the node cannot tell them apart.
+//!
+//! A node *starts* by making its next life durable; until then it takes nothing and says nothing.
+//!
+//! What a host owes:
+//! - Disk requests of a node are carried out in order, and complete in order within their kind.
+//! - After a crash, nothing of the old life reaches the new node, but messages of others may.
+//! - An input `Time` at or after the deadline; earlier ones are harmless.
+
+#![deny(missing_docs)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hstore_core::{Address, Epoch, Incarnation, LogId, Lsn, NodeId, Rng, Timestamp};
+use hstore_replicator::boot::{Boot, BootError};
+use hstore_replicator::config::ClusterConfig;
+use hstore_replicator::detector::Detector;
+use hstore_replicator::effects::{
+    BootMetadata, DiskDone, DiskOwner, DiskRequest, DiskToken, DiskWork, Durability, Env, Event,
+    Outputs,
+};
+use hstore_replicator::keys::MetaKey;
+use hstore_replicator::message::{
+    ClientAnswer, Heartbeat, Message, RegisterStep, Reply, Request, StorageAnswer, StorageAsk,
+};
+use hstore_replicator::register::Acceptor;
+use hstore_replicator::sequencer::Sequencer;
+use hstore_replicator::sessions::{Admission, Sessions};
+use hstore_replicator::storage::StorageNode;
+
+/// What a host gives a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A message arrived.
+    Message {
+        /// Who sent it.
+        from: Address,
+        /// The message.
+        message: Message,
+    },
+    /// A disk request completed.
+    Disk {
+        /// Which.
+        token: DiskToken,
+        /// What came of it.
+        done: DiskDone,
+    },
+    /// Time has passed.
+    Time,
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    me: NodeId,
+    config: Arc<ClusterConfig>,
+    incarnation: Incarnation,
+    rng: Rng,
+    /// `None` until the new life is durable.
+    detector: Option<Detector>,
+    acceptor: Acceptor,
+    storage: StorageNode,
+    sequencers: BTreeMap<LogId, Sequencer>,
+    sessions: Sessions,
+}
+
+impl Node {
+    /// A node that begins its next life with what its store holds. `seed` is for its random source.
+    ///
+    /// # Errors
+    /// If the store's metadata cannot be understood.
+    pub fn boot(
+        me: NodeId,
+        config: Arc<ClusterConfig>,
+        seed: u64,
+        metadata: &BootMetadata,
+        out: &mut Outputs,
+    ) -> Result<Self, BootError> {
+        let boot = Boot::read(metadata)?;
+        let incarnation = Incarnation(boot.incarnation.0 + 1);
+        out.disk.push(DiskRequest {
+            token: DiskToken {
+                owner: DiskOwner::Node,
+                number: 0,
+            },
+            work: DiskWork::Write {
+                batch: vec![MetaKey::Incarnation.put(&incarnation)],
+                until: Durability::Synced,
+            },
+        });
+        let logs = config.logs.keys();
+        Ok(Self {
+            me,
+            incarnation,
+            rng: Rng::from_seed(seed),
+            detector: None,
+            acceptor: boot.acceptor,
+            storage: boot.storage,
+            sequencers: logs.map(|&log| (log, Sequencer::new(log))).collect(),
+            sessions: Sessions::default(),
+            config,
+        })
+    }
+
+    /// When the node wants an [`Input::Time`].
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let detector = self.detector.as_ref()?;
+        let sequencers = self.sequencers.values().filter_map(Sequencer::deadline);
+        sequencers
+            .chain(self.storage.deadline())
+            .chain([detector.deadline()])
+            .min()
+    }
+
+    /// Takes an input.
+    pub fn step(&mut self, now: Timestamp, input: Input, out: &mut Outputs) {
+        let config = Arc::clone(&self.config);
+        let mut rng = self.rng.clone();
+        let mut env = Env {
+            now,
+            me: self.me,
+            incarnation: self.incarnation,
+            config: &config,
+            rng: &mut rng,
+            out,
+        };
+        if self.detector.is_some() {
+            match input {
+                Input::Message { from, message } => self.on_message(from, message, &mut env),
+                Input::Disk { token, done } => self.on_disk(token, done, &mut env),
+                Input::Time => self.on_time(&mut env),
+            }
+        } else if let Input::Disk { .. } = input {
+            env.out.events.push(Event::Started(self.incarnation));
+            self.detector = Some(Detector::start(&mut env));
+        }
+        self.rng = rng;
+    }
+
+    fn on_message(&mut self, from: Address, message: Message, env: &mut Env) {
+        match message {
+            Message::Request(request) => self.on_request(from, &request, env),
+            Message::Heartbeat(heartbeat) => {
+                if let Address::Node(node) = from {
+                    self.on_heartbeat(node, &heartbeat, env);
+                }
+            }
+            Message::Register { log, ballot, step } => match step {
+                RegisterStep::Prepare | RegisterStep::Accept(_) => {
+                    if env.config.metadata.contains(self.me) {
+                        self.acceptor.on_step(from, log, ballot, &step, env.out);
+                    }
+                }
+                RegisterStep::Promise(_) | RegisterStep::Accepted | RegisterStep::Refused(_) => {
+                    if let (Address::Node(node), Some(it)) = (from, self.sequencers.get_mut(&log)) {
+                        it.on_register(node, ballot, &step, env);
+                    }
+                }
+            },
+            Message::Storage { log, ask } => match ask {
+                StorageAsk::Recovered { after } => {
+                    if let Some(it) = self.sequencers.get(&log) {
+                        it.on_recovered_wanted(from, after, env);
+                    }
+                }
+                ask => self.storage.on_ask(from, log, &ask, env),
+            },
+            Message::Stored { log, answer } => {
+                let Address::Node(node) = from else {
+                    return;
+                };
+                match answer {
+                    StorageAnswer::Recovered(_) | StorageAnswer::RecoveryMetadata { .. } => {
+                        self.storage.on_answer(node, log, &answer, env);
+                    }
+                    answer => {
+                        if let Some(it) = self.sequencers.get_mut(&log) {
+                            it.on_stored(node, &answer, env);
+                        }
+                    }
+                }
+            }
+            // For clients.
+            Message::Reply(_) => {}
+        }
+    }
+
+    fn on_request(&mut self, from: Address, request: &Request, env: &mut Env) {
+        let Address::Client(client) = from else {
+            return;
+        };
+        let refuse = |answer, env: &mut Env| {
+            let number = request.number;
+            env.out.send(from, Message::Reply(Reply { number, answer }));
+        };
+        if request.incarnation != self.incarnation {
+            refuse(ClientAnswer::WrongIncarnation(self.incarnation), env);
+            return;
+        }
+        match self.sessions.admit(client, request.number, env.now) {
+            Admission::New => {}
+            Admission::Seen => return,
+            Admission::Full => {
+                refuse(ClientAnswer::Busy, env);
+                return;
+            }
+        }
+        let hint = self.detector.as_ref().and_then(|detector| {
+            let node = detector.sequencer(request.log, env.now)?;
+            (node != self.me).then_some(node)
+        });
+        match self.sequencers.get_mut(&request.log) {
+            Some(it) => it.on_request(from, request.number, &request.ask, hint, env),
+            None => refuse(ClientAnswer::Redirect(None), env),
+        }
+    }
+
+    fn on_heartbeat(&mut self, from: NodeId, heartbeat: &Heartbeat, env: &mut Env) {
+        let Some(detector) = &mut self.detector else {
+            return;
+        };
+        if !detector.on_heartbeat(from, heartbeat, env.now) {
+            return;
+        }
+        for it in &heartbeat.sequencing {
+            if let Some(released) = it.released {
+                self.storage.on_release(from, it.log, released, env);
+            }
+            if let Some(sequencer) = self.sequencers.get_mut(&it.log) {
+                sequencer.on_rival(it.epoch, env);
+            }
+        }
+    }
+
+    fn on_disk(&mut self, token: DiskToken, done: DiskDone, env: &mut Env) {
+        match token.owner {
+            DiskOwner::Node => unreachable!("a node asks the disk once, before it starts"),
+            DiskOwner::Acceptor => self.acceptor.on_durable(token.number, env.out),
+            DiskOwner::Storage => self.storage.on_disk(token.number, done, env),
+        }
+    }
+
+    fn on_time(&mut self, env: &mut Env) {
+        for sequencer in self.sequencers.values_mut() {
+            if sequencer.deadline().is_some_and(|at| at <= env.now) {
+                sequencer.on_time(env);
+            }
+        }
+        if self.storage.deadline().is_some_and(|at| at <= env.now) {
+            self.storage.on_time(env);
+        }
+        let sequencing: Vec<_> = self
+            .sequencers
+            .values()
+            .filter_map(Sequencer::sequencing)
+            .collect();
+        let detector = self.detector.as_mut().expect("the node has started");
+        if detector.deadline() <= env.now {
+            // A node does not send itself heartbeats; its own releases reach it here.
+            for it in &sequencing {
+                if let Some(released) = it.released {
+                    self.storage.on_release(env.me, it.log, released, env);
+                }
+            }
+        }
+        for log in detector.beat(sequencing, env) {
+            if let Some(sequencer) = self.sequencers.get_mut(&log) {
+                sequencer.activate(env);
+            }
+        }
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.me
+    }
+
+    /// Its life.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// The epoch of `log` that this node sequences and answers for.
+    #[must_use]
+    pub fn open_epoch(&self, log: LogId) -> Option<Epoch> {
+        self.sequencers.get(&log)?.open_epoch()
+    }
+
+    /// The epoch of `log` that this node sequences, open or not yet.
+    #[must_use]
+    pub fn epoch(&self, log: LogId) -> Option<Epoch> {
+        self.sequencers.get(&log)?.epoch()
+    }
+
+    /// Up to where this node lets readers of `log` read.
+    #[must_use]
+    pub fn readable(&self, log: LogId) -> Lsn {
+        self.storage.readable(log)
+    }
+
+    /// The durable bounds of `log` here: hard seal and local last clean epoch.
+    #[must_use]
+    pub fn bounds(&self, log: LogId) -> (Epoch, Epoch) {
+        self.storage.bounds(log)
+    }
+
+    /// What each sequencer is doing, for people.
+    pub fn describe(&self) -> impl Iterator<Item = (LogId, String)> {
+        self.sequencers
+            .iter()
+            .map(|(&log, sequencer)| (log, sequencer.describe()))
+    }
+}

@@ -1,0 +1,391 @@
+//! The client: appends, tails and reads, to whichever node sequences a log.
+//!
+//! The outcome of an append is one of three, and they are kept apart: it stands at an LSN; it certainly
+//! has no effect; or nobody can say. A plain append that a node may have received is never sent again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hstore_core::{ClientId, Incarnation, LogId, Lsn, NodeId, Record, Rng, Timestamp};
+
+use crate::config::ClusterConfig;
+use crate::message::{ClientAnswer, ClientAsk, Message, Reply, Request, StorageAnswer};
+use crate::reader::{Delivery, Reader};
+
+/// What a client can be asked to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// Append a record.
+    Append {
+        /// To this log.
+        log: LogId,
+        /// With the checksum taken where the payload was made.
+        record: Record,
+    },
+    /// Where does the log end? Linearizable.
+    Tail {
+        /// Which log.
+        log: LogId,
+    },
+    /// Read from an LSN to the end of the log as it is now, or to a number of records. Linearizable:
+    /// the end is taken first, and the read waits until all before it is released.
+    Read {
+        /// Which log.
+        log: LogId,
+        /// From here.
+        from: Lsn,
+        /// At most so many records.
+        limit: usize,
+    },
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The record stands here.
+    Appended(Lsn),
+    /// The log ended here: the next LSN to be given.
+    Tail(Lsn),
+    /// A read.
+    Read {
+        /// Records and gaps, in order.
+        deliveries: Vec<Delivery>,
+        /// The end of the log that the read took.
+        tail: Lsn,
+    },
+    /// Certainly no effect: no node took the request in time.
+    Failed,
+    /// A read or a tail without an answer, or an append whose fate nobody can tell.
+    Unknown,
+}
+
+/// Names a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// What a client puts out in a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientOutputs {
+    /// Messages to send.
+    pub messages: Vec<(NodeId, Message)>,
+    /// Calls that ended.
+    pub done: Vec<(CallId, Outcome)>,
+}
+
+/// A client process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    id: ClientId,
+    config: Arc<ClusterConfig>,
+    rng: Rng,
+    /// Who answers for a log, for all this client knows.
+    leaders: BTreeMap<LogId, NodeId>,
+    /// The lives of nodes, as far as known.
+    incarnations: BTreeMap<NodeId, Incarnation>,
+    next_number: u64,
+    next_call: u64,
+    calls: BTreeMap<CallId, Running>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Running {
+    call: Call,
+    phase: Phase,
+    /// After this the client gives up.
+    deadline: Timestamp,
+    /// A request that might have an effect is on its way, unanswered.
+    exposed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Between two requests.
+    Waiting { retry_at: Timestamp },
+    /// A request is on its way.
+    Asking {
+        node: NodeId,
+        number: u64,
+        /// Ask again, where that is harmless.
+        retry_at: Timestamp,
+    },
+    /// The tail is known; the records come.
+    Reading {
+        reader: Box<Reader>,
+        tail: Lsn,
+        nonce: u64,
+    },
+}
+
+impl Client {
+    /// A client that has asked nothing yet. `id` must never have been used before.
+    #[must_use]
+    pub fn new(id: ClientId, config: Arc<ClusterConfig>, seed: u64) -> Self {
+        Self {
+            id,
+            config,
+            rng: Rng::from_seed(seed),
+            leaders: BTreeMap::new(),
+            incarnations: BTreeMap::new(),
+            next_number: 1,
+            next_call: 0,
+            calls: BTreeMap::new(),
+        }
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn id(&self) -> ClientId {
+        self.id
+    }
+
+    /// Begins a call.
+    pub fn call(&mut self, now: Timestamp, call: Call, out: &mut ClientOutputs) -> CallId {
+        let id = CallId(self.next_call);
+        self.next_call += 1;
+        let running = Running {
+            call,
+            phase: Phase::Waiting { retry_at: now },
+            deadline: now + self.config.timing.operation_timeout,
+            exposed: false,
+        };
+        self.calls.insert(id, running);
+        self.ask(now, id, out);
+        id
+    }
+
+    /// When to call [`Client::on_time`].
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let of = |running: &Running| {
+            let phase = match &running.phase {
+                Phase::Waiting { retry_at } | Phase::Asking { retry_at, .. } => Some(*retry_at),
+                Phase::Reading { reader, .. } => reader.deadline(),
+            };
+            phase.map_or(running.deadline, |at| at.min(running.deadline))
+        };
+        self.calls.values().map(of).min()
+    }
+
+    /// Takes a message.
+    pub fn on_message(
+        &mut self,
+        now: Timestamp,
+        from: NodeId,
+        message: &Message,
+        out: &mut ClientOutputs,
+    ) {
+        match message {
+            Message::Reply(reply) => self.on_reply(now, from, reply, out),
+            Message::Stored {
+                answer:
+                    StorageAnswer::Fetched {
+                        nonce,
+                        entries,
+                        passed,
+                    },
+                ..
+            } => {
+                let timing = self.config.timing.clone();
+                let found =
+                    self.calls
+                        .iter_mut()
+                        .find_map(|(&id, running)| match &mut running.phase {
+                            Phase::Reading {
+                                reader, nonce: own, ..
+                            } if own == nonce => Some((id, reader)),
+                            _ => None,
+                        });
+                let Some((id, reader)) = found else {
+                    return;
+                };
+                reader.on_fetched(from, entries, *passed, now, &timing);
+                self.read_on(now, id, out);
+            }
+            // Clients are told nothing else.
+            _ => {}
+        }
+    }
+
+    /// Time has passed.
+    pub fn on_time(&mut self, now: Timestamp, out: &mut ClientOutputs) {
+        let ids: Vec<CallId> = self.calls.keys().copied().collect();
+        for id in ids {
+            let running = &self.calls[&id];
+            if running.deadline <= now {
+                let outcome = if running.exposed || !matches!(running.call, Call::Append { .. }) {
+                    Outcome::Unknown
+                } else {
+                    Outcome::Failed
+                };
+                self.end(id, outcome, out);
+                continue;
+            }
+            match running.phase {
+                Phase::Waiting { retry_at } if retry_at <= now => self.ask(now, id, out),
+                Phase::Asking { node, retry_at, .. } if retry_at <= now => {
+                    if running.exposed {
+                        // Asking again could append twice.
+                        self.wait_on(id);
+                    } else {
+                        let log = running.call.log();
+                        self.forget_leader(log, node);
+                        self.ask(now, id, out);
+                    }
+                }
+                Phase::Reading { .. } => self.read_on(now, id, out),
+                Phase::Waiting { .. } | Phase::Asking { .. } => {}
+            }
+        }
+    }
+
+    /// Nothing left to do for a call but wait for its answer or its deadline.
+    fn wait_on(&mut self, id: CallId) {
+        let running = self.calls.get_mut(&id).expect("running");
+        let deadline = running.deadline;
+        if let Phase::Asking { retry_at, .. } = &mut running.phase {
+            *retry_at = deadline;
+        }
+    }
+
+    /// Sends the request of a call to the node that should answer it.
+    fn ask(&mut self, now: Timestamp, id: CallId, out: &mut ClientOutputs) {
+        let log = self.calls[&id].call.log();
+        let node = match self.leaders.get(&log) {
+            Some(&node) => node,
+            None => {
+                let nodes: Vec<NodeId> = self.config.nodes.keys().copied().collect();
+                *self.rng.pick(&nodes).expect("a cluster has nodes")
+            }
+        };
+        let number = self.next_number;
+        self.next_number += 1;
+        let running = self.calls.get_mut(&id).expect("running");
+        // No node has life 0: it refuses and tells its own. Such a request has no effect.
+        let incarnation = self.incarnations.get(&node).copied().unwrap_or_default();
+        let ask = match &running.call {
+            Call::Append { record, .. } => {
+                running.exposed = incarnation != Incarnation(0);
+                ClientAsk::Append(record.clone())
+            }
+            Call::Tail { .. } | Call::Read { .. } => ClientAsk::Tail,
+        };
+        running.phase = Phase::Asking {
+            node,
+            number,
+            retry_at: now + self.config.timing.client_retry * 8,
+        };
+        let request = Request {
+            incarnation,
+            number,
+            log,
+            ask,
+        };
+        out.messages.push((node, Message::Request(request)));
+    }
+
+    fn on_reply(&mut self, now: Timestamp, from: NodeId, reply: &Reply, out: &mut ClientOutputs) {
+        let found = self
+            .calls
+            .iter()
+            .find_map(|(&id, running)| match running.phase {
+                Phase::Asking { node, number, .. } if number == reply.number && node == from => {
+                    Some(id)
+                }
+                _ => None,
+            });
+        let Some(id) = found else {
+            return;
+        };
+        let log = self.calls[&id].call.log();
+        let retry_at = now + self.config.timing.client_retry;
+        let running = self.calls.get_mut(&id).expect("just found");
+        match &reply.answer {
+            ClientAnswer::Appended(lsn) => {
+                self.leaders.insert(log, from);
+                self.end(id, Outcome::Appended(*lsn), out);
+            }
+            ClientAnswer::Unknown => self.end(id, Outcome::Unknown, out),
+            ClientAnswer::Tail { lsn, epochs } => {
+                self.leaders.insert(log, from);
+                let (from, limit) = match running.call {
+                    Call::Read { from, limit, .. } => (from, limit),
+                    Call::Append { .. } | Call::Tail { .. } => {
+                        self.end(id, Outcome::Tail(*lsn), out);
+                        return;
+                    }
+                };
+                let nonce = self.next_number;
+                self.next_number += 1;
+                let reader = Reader::new(log, epochs.clone(), from, *lsn, limit, now);
+                running.phase = Phase::Reading {
+                    reader: Box::new(reader),
+                    tail: *lsn,
+                    nonce,
+                };
+                self.read_on(now, id, out);
+            }
+            ClientAnswer::Redirect(hint) => {
+                running.exposed = false;
+                running.phase = Phase::Waiting { retry_at };
+                match hint {
+                    Some(node) if *node != from => {
+                        self.leaders.insert(log, *node);
+                        self.ask(now, id, out);
+                    }
+                    _ => self.forget_leader(log, from),
+                }
+            }
+            ClientAnswer::WrongIncarnation(incarnation) => {
+                running.exposed = false;
+                let known = self.incarnations.entry(from).or_default();
+                *known = (*known).max(*incarnation);
+                self.leaders.entry(log).or_insert(from);
+                self.ask(now, id, out);
+            }
+            ClientAnswer::Busy => {
+                running.exposed = false;
+                running.phase = Phase::Waiting { retry_at };
+            }
+        }
+    }
+
+    fn read_on(&mut self, now: Timestamp, id: CallId, out: &mut ClientOutputs) {
+        let running = self.calls.get_mut(&id).expect("running");
+        let Phase::Reading {
+            reader,
+            tail,
+            nonce,
+        } = &mut running.phase
+        else {
+            return;
+        };
+        reader.on_time(now, &self.config.timing, *nonce, &mut |node, message| {
+            out.messages.push((node, message));
+        });
+        if let Some(deliveries) = reader.take_complete() {
+            let tail = *tail;
+            self.end(id, Outcome::Read { deliveries, tail }, out);
+        }
+    }
+
+    fn forget_leader(&mut self, log: LogId, node: NodeId) {
+        if self.leaders.get(&log) == Some(&node) {
+            self.leaders.remove(&log);
+        }
+    }
+
+    fn end(&mut self, id: CallId, outcome: Outcome, out: &mut ClientOutputs) {
+        self.calls.remove(&id);
+        out.done.push((id, outcome));
+    }
+}
+
+impl Call {
+    /// The log it is about.
+    #[must_use]
+    pub fn log(&self) -> LogId {
+        match self {
+            Self::Append { log, .. } | Self::Tail { log } | Self::Read { log, .. } => *log,
+        }
+    }
+}

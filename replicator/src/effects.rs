@@ -1,0 +1,236 @@
+//! What machines put out: messages to send, disk work to do, events to know of.
+
+use bytes::Bytes;
+use hstore_core::ports::log_store::{Applied, CorruptCopy, StoreOp};
+use hstore_core::{
+    Address, Ballot, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset, Rng, StoredCopy,
+    Timestamp,
+};
+
+use crate::config::ClusterConfig;
+use crate::message::Message;
+
+/// What one step put out. The host takes all of it, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// Messages to send.
+    pub messages: Vec<(Address, Message)>,
+    /// Disk work, to be done in this order: one queue per node, never reordered.
+    pub disk: Vec<DiskRequest>,
+    /// What happened, for observers. Nothing depends on anyone's looking.
+    pub events: Vec<Event>,
+}
+
+impl Outputs {
+    /// Adds a message.
+    pub fn send(&mut self, to: impl Into<Address>, message: Message) {
+        self.messages.push((to.into(), message));
+    }
+}
+
+/// What a machine of a node may use while it steps.
+pub struct Env<'a> {
+    /// The time on the node's clock.
+    pub now: Timestamp,
+    /// The node.
+    pub me: NodeId,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// The cluster.
+    pub config: &'a ClusterConfig,
+    /// The node's random source.
+    pub rng: &'a mut Rng,
+    /// Where outputs go.
+    pub out: &'a mut Outputs,
+}
+
+/// Whose disk request it is. Each owner numbers its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DiskOwner {
+    /// The node itself, while it starts.
+    Node,
+    /// The register's acceptor.
+    Acceptor,
+    /// The storage node.
+    Storage,
+}
+
+/// Names a disk request; comes back with its completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DiskToken {
+    /// Who asked.
+    pub owner: DiskOwner,
+    /// The owner's number for it.
+    pub number: u64,
+}
+
+/// Disk work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskRequest {
+    /// Comes back with the completion.
+    pub token: DiskToken,
+    /// What to do.
+    pub work: DiskWork,
+}
+
+/// When a write counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// It survives a power failure.
+    Synced,
+    /// It was handed to the file system.
+    Written,
+}
+
+/// What to do on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskWork {
+    /// Apply a batch; complete when it is as durable as asked.
+    Write {
+        /// The batch, applied whole or not at all.
+        batch: Vec<StoreOp>,
+        /// When to complete.
+        until: Durability,
+    },
+    /// Read copies; sees all writes asked for before.
+    Read {
+        /// The log.
+        log: LogId,
+        /// From here.
+        first: Lsn,
+        /// To here, included.
+        last: Lsn,
+        /// At most so many copies.
+        limit: usize,
+    },
+}
+
+/// A completed disk request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskDone {
+    /// A write is as durable as was asked. What each operation came to.
+    Wrote(Vec<Applied>),
+    /// A read. See [`hstore_core::ports::log_store::Scan`].
+    Read {
+        /// What was found.
+        copies: Vec<(Lsn, Result<StoredCopy, CorruptCopy>)>,
+        /// How far was looked.
+        passed: Lsn,
+    },
+}
+
+/// All metadata a node finds at its start, as (key, value).
+pub type BootMetadata = Vec<(Bytes, Bytes)>;
+
+/// Something an observer may want to know. Carries no authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The node has begun a new life and speaks.
+    Started(Incarnation),
+    /// The register committed a new epoch for this node.
+    Activated {
+        /// The log.
+        log: LogId,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// Every older epoch is clean: the sequencer answers.
+    Opened {
+        /// The log.
+        log: LogId,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// The sequencer stopped.
+    Stopped {
+        /// The log.
+        log: LogId,
+        /// The epoch it sequenced.
+        epoch: Epoch,
+        /// Why.
+        why: StopReason,
+        /// Records it had sent to storage nodes and not yet retired.
+        in_flight: usize,
+    },
+    /// A recovery attempt began.
+    RecoveryBegan {
+        /// The log.
+        log: LogId,
+        /// The epoch recovered.
+        epoch: Epoch,
+        /// The attempt.
+        ballot: Ballot,
+    },
+    /// A recovery attempt decided.
+    RecoveryDecided {
+        /// The log.
+        log: LogId,
+        /// The epoch recovered.
+        epoch: Epoch,
+        /// The attempt.
+        ballot: Ballot,
+        /// Up to here everything stayed as it was.
+        last_known_good: Offset,
+        /// Records kept above that.
+        records: u32,
+        /// Holes plugged.
+        holes: u32,
+        /// Where the epoch ends; `None` without authority.
+        bridge: Option<Offset>,
+        /// The mutation set.
+        members: NodeSet,
+    },
+    /// The register counts the epoch as clean.
+    EpochClean {
+        /// The log.
+        log: LogId,
+        /// The epoch recovered.
+        epoch: Epoch,
+        /// The attempt.
+        ballot: Ballot,
+    },
+    /// A client was told that its record stands.
+    Acked {
+        /// The log.
+        log: LogId,
+        /// Where.
+        lsn: Lsn,
+        /// The nodes whose answers made the wave complete.
+        stored: NodeSet,
+    },
+    /// A wave was not complete in time, and another follows.
+    WaveFailed {
+        /// The log.
+        log: LogId,
+        /// The record.
+        lsn: Lsn,
+        /// The wave that failed.
+        wave: u32,
+    },
+    /// This node's durable bounds of a log, after they changed.
+    Bounds {
+        /// The log.
+        log: LogId,
+        /// Hard seal.
+        sealed: Epoch,
+        /// Local last clean epoch.
+        clean: Epoch,
+    },
+    /// The node dropped what it held of an epoch above its last known good: it was not part of the
+    /// recovery.
+    Purged {
+        /// The log.
+        log: LogId,
+        /// The epoch.
+        epoch: Epoch,
+    },
+}
+
+/// Why a sequencer stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StopReason {
+    /// A later epoch exists, or a seal of one was met.
+    Deposed,
+    /// The older epochs could not be recovered in time.
+    OutOfPatience,
+}

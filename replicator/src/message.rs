@@ -1,0 +1,371 @@
+//! Everything that is said between nodes, and between clients and nodes.
+//!
+//! Networks lose, delay, reorder and duplicate. Every message here may arrive twice, late, and in a
+//! later life of its receiver: what makes that harmless is said at each.
+
+use hstore_core::quorum::QuorumSystem;
+use hstore_core::{
+    Ballot, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset, Record, StoredCopy,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::register::{RegisterBallot, RegisterValue};
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Message {
+    /// A client asks a node.
+    Request(Request),
+    /// The node's answer.
+    Reply(Reply),
+    /// A node is alive.
+    Heartbeat(Heartbeat),
+    /// Consensus on a register.
+    Register {
+        /// The log whose register it is.
+        log: LogId,
+        /// The ballot it belongs to. Ballots are unique, so late answers are recognised.
+        ballot: RegisterBallot,
+        /// The step.
+        step: RegisterStep,
+    },
+    /// A sequencer, a recovery or a reader speaks to a storage node.
+    Storage {
+        /// The log.
+        log: LogId,
+        /// What is asked.
+        ask: StorageAsk,
+    },
+    /// The storage node's answer.
+    Stored {
+        /// The log.
+        log: LogId,
+        /// What is answered.
+        answer: StorageAnswer,
+    },
+}
+
+/// A client's request, bound to one incarnation of one node: others refuse it, and the node drops
+/// numbers it has seen, so a duplicate has no effect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Request {
+    /// The incarnation it is meant for.
+    pub incarnation: Incarnation,
+    /// Counts the client's requests; never reused.
+    pub number: u64,
+    /// The log.
+    pub log: LogId,
+    /// What is asked.
+    pub ask: ClientAsk,
+}
+
+/// What a client asks of a log's sequencer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ClientAsk {
+    /// Append a record.
+    Append(Record),
+    /// Where does the log end?
+    Tail,
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reply {
+    /// The request it answers.
+    pub number: u64,
+    /// The answer.
+    pub answer: ClientAnswer,
+}
+
+/// What a node answers a client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ClientAnswer {
+    /// The record stands at this LSN, for good.
+    Appended(Lsn),
+    /// The log ended here at some moment after the request arrived: the next LSN to be given.
+    Tail {
+        /// The next LSN to be given. LSNs below it may turn out holes.
+        lsn: Lsn,
+        /// Which nodes hold which epochs.
+        epochs: Vec<EpochSpan>,
+    },
+    /// This node does not sequence the log; the request had no effect.
+    Redirect(Option<NodeId>),
+    /// The request was meant for another life of this node; it had no effect.
+    WrongIncarnation(Incarnation),
+    /// The window is full; the request had no effect.
+    Busy,
+    /// The record was on its way when the sequencer was deposed: it may stand in the log or not.
+    Unknown,
+}
+
+/// A run of epochs with one quorum system.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EpochSpan {
+    /// The first epoch; the run ends where the next one starts.
+    pub first: Epoch,
+    /// Nodeset and quorums of those epochs.
+    pub quorums: QuorumSystem,
+}
+
+/// The quorum system of `epoch` in a history of spans, or `None` before the first.
+#[must_use]
+pub fn quorums_of(spans: &[EpochSpan], epoch: Epoch) -> Option<&QuorumSystem> {
+    let after = spans.partition_point(|span| span.first <= epoch);
+    after.checked_sub(1).map(|i| &spans[i].quorums)
+}
+
+/// "I am alive", and what its sequencers want known. A hint: safety never rests on it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The sender's life.
+    pub incarnation: Incarnation,
+    /// Counts the heartbeats of that life: older ones are ignored.
+    pub sequence: u64,
+    /// The logs it sequences.
+    pub sequencing: Vec<Sequencing>,
+}
+
+/// A sequencer's word on its log. Bounds only rise, so a late one changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Sequencing {
+    /// The log.
+    pub log: LogId,
+    /// The epoch it sequences.
+    pub epoch: Epoch,
+    /// Up to where readers may read, if every older epoch is recovered: the sequencer's own epoch,
+    /// whose offset 0 means "all before it".
+    pub released: Option<Lsn>,
+}
+
+/// A step of the register's consensus. See [`crate::register`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RegisterStep {
+    /// Phase 1: promise to accept nothing lower.
+    Prepare,
+    /// Promised; this is what was accepted last.
+    Promise(Option<(RegisterBallot, RegisterValue)>),
+    /// Phase 2: accept this.
+    Accept(RegisterValue),
+    /// Accepted.
+    Accepted,
+    /// A higher ballot was promised.
+    Refused(RegisterBallot),
+}
+
+/// What storage nodes are asked. Stores and mutates are idempotent, seals and bounds only rise.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum StorageAsk {
+    /// Are you there? Asked of a nodeset before an epoch is put on it.
+    Probe {
+        /// Names the question.
+        nonce: u64,
+    },
+    /// Store a record of the sequencer's epoch.
+    Store {
+        /// Its place.
+        lsn: Lsn,
+        /// The wave.
+        wave: u32,
+        /// The nodes of the wave.
+        copyset: NodeSet,
+        /// The epoch's last known good offset.
+        last_known_good: Offset,
+        /// The record.
+        record: Record,
+    },
+    /// Move a record you hold to a later wave.
+    Amend {
+        /// Its place.
+        lsn: Lsn,
+        /// The wave.
+        wave: u32,
+        /// The nodes of the wave.
+        copyset: NodeSet,
+        /// The epoch's last known good offset.
+        last_known_good: Offset,
+    },
+    /// Readers may read up to here.
+    Release {
+        /// Up to here, in the sequencer's epoch. Every older epoch is recovered.
+        released: Lsn,
+    },
+    /// Is `epoch` sealed? Asked to validate that its sequencer still reigns.
+    CheckSeal {
+        /// The sequencer's epoch.
+        epoch: Epoch,
+        /// Names the question.
+        nonce: u64,
+    },
+    /// Which epochs are clean, and how was it decided? A storage node asks a sequencer.
+    Recovered {
+        /// The answer starts after this epoch.
+        after: Epoch,
+    },
+    /// What did recovery decide? A storage node that was not part of it asks the others.
+    RecoveryMetadata {
+        /// The recovered epoch.
+        epoch: Epoch,
+        /// The ballot that the register names.
+        ballot: Ballot,
+    },
+    /// Read released entries.
+    Fetch {
+        /// Names the reader's question.
+        nonce: u64,
+        /// From here.
+        first: Lsn,
+        /// To here, included.
+        last: Lsn,
+    },
+    /// A step of the recovery of one epoch.
+    Recovery {
+        /// The epoch that is recovered.
+        epoch: Epoch,
+        /// The attempt. A node obeys the highest it has met.
+        ballot: Ballot,
+        /// The step.
+        step: RecoveryStep,
+    },
+}
+
+/// What a recovery asks of a storage node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RecoveryStep {
+    /// Store nothing more up to the ballot's seal epoch, and obey no lower ballot for this epoch.
+    Seal,
+    /// What do you hold above this offset?
+    Digest {
+        /// Copies up to here are of no interest.
+        after: Offset,
+    },
+    /// Make your copies so.
+    Mutate {
+        /// Counts what was sent before this chunk.
+        first: u32,
+        /// Copies at the attempt's precedence.
+        copies: Vec<(Offset, StoredCopy)>,
+    },
+    /// All of the mutation set hold the decision: keep this about it.
+    Clean(RecoveryMetadata),
+}
+
+/// What is kept about a recovered epoch, as long as the epoch is readable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RecoveryMetadata {
+    /// Up to here recovery left everything as it was: it was fully replicated.
+    pub last_known_good: Offset,
+    /// Where the epoch ends; `None` if it was recovered without authority, where absence proves
+    /// nothing.
+    pub bridge: Option<Offset>,
+}
+
+/// What storage nodes answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum StorageAnswer {
+    /// To a probe: here.
+    Here {
+        /// The question.
+        nonce: u64,
+    },
+    /// To a store or an amend.
+    Store {
+        /// The record's place.
+        lsn: Lsn,
+        /// The wave that is answered.
+        wave: u32,
+        /// What came of it.
+        outcome: StoreOutcome,
+    },
+    /// To a seal check.
+    Seals {
+        /// The question.
+        nonce: u64,
+        /// The greater of the hard and the soft seal.
+        sealed: Epoch,
+    },
+    /// A sequencer's answer to a storage node: clean epochs and how they were decided, in order.
+    Recovered(Vec<RecoveredEpoch>),
+    /// To a question for recovery metadata.
+    RecoveryMetadata {
+        /// The epoch.
+        epoch: Epoch,
+        /// The ballot asked for.
+        ballot: Ballot,
+        /// What is known of it at that very ballot.
+        metadata: Option<RecoveryMetadata>,
+    },
+    /// To a fetch.
+    Fetched {
+        /// The question.
+        nonce: u64,
+        /// What stands in the range, in order. `None` is a copy that cannot be read.
+        entries: Vec<(Lsn, Option<Entry>)>,
+        /// All this node holds from the start of the range up to here is in `entries`.
+        passed: Lsn,
+    },
+    /// To a step of a recovery.
+    Recovery {
+        /// The epoch that is recovered.
+        epoch: Epoch,
+        /// The attempt that is answered.
+        ballot: Ballot,
+        /// The answer.
+        answer: RecoveryAnswer,
+    },
+}
+
+/// What came of a store or an amend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum StoreOutcome {
+    /// Durable.
+    Stored,
+    /// Refused: up to this epoch nothing more is stored.
+    Sealed(Epoch),
+    /// Refused: there is no copy to amend.
+    Missing,
+}
+
+/// A clean epoch as the register knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RecoveredEpoch {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The attempt that made it clean.
+    pub ballot: Ballot,
+    /// Its nodeset.
+    pub nodes: NodeSet,
+}
+
+/// A storage node's answer to a step of a recovery.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RecoveryAnswer {
+    /// Sealed, durably; covers every store accepted before.
+    Sealed {
+        /// The highest last known good offset this node has met: of stores, of releases.
+        last_known_good: Offset,
+    },
+    /// Copies above the offset asked for.
+    Digest {
+        /// The start that was asked for.
+        after: Offset,
+        /// As in `Sealed`, repeated: it may have risen.
+        last_known_good: Offset,
+        /// The copies. `None` is one that cannot be read.
+        copies: Vec<(Offset, Option<StoredCopy>)>,
+        /// All copies up to here are told; `Offset::MAX` if these were all.
+        passed: Offset,
+    },
+    /// Mutated, durably.
+    Mutated {
+        /// Counts the copies taken so far.
+        count: u32,
+    },
+    /// Clean, durably.
+    Cleaned,
+    /// A higher ballot was promised, or a later activation sealed the log.
+    Preempted {
+        /// The highest epoch sealed or promised for.
+        sealed: Epoch,
+    },
+}

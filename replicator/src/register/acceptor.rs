@@ -1,0 +1,84 @@
+//! The durable side of the register's consensus: one acceptor per metadata node, for all logs.
+//!
+//! Invariant: an answer leaves only once the state it tells of is durable. All writes of a node are
+//! made durable in order, so an answer waits for its own write alone.
+
+use std::collections::BTreeMap;
+
+use hstore_core::{Address, LogId};
+use serde::{Deserialize, Serialize};
+
+use super::{RegisterBallot, RegisterValue};
+use crate::effects::{DiskOwner, DiskRequest, DiskToken, DiskWork, Durability, Outputs};
+use crate::keys::MetaKey;
+use crate::message::{Message, RegisterStep};
+
+/// A metadata node's side of all registers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Acceptor {
+    logs: BTreeMap<LogId, AcceptorState>,
+    /// Answers that wait for their write.
+    waiting: BTreeMap<u64, (Address, Message)>,
+    next_write: u64,
+}
+
+/// What an acceptor remembers of one register, durably.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct AcceptorState {
+    promised: RegisterBallot,
+    accepted: Option<(RegisterBallot, RegisterValue)>,
+}
+
+impl Acceptor {
+    /// The acceptor as it was when the node stopped.
+    pub(crate) fn restore(&mut self, log: LogId, state: AcceptorState) {
+        self.logs.insert(log, state);
+    }
+
+    /// Takes a step of the consensus on `log`.
+    pub fn on_step(
+        &mut self,
+        from: Address,
+        log: LogId,
+        ballot: RegisterBallot,
+        step: &RegisterStep,
+        out: &mut Outputs,
+    ) {
+        let state = self.logs.entry(log).or_default();
+        let answer = |step| Message::Register { log, ballot, step };
+        let promise = match step {
+            RegisterStep::Prepare | RegisterStep::Accept(_) if ballot < state.promised => {
+                out.send(from, answer(RegisterStep::Refused(state.promised)));
+                return;
+            }
+            RegisterStep::Prepare => RegisterStep::Promise(state.accepted.clone()),
+            RegisterStep::Accept(value) => {
+                state.accepted = Some((ballot, value.clone()));
+                RegisterStep::Accepted
+            }
+            RegisterStep::Promise(_) | RegisterStep::Accepted | RegisterStep::Refused(_) => return,
+        };
+        state.promised = ballot;
+        let put = MetaKey::Acceptor(log).put(state);
+        let number = self.next_write;
+        self.next_write += 1;
+        self.waiting.insert(number, (from, answer(promise)));
+        out.disk.push(DiskRequest {
+            token: DiskToken {
+                owner: DiskOwner::Acceptor,
+                number,
+            },
+            work: DiskWork::Write {
+                batch: vec![put],
+                until: Durability::Synced,
+            },
+        });
+    }
+
+    /// A write is durable: its answer may leave.
+    pub fn on_durable(&mut self, number: u64, out: &mut Outputs) {
+        if let Some(answer) = self.waiting.remove(&number) {
+            out.messages.push(answer);
+        }
+    }
+}

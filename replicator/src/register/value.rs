@@ -1,0 +1,152 @@
+//! What a log's register holds, and how it may change.
+
+use hstore_core::quorum::QuorumSystem;
+use hstore_core::{Ballot, Epoch, Incarnation, Lsn, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::message::{EpochSpan, RecoveredEpoch, quorums_of};
+
+/// Names one activation. An activation owns an epoch only if the committed value carries its name:
+/// after an ambiguous change that is how it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Activation {
+    /// The node that activates.
+    pub node: NodeId,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// Counts the activations of that life.
+    pub number: u64,
+}
+
+/// The value of a log's register. History is never rewritten: readers of old epochs need it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RegisterValue {
+    /// The newest epoch; 0 before the first activation.
+    pub epoch: Epoch,
+    /// Whose it is.
+    pub activation: Option<Activation>,
+    /// Quorum systems of all epochs.
+    pub spans: Vec<EpochSpan>,
+    /// The winning ballot of each clean epoch, from epoch 1 on. Its length is the last clean
+    /// epoch.
+    pub winners: Vec<Ballot>,
+    /// The last record of the clean epochs; `Lsn::MIN` if there is none.
+    pub clean_tail: Lsn,
+}
+
+impl RegisterValue {
+    /// The last clean epoch (LCE): it and all before it are recovered.
+    #[must_use]
+    pub fn last_clean(&self) -> Epoch {
+        Epoch(u32::try_from(self.winners.len()).expect("no more winners than epochs"))
+    }
+
+    /// The quorum system of an epoch that was activated.
+    #[must_use]
+    pub fn quorums(&self, epoch: Epoch) -> &QuorumSystem {
+        assert!(
+            epoch > Epoch(0) && epoch <= self.epoch,
+            "only activated epochs have a quorum system"
+        );
+        quorums_of(&self.spans, epoch).expect("the first span begins with the first epoch")
+    }
+
+    /// The clean epochs after `after`, at most `limit`.
+    #[must_use]
+    pub fn recovered(&self, after: Epoch, limit: usize) -> Vec<RecoveredEpoch> {
+        (after.0..self.last_clean().0)
+            .take(limit)
+            .map(|before| {
+                let epoch = Epoch(before).next();
+                RecoveredEpoch {
+                    epoch,
+                    ballot: self.winners[before as usize],
+                    nodes: self.quorums(epoch).nodes(),
+                }
+            })
+            .collect()
+    }
+}
+
+/// A change of the register. Applying one twice has the effect of applying it once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// Begin a new epoch.
+    Activate {
+        /// Whose.
+        activation: Activation,
+        /// What the epoch is made of.
+        quorums: QuorumSystem,
+        /// The newest epoch when the change was first tried. If another has begun since, the
+        /// activation has lost.
+        above: Option<Epoch>,
+    },
+    /// Count one more epoch as clean. Fails if a later activation exists.
+    Advance {
+        /// Whose recovery it was.
+        activation: Activation,
+        /// The epoch recovered: the one after the last clean epoch.
+        epoch: Epoch,
+        /// The attempt that recovered it.
+        ballot: Ballot,
+        /// The last record of the epoch, if it has any.
+        last_record: Option<Lsn>,
+    },
+}
+
+impl Change {
+    /// Applies the change to the value that stands. `None` if it does not apply: the value is then
+    /// committed as it stands.
+    pub fn apply(&mut self, value: &RegisterValue) -> Option<RegisterValue> {
+        match self {
+            Self::Activate {
+                activation,
+                quorums,
+                above,
+            } => {
+                if value.activation == Some(*activation) {
+                    return Some(value.clone());
+                }
+                if *above.get_or_insert(value.epoch) != value.epoch {
+                    return None;
+                }
+                let mut next = value.clone();
+                next.epoch = value.epoch.next();
+                next.activation = Some(*activation);
+                if value.spans.last().map(|span| &span.quorums) != Some(quorums) {
+                    next.spans.push(EpochSpan {
+                        first: next.epoch,
+                        quorums: quorums.clone(),
+                    });
+                }
+                Some(next)
+            }
+            Self::Advance {
+                activation,
+                epoch,
+                ballot,
+                last_record,
+            } => {
+                if value.activation != Some(*activation) {
+                    return None;
+                }
+                if value.last_clean() >= *epoch {
+                    let ours = value.winners[epoch.0 as usize - 1] == *ballot;
+                    return ours.then(|| value.clone());
+                }
+                assert_eq!(
+                    value.last_clean().next(),
+                    *epoch,
+                    "an activation recovers epochs in order"
+                );
+                let mut next = value.clone();
+                next.winners.push(*ballot);
+                if let Some(lsn) = last_record {
+                    assert!(*lsn > value.clean_tail, "the tail only rises");
+                    next.clean_tail = *lsn;
+                }
+                Some(next)
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Appends of one epoch: offsets, waves, the window.
+//!
+//! A record is *placed* when it gets an offset; from then on it is pressed on the nodes, wave after
+//! wave, until one wave has a write quorum of durable copies: then it is *retired*. An offset is never
+//! abandoned while its epoch lives. Answers of old waves do not count, so that all copies of a record
+//! name the copyset that holds it.
+
+use std::collections::BTreeMap;
+
+use hstore_core::quorum::QuorumSystem;
+use hstore_core::{Address, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Record, Timestamp};
+
+use super::copyset;
+use crate::effects::{Env, Event};
+use crate::message::{Message, StorageAsk, StoreOutcome};
+
+/// How many records an epoch has placed and not yet answered at most; more are pushed back.
+pub const WINDOW: usize = 256;
+
+/// The appends of a reign.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Appends {
+    log: LogId,
+    epoch: Epoch,
+    next: Offset,
+    /// End of the contiguous retired prefix.
+    last_known_good: Offset,
+    /// Placed records above the last known good offset.
+    window: BTreeMap<Offset, Appender>,
+    /// Retired records whose clients wait for their answer.
+    unanswered: BTreeMap<Offset, Retired>,
+    /// Nodes to avoid for a while: they failed a wave.
+    grey: BTreeMap<NodeId, Timestamp>,
+}
+
+/// A record on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Appender {
+    record: Record,
+    /// Whom to answer, and to which request.
+    origin: (Address, u64),
+    wave: u32,
+    copyset: NodeSet,
+    /// Nodes that answered this wave.
+    stored: NodeSet,
+    /// Nodes that answered any wave: they need no payload again.
+    holders: NodeSet,
+    /// When to go on to the next wave.
+    deadline: Timestamp,
+    retired: bool,
+}
+
+/// A retired record whose client waits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Retired {
+    pub(super) origin: (Address, u64),
+    pub(super) lsn: Lsn,
+    /// The nodes whose answers made the wave complete.
+    pub(super) stored: NodeSet,
+}
+
+impl Appends {
+    pub(super) fn new(log: LogId, epoch: Epoch) -> Self {
+        Self {
+            log,
+            epoch,
+            next: Offset::FIRST,
+            last_known_good: Offset(0),
+            window: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
+            grey: BTreeMap::new(),
+        }
+    }
+
+    /// The next LSN to be given.
+    pub(super) fn tail(&self) -> Lsn {
+        Lsn::at(self.epoch, self.next)
+    }
+
+    /// Up to where everything is fully replicated.
+    pub(super) fn last_known_good(&self) -> Lsn {
+        Lsn::at(self.epoch, self.last_known_good)
+    }
+
+    /// Records placed and not retired.
+    pub(super) fn in_flight(&self) -> usize {
+        self.window.values().filter(|it| !it.retired).count()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.window
+            .values()
+            .filter(|it| !it.retired)
+            .map(|it| it.deadline)
+            .min()
+    }
+
+    /// Places a record. False if the window is full.
+    pub(super) fn place(
+        &mut self,
+        record: Record,
+        origin: (Address, u64),
+        quorums: &QuorumSystem,
+        env: &mut Env,
+    ) -> bool {
+        if self.window.len() + self.unanswered.len() >= WINDOW {
+            return false;
+        }
+        let offset = self.next;
+        self.next = offset.next();
+        self.window.insert(
+            offset,
+            Appender {
+                record,
+                origin,
+                wave: 0,
+                copyset: NodeSet::EMPTY,
+                stored: NodeSet::EMPTY,
+                holders: NodeSet::EMPTY,
+                deadline: env.now,
+                retired: false,
+            },
+        );
+        self.next_wave(offset, quorums, env);
+        true
+    }
+
+    /// Takes a storage node's answer. `Err` says that the epoch is sealed.
+    pub(super) fn on_answer(
+        &mut self,
+        from: NodeId,
+        lsn: Lsn,
+        wave: u32,
+        outcome: StoreOutcome,
+        quorums: &QuorumSystem,
+        env: &mut Env,
+    ) -> Result<(), Epoch> {
+        if let StoreOutcome::Sealed(sealed) = outcome
+            && sealed >= self.epoch
+        {
+            return Err(sealed);
+        }
+        if lsn.epoch != self.epoch {
+            return Ok(());
+        }
+        let last_known_good = self.last_known_good;
+        let Some(it) = self.window.get_mut(&lsn.offset) else {
+            return Ok(());
+        };
+        match outcome {
+            StoreOutcome::Stored => {
+                it.holders.insert(from);
+                if wave == it.wave && !it.retired {
+                    it.stored.insert(from);
+                    it.retired = quorums.is_write_quorum(it.stored);
+                }
+            }
+            StoreOutcome::Missing if wave == it.wave => {
+                it.holders.remove(from);
+                let to = NodeSet::only(from);
+                it.send(self.log, lsn, last_known_good, to, env);
+            }
+            StoreOutcome::Missing | StoreOutcome::Sealed(_) => {}
+        }
+        if it.retired {
+            self.unanswered.entry(lsn.offset).or_insert(Retired {
+                origin: it.origin,
+                lsn,
+                stored: it.stored,
+            });
+            self.advance();
+        }
+        Ok(())
+    }
+
+    /// Moves the last known good offset over the retired records that follow it.
+    fn advance(&mut self) {
+        while let Some(first) = self.window.first_entry()
+            && first.get().retired
+        {
+            self.last_known_good = *first.key();
+            first.remove();
+        }
+    }
+
+    /// Goes on to the next wave of every record whose wave is late.
+    pub(super) fn on_time(&mut self, quorums: &QuorumSystem, env: &mut Env) {
+        self.grey.retain(|_, until| *until > env.now);
+        let late: Vec<Offset> = self
+            .window
+            .iter()
+            .filter(|(_, it)| !it.retired && it.deadline <= env.now)
+            .map(|(&offset, _)| offset)
+            .collect();
+        let until = env.now + env.config.timing.grey_list;
+        for offset in late {
+            let it = &self.window[&offset];
+            for node in it.copyset.difference(it.stored).iter() {
+                self.grey.insert(node, until);
+            }
+            env.out.events.push(Event::WaveFailed {
+                log: self.log,
+                lsn: Lsn::at(self.epoch, offset),
+                wave: it.wave,
+            });
+            self.next_wave(offset, quorums, env);
+        }
+    }
+
+    fn next_wave(&mut self, offset: Offset, quorums: &QuorumSystem, env: &mut Env) {
+        let avoid: NodeSet = self.grey.keys().copied().collect();
+        let it = self.window.get_mut(&offset).expect("placed");
+        it.wave += 1;
+        it.copyset = copyset::draw(quorums, avoid, env.rng);
+        it.stored = NodeSet::EMPTY;
+        it.deadline = env.now + env.config.timing.wave_timeout;
+        let lsn = Lsn::at(self.epoch, offset);
+        it.send(self.log, lsn, self.last_known_good, it.copyset, env);
+    }
+
+    /// The retired records that no client was told of yet. They count as told from now on.
+    pub(super) fn take_retired(&mut self) -> impl Iterator<Item = Retired> + use<> {
+        std::mem::take(&mut self.unanswered).into_values()
+    }
+
+    /// Whom to tell that the fate of their record is unknown: all that was placed and not answered.
+    pub(super) fn abandon(self) -> impl Iterator<Item = (Address, u64)> {
+        let placed = self.window.into_values().filter(|it| !it.retired);
+        let retired = self.unanswered.into_values().map(|it| it.origin);
+        placed.map(|it| it.origin).chain(retired)
+    }
+}
+
+impl Appender {
+    /// Sends the current wave to some nodes: in full to those that lack the record.
+    fn send(&self, log: LogId, lsn: Lsn, last_known_good: Offset, to: NodeSet, env: &mut Env) {
+        for node in to.iter() {
+            let ask = if self.holders.contains(node) {
+                StorageAsk::Amend {
+                    lsn,
+                    wave: self.wave,
+                    copyset: self.copyset,
+                    last_known_good,
+                }
+            } else {
+                StorageAsk::Store {
+                    lsn,
+                    wave: self.wave,
+                    copyset: self.copyset,
+                    last_known_good,
+                    record: self.record.clone(),
+                }
+            };
+            env.out.send(node, Message::Storage { log, ask });
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The reign of a sequencer over one epoch: recover the older ones, then answer.
+//!
+//! Invariant: no observable answer (an ack, a tail) before the register counts every older epoch as
+//! clean. Sealing them is not enough: a record that the old sequencer still gets stored after the
+//! seal of one node can survive at an LSN below one that was acked here.
+
+use hstore_core::quorum::QuorumSystem;
+use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, NodeId, Record, Timestamp, planted};
+
+use super::appends::Appends;
+use super::tails::Tails;
+use crate::effects::{Env, Event};
+use crate::message::RegisterStep;
+use crate::message::{ClientAnswer, Message, RecoveryAnswer, Reply, StorageAnswer, StorageAsk};
+use crate::recovery::{EpochRecovery, RecoveryEnd};
+use crate::register::{Activation, Change, Proposer, RegisterBallot, RegisterValue};
+
+/// How many clean epochs one answer to a storage node tells of at most.
+const EPOCHS_PER_ANSWER: usize = 32;
+
+/// A reign.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Reign {
+    log: LogId,
+    epoch: Epoch,
+    activation: Activation,
+    quorums: QuorumSystem,
+    /// The register as this reign last saw it.
+    value: RegisterValue,
+    progress: Progress,
+    /// Unless the reign is open by then, another node may try.
+    patience: Timestamp,
+    appends: Appends,
+    tails: Tails,
+    /// When to tell the nodes what is released, if there is news.
+    release_at: Option<Timestamp>,
+    /// What they were told last.
+    released: Option<Lsn>,
+}
+
+/// How far the recovery of the older epochs is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Progress {
+    /// One is being recovered.
+    Recovering(EpochRecovery),
+    /// One is clean on its mutation set; the register is being told.
+    Advancing(Proposer, Epoch, Ballot),
+    /// All are clean.
+    Open,
+}
+
+/// Why a reign is over: a later epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deposed;
+
+impl Reign {
+    pub(super) fn begin(
+        log: LogId,
+        activation: Activation,
+        value: RegisterValue,
+        patience: Timestamp,
+        env: &mut Env,
+    ) -> Self {
+        let epoch = value.epoch;
+        let quorums = value.quorums(epoch).clone();
+        env.out.events.push(Event::Activated { log, epoch });
+        let mut reign = Self {
+            log,
+            epoch,
+            activation,
+            quorums,
+            value,
+            progress: Progress::Open,
+            patience,
+            appends: Appends::new(log, epoch),
+            tails: Tails::default(),
+            release_at: None,
+            released: None,
+        };
+        reign.recover_next(env);
+        reign
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.appends.in_flight()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.progress, Progress::Open)
+    }
+
+    /// Up to where readers may read; `None` before the reign is open.
+    pub(super) fn released(&self) -> Option<Lsn> {
+        self.is_open().then(|| self.appends.last_known_good())
+    }
+
+    /// In words, for people.
+    pub(super) fn describe(&self) -> String {
+        match &self.progress {
+            Progress::Recovering(it) => format!("recovering {}: {}", it.epoch(), it.phase()),
+            Progress::Advancing(_, epoch, _) => format!("advancing to {epoch}"),
+            Progress::Open => format!("open, released {}", self.appends.last_known_good()),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let progress = match &self.progress {
+            Progress::Recovering(it) => Some(it.deadline().min(self.patience)),
+            Progress::Advancing(it, ..) => Some(it.deadline().min(self.patience)),
+            Progress::Open => None,
+        };
+        [
+            progress,
+            self.appends.deadline(),
+            self.tails.deadline(),
+            self.release_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    pub(super) fn is_out_of_patience(&self, now: Timestamp) -> bool {
+        !self.is_open() && self.patience <= now
+    }
+
+    pub(super) fn on_time(&mut self, env: &mut Env) {
+        match &mut self.progress {
+            Progress::Recovering(it) => it.on_time(env),
+            Progress::Advancing(it, ..) => it.on_time(env),
+            Progress::Open => {}
+        }
+        self.appends.on_time(&self.quorums, env);
+        self.tails.on_time(self.log, &self.quorums, env);
+        if self.release_at.is_some_and(|at| at <= env.now) {
+            self.release(env);
+        }
+    }
+
+    /// Takes an append. Not open, it places the record all the same: only the answer waits.
+    pub(super) fn on_append(&mut self, origin: (Address, u64), record: Record, env: &mut Env) {
+        if !self.appends.place(record, origin, &self.quorums, env) {
+            reply(origin, ClientAnswer::Busy, env);
+        }
+    }
+
+    pub(super) fn on_tail(&mut self, origin: (Address, u64), env: &mut Env) {
+        let taken = if self.may_answer() {
+            let tail = self.appends.tail();
+            self.tails.check(origin, tail, self.log, &self.quorums, env)
+        } else {
+            self.tails.wait(origin)
+        };
+        if !taken {
+            reply(origin, ClientAnswer::Busy, env);
+        }
+    }
+
+    /// A storage node wants to know which epochs are clean.
+    pub(super) fn on_recovered_wanted(&self, from: Address, after: Epoch, env: &mut Env) {
+        let epochs = self.value.recovered(after, EPOCHS_PER_ANSWER);
+        let log = self.log;
+        let answer = StorageAnswer::Recovered(epochs);
+        env.out.send(from, Message::Stored { log, answer });
+    }
+
+    /// Takes a storage node's answer.
+    pub(super) fn on_stored(
+        &mut self,
+        from: NodeId,
+        answer: &StorageAnswer,
+        round: &mut u64,
+        env: &mut Env,
+    ) -> Result<(), Deposed> {
+        match answer {
+            StorageAnswer::Store { lsn, wave, outcome } => {
+                let before = self.appends.last_known_good();
+                self.appends
+                    .on_answer(from, *lsn, *wave, *outcome, &self.quorums, env)
+                    .map_err(|_| Deposed)?;
+                self.answer_retired(env);
+                if self.is_open() && self.appends.last_known_good() > before {
+                    let at = env.now + env.config.timing.release_delay;
+                    self.release_at.get_or_insert(at);
+                }
+                Ok(())
+            }
+            StorageAnswer::Seals { nonce, sealed } => {
+                if *sealed >= self.epoch {
+                    return Err(Deposed);
+                }
+                let answered = self.tails.on_unsealed(from, *nonce, &self.quorums);
+                if let Some((origin, lsn)) = answered {
+                    let epochs = self.value.spans.clone();
+                    reply(origin, ClientAnswer::Tail { lsn, epochs }, env);
+                }
+                Ok(())
+            }
+            StorageAnswer::Recovery {
+                epoch,
+                ballot,
+                answer,
+            } => self.on_recovery(from, *epoch, *ballot, answer, round, env),
+            StorageAnswer::Here { .. }
+            | StorageAnswer::Recovered(_)
+            | StorageAnswer::RecoveryMetadata { .. }
+            | StorageAnswer::Fetched { .. } => Ok(()),
+        }
+    }
+
+    fn on_recovery(
+        &mut self,
+        from: NodeId,
+        epoch: Epoch,
+        ballot: Ballot,
+        answer: &RecoveryAnswer,
+        round: &mut u64,
+        env: &mut Env,
+    ) -> Result<(), Deposed> {
+        let Progress::Recovering(recovery) = &mut self.progress else {
+            return Ok(());
+        };
+        if recovery.epoch() != epoch {
+            return Ok(());
+        }
+        match recovery.on_answer(from, ballot, answer, env) {
+            None => Ok(()),
+            Some(RecoveryEnd::Preempted(_)) => Err(Deposed),
+            Some(RecoveryEnd::Clean {
+                ballot,
+                last_record,
+            }) => {
+                let change = Change::Advance {
+                    activation: self.activation,
+                    epoch,
+                    ballot,
+                    last_record,
+                };
+                let proposer = Proposer::start(self.log, change, *round, env);
+                *round = proposer.next_round();
+                self.progress = Progress::Advancing(proposer, epoch, ballot);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes an acceptor's answer.
+    pub(super) fn on_register(
+        &mut self,
+        from: NodeId,
+        ballot: RegisterBallot,
+        step: &RegisterStep,
+        round: &mut u64,
+        env: &mut Env,
+    ) -> Result<(), Deposed> {
+        let Progress::Advancing(proposer, epoch, winner) = &mut self.progress else {
+            return Ok(());
+        };
+        let (epoch, winner) = (*epoch, *winner);
+        let committed = proposer.on_step(from, ballot, step, env);
+        *round = (*round).max(proposer.next_round());
+        let Some(committed) = committed else {
+            return Ok(());
+        };
+        if !committed.applied {
+            return Err(Deposed);
+        }
+        self.value = committed.value;
+        env.out.events.push(Event::EpochClean {
+            log: self.log,
+            epoch,
+            ballot: winner,
+        });
+        self.recover_next(env);
+        Ok(())
+    }
+
+    /// Begins the recovery of the next epoch, or opens the reign if none is left.
+    fn recover_next(&mut self, env: &mut Env) {
+        let next = self.value.last_clean().next();
+        if next < self.epoch {
+            let quorums = self.value.quorums(next).clone();
+            let seal = self.epoch.prev();
+            let recovery = EpochRecovery::start(self.log, next, seal, quorums, env);
+            self.progress = Progress::Recovering(recovery);
+            return;
+        }
+        self.progress = Progress::Open;
+        let (log, epoch) = (self.log, self.epoch);
+        env.out.events.push(Event::Opened { log, epoch });
+        self.answer_retired(env);
+        self.release(env);
+        for origin in self.tails.take_waiting() {
+            self.on_tail(origin, env);
+        }
+    }
+
+    /// Whether this reign may be seen: every older epoch is clean.
+    fn may_answer(&self) -> bool {
+        self.is_open() || planted!("ack-before-recovery")
+    }
+
+    fn answer_retired(&mut self, env: &mut Env) {
+        if !self.may_answer() {
+            return;
+        }
+        for retired in self.appends.take_retired() {
+            env.out.events.push(Event::Acked {
+                log: self.log,
+                lsn: retired.lsn,
+                stored: retired.stored,
+            });
+            reply(retired.origin, ClientAnswer::Appended(retired.lsn), env);
+        }
+    }
+
+    fn release(&mut self, env: &mut Env) {
+        self.release_at = None;
+        let released = self.appends.last_known_good();
+        if self.released == Some(released) {
+            return;
+        }
+        self.released = Some(released);
+        for node in self.quorums.nodes().iter() {
+            let log = self.log;
+            let ask = StorageAsk::Release { released };
+            env.out.send(node, Message::Storage { log, ask });
+        }
+    }
+
+    /// Ends the reign: tells every client that waits what is certain.
+    pub(super) fn end(self, env: &mut Env) {
+        for origin in self.appends.abandon() {
+            reply(origin, ClientAnswer::Unknown, env);
+        }
+        for origin in self.tails.abandon() {
+            reply(origin, ClientAnswer::Redirect(None), env);
+        }
+    }
+}
+
+/// Answers a client's request.
+pub(super) fn reply((to, number): (Address, u64), answer: ClientAnswer, env: &mut Env) {
+    env.out.send(to, Message::Reply(Reply { number, answer }));
+}

@@ -1,0 +1,101 @@
+//! Which requests a node has seen: networks duplicate, and an append must not happen twice.
+//!
+//! Requests are bound to one life of a node, so nothing of this needs to be durable.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hstore_core::{ClientId, Timestamp};
+
+/// How many clients a node remembers at most; more are refused until some have been idle long.
+pub const SESSIONS_MAX: usize = 65_536;
+/// A client that was silent for this long is forgotten when room is needed. No network delays a
+/// duplicate for longer.
+pub const IDLE: Duration = Duration::from_secs(3600);
+/// Numbers this far below the highest seen count as seen.
+const BEHIND: u64 = 128;
+
+/// The requests seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Sessions {
+    clients: BTreeMap<ClientId, Seen>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Seen {
+    highest: u64,
+    /// Bit `i` stands for `highest - i`.
+    below: u128,
+    last: Timestamp,
+}
+
+/// What to do with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Take it: it is new.
+    New,
+    /// Drop it: it was seen, or is too old to tell.
+    Seen,
+    /// Refuse it: too many clients.
+    Full,
+}
+
+impl Sessions {
+    /// Marks a request as seen.
+    pub fn admit(&mut self, client: ClientId, number: u64, now: Timestamp) -> Admission {
+        if !self.clients.contains_key(&client) && self.clients.len() >= SESSIONS_MAX {
+            self.clients.retain(|_, seen| now.since(seen.last) < IDLE);
+            if self.clients.len() >= SESSIONS_MAX {
+                return Admission::Full;
+            }
+        }
+        let seen = self.clients.entry(client).or_insert(Seen {
+            highest: 0,
+            below: 1,
+            last: now,
+        });
+        seen.last = now;
+        if number > seen.highest {
+            let up = number - seen.highest;
+            seen.below = if up < BEHIND { seen.below << up } else { 0 } | 1;
+            seen.highest = number;
+            return Admission::New;
+        }
+        let behind = seen.highest - number;
+        if behind >= BEHIND || seen.below >> behind & 1 == 1 {
+            return Admission::Seen;
+        }
+        seen.below |= 1 << behind;
+        Admission::New
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use hstore_core::Rng;
+
+    use super::*;
+
+    #[test]
+    fn each_number_is_admitted_once_however_it_is_shuffled_and_repeated() {
+        let mut rng = Rng::from_seed(7);
+        let mut sessions = Sessions::default();
+        let mut admitted = BTreeSet::new();
+        let mut fresh = 0;
+        for step in 1..5_000_u64 {
+            let number = step.saturating_sub(rng.below(200)).max(1);
+            let client = ClientId(rng.below(3) as u32);
+            match sessions.admit(client, number, Timestamp::ZERO) {
+                Admission::New => {
+                    assert!(admitted.insert((client, number)), "{number} came in twice");
+                    fresh += 1;
+                }
+                Admission::Seen => {}
+                Admission::Full => panic!("three clients are not too many"),
+            }
+        }
+        assert!(fresh > 1_000);
+    }
+}

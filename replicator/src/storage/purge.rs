@@ -1,0 +1,177 @@
+//! Catching up with epochs that became clean.
+//!
+//! A node whose copies took part in the winning attempt has nothing to do but believe it. Any other
+//! *purges*: in one durable write it deletes what it holds above the epoch's last known good
+//! offset, seals the epoch, promises the winning ballot and keeps its metadata. Only the register's
+//! word that the epoch is clean, and only metadata of the ballot it names, allow that: a provisional
+//! decision may yet be overruled. Nothing at or below last known good is ever deleted.
+
+use hstore_core::ports::log_store::StoreOp;
+use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, NodeId};
+
+use super::state::{CatchUp, CleanMark};
+use super::{Continuation, StorageNode};
+use crate::effects::{Durability, Env, Event};
+use crate::message::{Message, RecoveredEpoch, RecoveryMetadata, StorageAnswer, StorageAsk};
+
+impl StorageNode {
+    /// The register counts more epochs as clean than this node: asks `sequencer` for them.
+    pub(super) fn catch_up(&mut self, sequencer: NodeId, log: LogId, env: &mut Env) {
+        let state = self.logs.entry(log).or_default();
+        if let Some(catch_up) = &mut state.catching_up {
+            catch_up.sequencer = sequencer;
+            return;
+        }
+        state.catching_up = Some(CatchUp {
+            sequencer,
+            epochs: [].into(),
+            deadline: env.now,
+        });
+        self.ask_again(log, env);
+    }
+
+    /// What the register says of the epochs after the local last clean one.
+    pub(super) fn on_recovered(
+        &mut self,
+        from: NodeId,
+        log: LogId,
+        epochs: &[RecoveredEpoch],
+        env: &mut Env,
+    ) {
+        let state = self.logs.entry(log).or_default();
+        let Some(catch_up) = &mut state.catching_up else {
+            return;
+        };
+        if catch_up.sequencer != from || !catch_up.epochs.is_empty() {
+            return;
+        }
+        let next = state.bounds.last_clean.next();
+        let news = epochs.iter().copied().skip_while(|it| it.epoch < next);
+        catch_up.epochs.extend(news);
+        if catch_up.epochs.front().is_some_and(|it| it.epoch == next) {
+            self.believe(log, env);
+            self.ask_again(log, env);
+        } else {
+            catch_up.epochs.clear();
+        }
+    }
+
+    /// Lifts the local last clean epoch over every epoch in which this node agrees with the winning
+    /// attempt or has nothing.
+    fn believe(&mut self, log: LogId, env: &mut Env) {
+        let state = self.logs.entry(log).or_default();
+        let Some(catch_up) = &mut state.catching_up else {
+            return;
+        };
+        let before = state.bounds;
+        while let Some(next) = catch_up.epochs.front() {
+            assert_eq!(next.epoch, state.bounds.last_clean.next(), "in order");
+            let clean = state.epochs.get(&next.epoch).and_then(|it| it.clean);
+            if next.nodes.contains(env.me) && clean.is_none_or(|it| it.ballot != next.ballot) {
+                break;
+            }
+            state.bounds.last_clean = next.epoch;
+            state.bounds.hard_seal = state.bounds.hard_seal.max(next.epoch);
+            catch_up.epochs.pop_front();
+        }
+        let done =
+            catch_up.epochs.is_empty() && state.bounds.last_clean >= state.released.epoch.prev();
+        if done {
+            state.catching_up = None;
+        }
+        if state.bounds != before {
+            let batch = vec![state.put_bounds(log)];
+            self.write(batch, Durability::Synced, Continuation::Nothing, env);
+            self.tell_bounds(log, env);
+            self.wake_fetches(log, env);
+        }
+    }
+
+    /// Asks for what is missing: the sequencer for more epochs, or the nodes of the next epoch for
+    /// its recovery metadata.
+    pub(super) fn ask_again(&mut self, log: LogId, env: &mut Env) {
+        let state = self.logs.entry(log).or_default();
+        let Some(catch_up) = &mut state.catching_up else {
+            return;
+        };
+        catch_up.deadline = env.now + env.config.timing.resend;
+        match catch_up.epochs.front() {
+            None => {
+                let after = state.bounds.last_clean;
+                let ask = StorageAsk::Recovered { after };
+                let sequencer = catch_up.sequencer;
+                env.out.send(sequencer, Message::Storage { log, ask });
+            }
+            Some(next) => {
+                for node in next.nodes.iter().filter(|&node| node != env.me) {
+                    let ask = StorageAsk::RecoveryMetadata {
+                        epoch: next.epoch,
+                        ballot: next.ballot,
+                    };
+                    env.out.send(node, Message::Storage { log, ask });
+                }
+            }
+        }
+    }
+
+    /// Another node wants to catch up.
+    pub(super) fn on_metadata_wanted(
+        &mut self,
+        from: Address,
+        log: LogId,
+        epoch: Epoch,
+        ballot: Ballot,
+        env: &mut Env,
+    ) {
+        let state = self.logs.entry(log).or_default();
+        let clean = state.epochs.get(&epoch).and_then(|it| it.clean);
+        let metadata = clean
+            .filter(|clean| clean.ballot == ballot)
+            .map(|clean| clean.metadata);
+        let answer = StorageAnswer::RecoveryMetadata {
+            epoch,
+            ballot,
+            metadata,
+        };
+        env.out.send(from, Message::Stored { log, answer });
+    }
+
+    /// The metadata of the winning attempt: purges by it.
+    pub(super) fn on_metadata(
+        &mut self,
+        log: LogId,
+        epoch: Epoch,
+        ballot: Ballot,
+        metadata: RecoveryMetadata,
+        env: &mut Env,
+    ) {
+        let state = self.logs.entry(log).or_default();
+        let wanted = state
+            .catching_up
+            .as_ref()
+            .and_then(|catch_up| catch_up.epochs.front());
+        if wanted.is_none_or(|next| next.epoch != epoch || next.ballot != ballot) {
+            return;
+        }
+        let it = state.epochs.entry(epoch).or_default();
+        it.promised = it.promised.max(ballot);
+        it.clean = Some(CleanMark { ballot, metadata });
+        state.bounds.hard_seal = state.bounds.hard_seal.max(epoch);
+        let mut batch = Vec::new();
+        // After a recovery without authority nothing is deleted: a copy that recovery did not see
+        // may be the last one.
+        if metadata.bridge.is_some() {
+            batch.push(StoreOp::DeleteRange {
+                log,
+                first: Lsn::at(epoch, metadata.last_known_good.next()),
+                last: Lsn::end_of(epoch),
+            });
+        }
+        batch.push(state.put_bounds(log));
+        batch.push(state.put_epoch(log, epoch));
+        self.write(batch, Durability::Synced, Continuation::Nothing, env);
+        env.out.events.push(Event::Purged { log, epoch });
+        self.believe(log, env);
+        self.ask_again(log, env);
+    }
+}

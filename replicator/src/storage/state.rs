@@ -1,0 +1,110 @@
+//! What a storage node remembers of a log.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use hstore_core::ports::log_store::StoreOp;
+use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, NodeId, Offset, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::keys::MetaKey;
+use crate::message::{RecoveredEpoch, RecoveryMetadata};
+
+/// All of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct LogState {
+    /// Durable bounds.
+    pub(super) bounds: LogBounds,
+    /// Refuses stores of these epochs too, because a later epoch was seen to store. Not durable and
+    /// no evidence: it answers no seal.
+    pub(super) soft_seal: Epoch,
+    /// Up to where the sequencer of the reigning epoch lets readers read.
+    pub(super) released: Lsn,
+    /// Durable state of each epoch this node had to do with. Never forgotten while the epoch is
+    /// readable.
+    pub(super) epochs: BTreeMap<Epoch, EpochState>,
+    /// Decisions this node has to catch up with before it serves them.
+    pub(super) catching_up: Option<CatchUp>,
+    /// Readers that wait for more to be released.
+    pub(super) parked: VecDeque<ParkedFetch>,
+}
+
+/// Durable bounds of a log. They only rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct LogBounds {
+    /// Nothing more of this epoch or an older one is stored.
+    pub(crate) hard_seal: Epoch,
+    /// Local last clean epoch: this node's copies of it and all older ones agree with what the
+    /// register's winners decided.
+    pub(crate) last_clean: Epoch,
+}
+
+/// Durable state of one epoch of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct EpochState {
+    /// No recovery ballot below this is obeyed.
+    pub(crate) promised: Ballot,
+    /// The decision this node's copies agree with. Provisional until the register names its ballot.
+    pub(crate) clean: Option<CleanMark>,
+    /// The highest last known good offset this node has met. Written along with stores, so it may
+    /// come back lower after a crash, never higher than the truth.
+    pub(crate) last_known_good: Offset,
+}
+
+/// A recovery attempt's decision, as a node keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct CleanMark {
+    /// The attempt.
+    pub(crate) ballot: Ballot,
+    /// What it decided.
+    pub(crate) metadata: RecoveryMetadata,
+}
+
+/// Catching up with decisions that the register counts as clean.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CatchUp {
+    /// Who told of them, and can tell more.
+    pub(super) sequencer: NodeId,
+    /// What is known of the next epochs, in order, from the one after the local last clean epoch.
+    pub(super) epochs: VecDeque<RecoveredEpoch>,
+    /// When to ask again.
+    pub(super) deadline: Timestamp,
+}
+
+/// A reader's question that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ParkedFetch {
+    pub(super) to: Address,
+    pub(super) nonce: u64,
+    pub(super) first: Lsn,
+    pub(super) last: Lsn,
+    /// The reader has asked again by then.
+    pub(super) until: Timestamp,
+}
+
+impl LogState {
+    /// Up to where readers may read here: all clean epochs, and the released part of the epoch
+    /// after them.
+    pub(super) fn readable(&self) -> Lsn {
+        if self.released.epoch == self.bounds.last_clean.next() {
+            self.released
+        } else {
+            Lsn::end_of(self.bounds.last_clean)
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let catch_up = self.catching_up.as_ref().map(|it| it.deadline);
+        let parked = self.parked.front().map(|it| it.until);
+        catch_up.into_iter().chain(parked).min()
+    }
+
+    /// The write that makes the bounds durable.
+    pub(super) fn put_bounds(&self, log: LogId) -> StoreOp {
+        MetaKey::Log(log).put(&self.bounds)
+    }
+
+    /// The write that makes an epoch's state durable.
+    pub(super) fn put_epoch(&self, log: LogId, epoch: Epoch) -> StoreOp {
+        MetaKey::Epoch(log, epoch).put(&self.epochs[&epoch])
+    }
+}

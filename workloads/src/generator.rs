@@ -1,0 +1,172 @@
+//! From a specification to operations.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use hstore_core::{LogId, Lsn, Rng};
+
+use crate::spec::Spec;
+
+/// An operation to carry out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Append a record.
+    Append {
+        /// To this log.
+        log: LogId,
+        /// The record's id, also found in the payload by [`record_id`].
+        id: u64,
+        /// What to append.
+        payload: Bytes,
+    },
+    /// Read.
+    Read {
+        /// This log.
+        log: LogId,
+        /// From here.
+        from: Lsn,
+        /// At most so many records.
+        limit: u32,
+    },
+    /// Ask where the log ends.
+    Tail {
+        /// Which log.
+        log: LogId,
+    },
+}
+
+/// Draws operations. Not tied to a client: whoever is free takes the next.
+#[derive(Clone, Debug)]
+pub struct Generator {
+    spec: Spec,
+    rng: Rng,
+    issued: u32,
+    next_id: u64,
+    /// LSNs at which records are known to stand: where reads start.
+    known: BTreeMap<LogId, Vec<Lsn>>,
+}
+
+impl Generator {
+    /// A generator of `spec`'s operations.
+    #[must_use]
+    pub fn new(spec: Spec, rng: Rng) -> Self {
+        Self {
+            spec,
+            rng,
+            issued: 0,
+            next_id: 1,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// The next operation; `None` when all were drawn.
+    pub fn next_operation(&mut self) -> Option<Operation> {
+        if self.issued == self.spec.operations {
+            return None;
+        }
+        self.issued += 1;
+        let log = LogId(1 + self.rng.below(u64::from(self.spec.logs)) as u32);
+        let mix = self.spec.mix;
+        let draw = self.rng.below(u64::from(mix.append + mix.read + mix.tail)) as u32;
+        Some(if draw < mix.append {
+            self.append(log)
+        } else if draw < mix.append + mix.read {
+            Operation::Read {
+                log,
+                from: self.start(log),
+                limit: self.spec.read_limit,
+            }
+        } else {
+            Operation::Tail { log }
+        })
+    }
+
+    /// One more append to `log`, beyond those of the specification.
+    pub fn append(&mut self, log: LogId) -> Operation {
+        let id = self.next_id;
+        self.next_id += 1;
+        let (min, max) = (self.spec.payload_bytes_min, self.spec.payload_bytes_max);
+        let length = self
+            .rng
+            .within(u64::from(min.max(8))..=u64::from(max.max(8)));
+        Operation::Append {
+            log,
+            id,
+            payload: payload(id, length as usize, self.rng.seed()),
+        }
+    }
+
+    /// How long a client pauses before its next operation.
+    pub fn think(&mut self) -> Duration {
+        Duration::from_micros(self.rng.within(0..=self.spec.think_us_max))
+    }
+
+    /// A record is known to stand at `lsn`.
+    pub fn observe(&mut self, log: LogId, lsn: Lsn) {
+        self.known.entry(log).or_default().push(lsn);
+    }
+
+    /// Where a read starts: mostly near the end of what is known, sometimes anywhere.
+    fn start(&mut self, log: LogId) -> Lsn {
+        let known = self.known.get(&log).map_or(&[][..], Vec::as_slice);
+        if known.is_empty() || self.rng.chance(0.05) {
+            return Lsn::FIRST;
+        }
+        let recent = known.len().saturating_sub(self.spec.read_limit as usize);
+        let from = if self.rng.chance(0.7) { recent } else { 0 };
+        *self.rng.pick(&known[from..]).expect("not empty")
+    }
+}
+
+/// A record's content: its id, then bytes that only a whole, unmixed record has.
+fn payload(id: u64, length: usize, salt: u64) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(length + 8);
+    bytes.put_u64_le(id);
+    let mut word = salt;
+    while bytes.len() < length {
+        bytes.put_u64_le(word);
+        word = word
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(id);
+    }
+    bytes.truncate(length);
+    bytes.freeze()
+}
+
+/// The id of a record made by a [`Generator`]; `None` for any other.
+#[must_use]
+pub fn record_id(payload: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(payload.get(..8)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn all_operations_are_drawn_and_no_id_twice() {
+        let mut rng = Rng::from_seed(3);
+        let spec = Spec::draw(500, &mut rng);
+        let mut generator = Generator::new(spec.clone(), rng);
+        let (mut ids, mut reads, mut tails) = (BTreeSet::new(), 0, 0);
+        while let Some(operation) = generator.next_operation() {
+            match operation {
+                Operation::Append { id, payload, log } => {
+                    assert_eq!(record_id(&payload), Some(id));
+                    assert!(payload.len() >= spec.payload_bytes_min as usize);
+                    assert!(payload.len() <= spec.payload_bytes_max as usize);
+                    assert!((1..=spec.logs).contains(&log.0));
+                    assert!(ids.insert(id), "{id} twice");
+                    generator.observe(log, Lsn::new(1, ids.len() as u32));
+                }
+                Operation::Read { .. } => reads += 1,
+                Operation::Tail { .. } => tails += 1,
+            }
+        }
+        assert_eq!(ids.len() + reads + tails, 500);
+        assert!(ids.len() > 350 && reads > 0 && tails > 0);
+    }
+}

@@ -1,0 +1,58 @@
+//! The specification of a workload.
+
+use hstore_core::Rng;
+use serde::{Deserialize, Serialize};
+
+/// What clients do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Clients at work at a time, each with one operation at a time.
+    pub clients: u32,
+    /// Logs, numbered from 1.
+    pub logs: u32,
+    /// Operations in all.
+    pub operations: u32,
+    /// Which operations.
+    pub mix: Mix,
+    /// A record has at least this many bytes; never less than its id.
+    pub payload_bytes_min: u32,
+    /// A record has at most this many bytes.
+    pub payload_bytes_max: u32,
+    /// A read asks for at most this many records.
+    pub read_limit: u32,
+    /// Pause of a client between two operations: up to this many microseconds.
+    pub think_us_max: u64,
+}
+
+/// How often each operation is chosen, in relation to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mix {
+    /// Appends.
+    pub append: u32,
+    /// Reads.
+    pub read: u32,
+    /// Tails.
+    pub tail: u32,
+}
+
+impl Spec {
+    /// A workload drawn at random: few logs, several clients, mostly appends.
+    #[must_use]
+    pub fn draw(operations: u32, rng: &mut Rng) -> Self {
+        let payload_bytes_min = rng.within(8..=64) as u32;
+        Self {
+            clients: rng.within(6..=12) as u32,
+            logs: rng.within(1..=3) as u32,
+            operations,
+            mix: Mix {
+                append: 16,
+                read: rng.within(1..=2) as u32,
+                tail: rng.within(1..=2) as u32,
+            },
+            payload_bytes_min,
+            payload_bytes_max: payload_bytes_min + *rng.pick(&[16, 200, 2000]).expect("not empty"),
+            read_limit: rng.within(5..=40) as u32,
+            think_us_max: 300_000,
+        }
+    }
+}
