@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::StoreOp;
-use hstore_core::{Epoch, LogId};
+use hstore_core::{Ballot, Epoch, LogId};
 use serde::{Deserialize, Serialize};
+
+use crate::storage::{EpochState, LogBounds};
 
 /// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,5 +38,64 @@ impl MetaKey {
                 .expect("metadata has a serialised form")
                 .into(),
         }
+    }
+}
+
+/// What a storage node's metadata promises, for observers: none of it may ever go back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurableState {
+    /// The bounds of a log.
+    Log {
+        /// Nothing more of this epoch or an older one is stored.
+        hard_seal: Epoch,
+        /// The node's copies up to this epoch are final.
+        last_clean: Epoch,
+    },
+    /// The state of an epoch.
+    Epoch {
+        /// No recovery ballot below this is obeyed.
+        promised: Ballot,
+    },
+}
+
+impl DurableState {
+    /// Whether `later` goes back on nothing that `self` promises.
+    #[must_use]
+    pub fn precedes(&self, later: &Self) -> bool {
+        match (self, later) {
+            (
+                Self::Log {
+                    hard_seal,
+                    last_clean,
+                },
+                Self::Log {
+                    hard_seal: seal,
+                    last_clean: clean,
+                },
+            ) => hard_seal <= seal && last_clean <= clean,
+            (Self::Epoch { promised }, Self::Epoch { promised: next }) => promised <= next,
+            _ => false,
+        }
+    }
+}
+
+/// Understands a piece of a storage node's metadata; `None` if it is something else.
+#[must_use]
+pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
+    match postcard::from_bytes(key).ok()? {
+        MetaKey::Log(_) => {
+            let bounds: LogBounds = postcard::from_bytes(value).ok()?;
+            Some(DurableState::Log {
+                hard_seal: bounds.hard_seal,
+                last_clean: bounds.last_clean,
+            })
+        }
+        MetaKey::Epoch(..) => {
+            let state: EpochState = postcard::from_bytes(value).ok()?;
+            Some(DurableState::Epoch {
+                promised: state.promised,
+            })
+        }
+        MetaKey::Incarnation | MetaKey::Acceptor(_) => None,
     }
 }

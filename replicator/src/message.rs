@@ -279,6 +279,8 @@ pub enum StorageAnswer {
     },
     /// To a seal check.
     Seals {
+        /// The epoch asked about. It names the reign that asks: questions are counted within one.
+        epoch: Epoch,
         /// The question.
         nonce: u64,
         /// The greater of the hard and the soft seal.

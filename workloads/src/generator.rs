@@ -82,6 +82,12 @@ impl Generator {
         })
     }
 
+    /// Whether all operations were drawn.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.issued == self.spec.operations
+    }
+
     /// One more append to `log`, beyond those of the specification.
     pub fn append(&mut self, log: LogId) -> Operation {
         let id = self.next_id;

@@ -189,9 +189,17 @@ impl Reign {
                 }
                 Ok(())
             }
-            StorageAnswer::Seals { nonce, sealed } => {
+            StorageAnswer::Seals {
+                epoch,
+                nonce,
+                sealed,
+            } => {
                 if *sealed >= self.epoch {
                     return Err(Deposed);
+                }
+                if *epoch != self.epoch {
+                    // To a question of an earlier reign: what it says may no longer be so.
+                    return Ok(());
                 }
                 let answered = self.tails.on_unsealed(from, *nonce, &self.quorums);
                 if let Some((origin, lsn)) = answered {

@@ -138,9 +138,10 @@ impl StorageNode {
                     self.on_release(sequencer, log, *released, env);
                 }
             }
-            StorageAsk::CheckSeal { epoch: _, nonce } => {
+            StorageAsk::CheckSeal { epoch, nonce } => {
                 let state = self.logs.entry(log).or_default();
                 let answer = StorageAnswer::Seals {
+                    epoch: *epoch,
                     nonce: *nonce,
                     sealed: state.bounds.hard_seal.max(state.soft_seal),
                 };

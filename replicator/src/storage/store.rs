@@ -77,13 +77,7 @@ impl StorageNode {
     }
 
     /// Readers may read up to `released`; every epoch before its own is clean in the register.
-    pub fn on_release(
-        &mut self,
-        sequencer: NodeId,
-        log: LogId,
-        released: Lsn,
-        env: &mut Env,
-    ) {
+    pub fn on_release(&mut self, sequencer: NodeId, log: LogId, released: Lsn, env: &mut Env) {
         let state = self.logs.entry(log).or_default();
         if released > state.released {
             state.released = released;

@@ -1,0 +1,287 @@
+//! Messages, copies and events in the field's words: one short line each, the same in the scripts'
+//! outputs, in their patterns, and in the traces of the exploration.
+
+use hstore_core::{Entry, Offset, Precedence, Record, StoredCopy};
+use hstore_replicator::effects::Event;
+use hstore_replicator::message::{
+    ClientAnswer, ClientAsk, Message, RecoveryAnswer, RecoveryMetadata, RecoveryStep, RegisterStep,
+    StorageAnswer, StorageAsk, StoreOutcome,
+};
+use hstore_replicator::reader::{Delivery, GapKind};
+use hstore_replicator::register::RegisterValue;
+
+/// A message, without sender and receiver.
+pub fn message(message: &Message) -> String {
+    match message {
+        Message::Request(request) => {
+            let number = request.number;
+            match &request.ask {
+                ClientAsk::Append(it) => format!("append #{number} {}", record(it)),
+                ClientAsk::Tail => format!("tail? #{number}"),
+            }
+        }
+        Message::Reply(reply) => format!("reply #{}: {}", reply.number, client_answer(&reply.answer)),
+        Message::Heartbeat(it) => {
+            let claims: Vec<String> = it
+                .sequencing
+                .iter()
+                .map(|it| match it.released {
+                    Some(released) => format!(" sequencing {} released {released}", it.epoch),
+                    None => format!(" sequencing {}", it.epoch),
+                })
+                .collect();
+            format!("heartbeat{}", claims.concat())
+        }
+        Message::Register { ballot, step, .. } => match step {
+            RegisterStep::Prepare => format!("prepare {ballot}"),
+            RegisterStep::Promise(None) => format!("promise {ballot}: nothing accepted"),
+            RegisterStep::Promise(Some((at, value))) => {
+                format!("promise {ballot}: accepted at {at} {}", register_value(value))
+            }
+            RegisterStep::Accept(value) => format!("accept {ballot} {}", register_value(value)),
+            RegisterStep::Accepted => format!("accepted {ballot}"),
+            RegisterStep::Refused(higher) => format!("refused {ballot}: promised {higher}"),
+        },
+        Message::Storage { ask, .. } => storage_ask(ask),
+        Message::Stored { answer, .. } => storage_answer(answer),
+    }
+}
+
+fn storage_ask(ask: &StorageAsk) -> String {
+    match ask {
+        StorageAsk::Probe { .. } => "probe".to_owned(),
+        StorageAsk::Store {
+            lsn,
+            wave,
+            copyset,
+            last_known_good,
+            record: it,
+        } => format!("store {lsn} w{wave} {copyset} lng {last_known_good} {}", record(it)),
+        StorageAsk::Amend {
+            lsn,
+            wave,
+            copyset,
+            last_known_good,
+        } => format!("amend {lsn} w{wave} {copyset} lng {last_known_good}"),
+        StorageAsk::Release { released } => format!("release {released}"),
+        StorageAsk::CheckSeal { epoch, nonce } => format!("sealed? {epoch} ({nonce})"),
+        StorageAsk::Recovered { after } => format!("recovered? after {after}"),
+        StorageAsk::RecoveryMetadata { epoch, ballot } => format!("metadata? {epoch} @{ballot}"),
+        StorageAsk::Fetch { first, last, .. } => format!("fetch {first}..{last}"),
+        StorageAsk::Recovery {
+            epoch,
+            ballot,
+            step,
+        } => {
+            let (name, detail) = match step {
+                RecoveryStep::Seal => ("seal", String::new()),
+                RecoveryStep::Digest { after } => ("digest", format!(" after {after}")),
+                RecoveryStep::Mutate { copies, .. } => {
+                    let copies: Vec<String> = copies
+                        .iter()
+                        .map(|(offset, copy)| format!("{offset} {}", entry(&copy.entry)))
+                        .collect();
+                    ("mutate", format!(" [{}]", copies.join(", ")))
+                }
+                RecoveryStep::Clean(it) => ("clean", format!(" {}", metadata(it))),
+            };
+            format!("{name} {epoch} @{ballot}{detail}")
+        }
+    }
+}
+
+fn storage_answer(answer: &StorageAnswer) -> String {
+    match answer {
+        StorageAnswer::Here { .. } => "here".to_owned(),
+        StorageAnswer::Store { lsn, wave, outcome } => match outcome {
+            StoreOutcome::Stored => format!("stored {lsn} w{wave}"),
+            StoreOutcome::Sealed(epoch) => format!("refused {lsn} w{wave}: sealed {epoch}"),
+            StoreOutcome::Missing => format!("missing {lsn} w{wave}"),
+        },
+        StorageAnswer::Seals {
+            epoch,
+            nonce,
+            sealed,
+        } => format!("sealed! {epoch} ({nonce}): up to {sealed}"),
+        StorageAnswer::Recovered(epochs) => {
+            let epochs: Vec<String> = epochs
+                .iter()
+                .map(|it| format!(" {} @{} on {}", it.epoch, it.ballot, it.nodes))
+                .collect();
+            format!("recovered!{}", epochs.concat())
+        }
+        StorageAnswer::RecoveryMetadata {
+            epoch,
+            ballot,
+            metadata: it,
+        } => {
+            let it = it.as_ref().map_or("unknown".to_owned(), metadata);
+            format!("metadata! {epoch} @{ballot} {it}")
+        }
+        StorageAnswer::Fetched {
+            entries, passed, ..
+        } => {
+            let entries: Vec<String> = entries
+                .iter()
+                .map(|(lsn, it)| {
+                    let it = it.as_ref().map_or("unreadable".to_owned(), entry);
+                    format!("{lsn} {it}")
+                })
+                .collect();
+            format!("fetched [{}] passed {passed}", entries.join(", "))
+        }
+        StorageAnswer::Recovery {
+            epoch,
+            ballot,
+            answer,
+        } => match answer {
+            RecoveryAnswer::Sealed { last_known_good } => {
+                format!("sealed {epoch} @{ballot} lng {last_known_good}")
+            }
+            RecoveryAnswer::Digest {
+                last_known_good,
+                copies,
+                passed,
+                ..
+            } => {
+                let copies: Vec<String> = copies
+                    .iter()
+                    .map(|(offset, it)| match it {
+                        Some(copy) => format!("{offset} {}", stored_copy(copy)),
+                        None => format!("{offset} unreadable"),
+                    })
+                    .collect();
+                let end = if *passed == Offset::MAX {
+                    String::new()
+                } else {
+                    format!(" up to {passed}")
+                };
+                let copies = copies.join(", ");
+                format!("digested {epoch} @{ballot} [{copies}]{end} lng {last_known_good}")
+            }
+            RecoveryAnswer::Mutated { count } => format!("mutated {epoch} @{ballot} {count}"),
+            RecoveryAnswer::Cleaned => format!("cleaned {epoch} @{ballot}"),
+            RecoveryAnswer::Preempted { sealed } => {
+                format!("preempted {epoch} @{ballot}: sealed {sealed}")
+            }
+        },
+    }
+}
+
+/// An answer to a client.
+pub fn client_answer(answer: &ClientAnswer) -> String {
+    match answer {
+        ClientAnswer::Appended(lsn) => format!("appended {lsn}"),
+        ClientAnswer::Tail { lsn, .. } => format!("tail {lsn}"),
+        ClientAnswer::Redirect(Some(node)) => format!("redirect to {node}"),
+        ClientAnswer::Redirect(None) => "redirect".to_owned(),
+        ClientAnswer::WrongIncarnation(it) => format!("wrong incarnation, this is {it}"),
+        ClientAnswer::Busy => "busy".to_owned(),
+        ClientAnswer::Unknown => "unknown".to_owned(),
+    }
+}
+
+/// A register's value.
+pub fn register_value(value: &RegisterValue) -> String {
+    let owner = value.activation.map_or("nobody".to_owned(), |it| {
+        format!("{}{}.{}", it.node, it.incarnation, it.number)
+    });
+    let winners: Vec<String> = value.winners.iter().map(|it| format!(" @{it}")).collect();
+    format!(
+        "({} by {owner}, clean {}{}, tail {})",
+        value.epoch,
+        value.last_clean(),
+        winners.concat(),
+        value.clean_tail
+    )
+}
+
+fn metadata(it: &RecoveryMetadata) -> String {
+    let bridge = it
+        .bridge
+        .map_or("no bridge".to_owned(), |at| format!("bridge {at}"));
+    format!("lng {} {bridge}", it.last_known_good)
+}
+
+/// A payload, quoted.
+pub fn record(record: &Record) -> String {
+    format!("'{}'", String::from_utf8_lossy(&record.payload))
+}
+
+/// What stands at an LSN.
+pub fn entry(entry: &Entry) -> String {
+    match entry {
+        Entry::Record(it) => record(it),
+        Entry::Hole => "hole".to_owned(),
+        Entry::Bridge => "bridge".to_owned(),
+    }
+}
+
+/// A copy: what stands there, and its precedence: a wave or a recovery ballot.
+pub fn stored_copy(copy: &StoredCopy) -> String {
+    format!("{} {}", entry(&copy.entry), precedence(copy.precedence))
+}
+
+fn precedence(precedence: Precedence) -> String {
+    match precedence.recovery {
+        Some(ballot) => format!("@{ballot}"),
+        None => format!("w{}", precedence.wave),
+    }
+}
+
+/// What a reader delivers.
+pub fn delivery(delivery: &Delivery) -> String {
+    match delivery {
+        Delivery::Record(lsn, it) => format!("{lsn} {}", record(it)),
+        Delivery::Gap { kind, first, last } => {
+            let kind = match kind {
+                GapKind::Bridge => "Bridge",
+                GapKind::Hole => "Hole",
+                GapKind::DataLoss => "DataLoss",
+            };
+            let last = if last.offset == Offset::MAX {
+                format!("{}:max", last.epoch)
+            } else {
+                last.to_string()
+            };
+            format!("{first}..{last} {kind}")
+        }
+    }
+}
+
+/// What happened.
+pub fn event(event: &Event) -> String {
+    match event {
+        Event::Started(incarnation) => format!("started, life {}", incarnation.0),
+        Event::Activated { epoch, .. } => format!("activated {epoch}"),
+        Event::Opened { epoch, .. } => format!("opened {epoch}"),
+        Event::Stopped {
+            epoch,
+            why,
+            in_flight,
+            ..
+        } => format!("stopped {epoch}: {why:?}, {in_flight} in flight"),
+        Event::RecoveryBegan { epoch, ballot, .. } => format!("recovery of {epoch} @{ballot} begins"),
+        Event::RecoveryDecided {
+            epoch,
+            ballot,
+            last_known_good,
+            records,
+            holes,
+            bridge,
+            members,
+            ..
+        } => {
+            let bridge = bridge.map_or("no bridge".to_owned(), |at| format!("bridge {at}"));
+            format!(
+                "decided {epoch} @{ballot} with {members}: lng {last_known_good}, records {records}, \
+                 holes {holes}, {bridge}"
+            )
+        }
+        Event::EpochClean { epoch, ballot, .. } => format!("{epoch} is clean @{ballot}"),
+        Event::Acked { lsn, stored, .. } => format!("acks {lsn}, stored on {stored}"),
+        Event::WaveFailed { lsn, wave, .. } => format!("wave {wave} of {lsn} failed"),
+        Event::Bounds { sealed, clean, .. } => format!("sealed {sealed}, clean {clean}"),
+        Event::Purged { epoch, .. } => format!("purged {epoch}"),
+    }
+}

@@ -1,0 +1,182 @@
+//! The simulated clients: processes that carry out a workload and record what they did and saw.
+
+use std::sync::Arc;
+
+use hstore_core::{ClientId, LogId, Lsn, Offset, Record, Timestamp};
+use hstore_replicator::client::{Call, Client, ClientOutputs, Outcome};
+use hstore_replicator::config::ClusterConfig;
+use hstore_replicator::reader::{Delivery, GapKind};
+use hstore_workloads::{Operation, record_id};
+use jepsen_lite::history::{self, OpId, ProcessId, ReadOutcome, RecordId, Recorder};
+
+/// One place at which a client process works. A process that does not know how its operation ended is
+/// followed by a new one.
+#[derive(Debug)]
+pub struct Slot {
+    /// The process.
+    pub client: Client,
+    /// What it is doing.
+    pub running: Option<Running>,
+    /// When its timer is set for.
+    pub timer: Option<Timestamp>,
+    /// Whether it takes operations of the workload.
+    pub worker: bool,
+}
+
+/// An operation on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    op: OpId,
+    /// The log it is about.
+    pub log: LogId,
+    /// Whether it is an append.
+    pub append: bool,
+}
+
+/// How an operation ended, for those who count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A record stands here.
+    Appended(LogId, Lsn),
+    /// An append had no effect.
+    AppendFailed,
+    /// Nobody knows what an append came to.
+    AppendUnknown,
+    /// A read told so many records.
+    Read(usize),
+    /// A tail was told.
+    Tail,
+    /// A read or a tail was not answered.
+    Unanswered,
+}
+
+impl Slot {
+    /// A place with its first process.
+    #[must_use]
+    pub fn new(id: ClientId, config: &Arc<ClusterConfig>, seed: u64, worker: bool) -> Self {
+        Self {
+            client: Client::new(id, Arc::clone(config), seed),
+            running: None,
+            timer: None,
+            worker,
+        }
+    }
+
+    /// Begins an operation.
+    pub fn begin(
+        &mut self,
+        now: Timestamp,
+        operation: Operation,
+        is_final: bool,
+        recorder: &mut Recorder,
+        out: &mut ClientOutputs,
+    ) {
+        let process = ProcessId(self.client.id().0);
+        let (log, call, asked) = match operation {
+            Operation::Append { log, id, payload } => (
+                log,
+                Call::Append {
+                    log,
+                    record: Record::new(payload),
+                },
+                history::Call::Append {
+                    record: RecordId(id),
+                },
+            ),
+            Operation::Read { log, from, limit } => (
+                log,
+                Call::Read {
+                    log,
+                    from,
+                    limit: limit as usize,
+                },
+                history::Call::Read {
+                    from,
+                    limit,
+                    is_final,
+                },
+            ),
+            Operation::Tail { log } => (log, Call::Tail { log }, history::Call::Tail),
+        };
+        let append = matches!(asked, history::Call::Append { .. });
+        let op = recorder
+            .invoke(process, log, asked, now.0)
+            .expect("a process has one operation at a time");
+        self.running = Some(Running { op, log, append });
+        self.client.call(now, call, out);
+    }
+
+    /// Records the end of the running operation.
+    pub fn end(&mut self, now: Timestamp, outcome: Outcome, recorder: &mut Recorder) -> Ended {
+        let running = self.running.take().expect("a call that ended was running");
+        let ok = |recorder: &mut Recorder, outcome| {
+            recorder
+                .ok(running.op, outcome, now.0)
+                .expect("an operation ends once, as its kind ends");
+        };
+        match outcome {
+            Outcome::Appended(lsn) => {
+                ok(recorder, history::Outcome::Append { lsn });
+                Ended::Appended(running.log, lsn)
+            }
+            Outcome::Tail(tail) => {
+                ok(recorder, history::Outcome::Tail { tail });
+                Ended::Tail
+            }
+            Outcome::Read { deliveries, tail } => {
+                let read = read_outcome(&deliveries, tail);
+                let records = read.records.len();
+                ok(recorder, history::Outcome::Read(read));
+                Ended::Read(records)
+            }
+            Outcome::Failed => {
+                recorder
+                    .fail(running.op, now.0)
+                    .expect("an operation ends once");
+                Ended::AppendFailed
+            }
+            Outcome::Unknown => {
+                recorder
+                    .info(running.op, now.0)
+                    .expect("an operation ends once");
+                if running.append {
+                    Ended::AppendUnknown
+                } else {
+                    Ended::Unanswered
+                }
+            }
+        }
+    }
+}
+
+/// A read as the history tells it. A record that is none of ours gets an id that no append has.
+fn read_outcome(deliveries: &[Delivery], tail: Lsn) -> ReadOutcome {
+    let mut read = ReadOutcome {
+        tail,
+        ..ReadOutcome::default()
+    };
+    for delivery in deliveries {
+        match delivery {
+            Delivery::Record(lsn, record) => {
+                let id = record_id(&record.payload).unwrap_or(u64::MAX);
+                read.records.push((*lsn, RecordId(id)));
+            }
+            Delivery::Gap { kind, first, last } => {
+                let kind = match kind {
+                    GapKind::Bridge => history::GapKind::Bridge,
+                    GapKind::Hole => history::GapKind::Hole,
+                    GapKind::DataLoss => history::GapKind::DataLoss,
+                };
+                // The history tells a read up to its tail.
+                let end = Lsn::at(tail.epoch, Offset(tail.offset.0 - 1));
+                let last = if *last < tail { *last } else { end };
+                read.gaps.push(history::Gap {
+                    kind,
+                    first: *first,
+                    last,
+                });
+            }
+        }
+    }
+    read
+}

@@ -1,0 +1,403 @@
+//! The simulated disk: the file-system port over a page cache, durable sectors, and a journal of
+//! names.
+//!
+//! What is written is read back at once, and is durable once it was synced. A power failure
+//! ([`SimDisk::power_fail`]) decides from a seed what of the rest is left, within what the port
+//! allows:
+//!
+//! - each sector of [`SECTOR_BYTES`] that was not synced is as it was at the last sync, as it was
+//!   last written, or torn: a prefix as last written, the rest as at the last sync;
+//! - a file's length is anything between the least and the greatest it had to choose from;
+//! - of the changes of names that no directory sync made durable, the latest few are undone.
+//!
+//! A failure can be planned inside a call of whoever uses the disk: [`SimDisk::arm_crash`] names the
+//! file operation at which the power goes. That operation may have happened or not, the later ones
+//! do not, and all of them fail.
+//!
+//! The disk does not know time: whoever hosts it charges for the operations that it records
+//! ([`SimDisk::drain_ops`]). It does not know threads. It injects no faults but power failures; all
+//! operations pass through one method (`perform`), which is where others belong.
+//!
+//! # Invariants
+//!
+//! - Nothing that was synced is lost, and nothing appears that was never written, but for zeros
+//!   where a length survived without its bytes.
+//! - The same calls with the same generator lead to the same disk and the same record of operations.
+//! - A file that was opened before a power failure or the end of its process is not open after it.
+
+mod names;
+mod operation;
+mod pages;
+mod shared;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hstore_core::Rng;
+use hstore_core::ports::file_system::{FileError, FileErrorKind, FileId, FileSystem};
+
+use names::{Inode, Names};
+pub use operation::{FileOp, FileOpKind};
+pub use shared::{MountedDisk, SharedDisk};
+
+/// What a disk writes whole or in part, but never beyond.
+pub const SECTOR_BYTES: usize = 512;
+
+/// How many operations may be recorded between two calls of [`SimDisk::drain_ops`].
+pub const OPS_MAX: usize = 1 << 20;
+
+/// What a power failure did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
+pub struct PowerLoss {
+    /// Files that had unsynced bytes.
+    pub unsynced_files: u64,
+    /// Bytes that were not synced.
+    pub unsynced_bytes: u64,
+    /// Unsynced sectors of which all is left.
+    pub kept_sectors: u64,
+    /// Unsynced sectors of which nothing is left.
+    pub lost_sectors: u64,
+    /// Unsynced sectors of which a part is left.
+    pub torn_sectors: u64,
+    /// Creations, renames and removals that were not synced.
+    pub unsynced_names: u64,
+    /// How many of those were undone.
+    pub lost_names: u64,
+}
+
+impl PowerLoss {
+    /// Whether anything was lost.
+    #[must_use]
+    pub fn lost_anything(&self) -> bool {
+        self.lost_sectors + self.torn_sectors + self.lost_names > 0
+    }
+}
+
+/// A disk.
+#[derive(Debug)]
+pub struct SimDisk {
+    /// The files and what is open of them: all that operations change.
+    medium: Medium,
+    /// Whether there is power.
+    power: Power,
+    /// Counts power failures and ends of processes.
+    incarnation: u64,
+    /// The number of the next operation.
+    next_op: u64,
+    /// The operations since they were last drained.
+    ops: Vec<FileOp>,
+}
+
+/// What operations work on.
+#[derive(Debug)]
+struct Medium {
+    /// The directory tree with the files' contents.
+    names: Names,
+    /// The files that are open.
+    open: BTreeMap<FileId, OpenFile>,
+    /// The number of the next file to be opened. Numbers are never used again.
+    next_file: u64,
+}
+
+#[derive(Clone, Debug)]
+struct OpenFile {
+    /// The file.
+    inode: Inode,
+    /// The path it was opened under.
+    path: Arc<str>,
+}
+
+/// Whether there is power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Power {
+    /// There is.
+    On,
+    /// There is for so many operations more.
+    OnFor(u64),
+    /// There is not, and an operation has noticed.
+    Off,
+}
+
+/// Why an operation failed, short of its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Failure {
+    /// The kind.
+    kind: FileErrorKind,
+    /// The reason in words.
+    detail: &'static str,
+}
+
+const POWER_FAILED: Failure = Failure {
+    kind: FileErrorKind::Io,
+    detail: "the power failed",
+};
+
+const NOT_OPEN: Failure = Failure {
+    kind: FileErrorKind::Io,
+    detail: "the file is not open; it was closed, or the life that opened it is over",
+};
+
+impl Default for SimDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SimDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            medium: Medium {
+                names: Names::new(),
+                open: BTreeMap::new(),
+                next_file: 0,
+            },
+            power: Power::On,
+            incarnation: 0,
+            next_op: 0,
+            ops: Vec::new(),
+        }
+    }
+
+    /// The power fails and comes back: some of what was not synced is lost, no file is open, and a
+    /// crash that was armed is over.
+    pub fn power_fail(&mut self, rng: &mut Rng) -> PowerLoss {
+        self.process_exit();
+        let mut loss = PowerLoss::default();
+        self.medium.names.lose_power(rng, &mut loss);
+        loss
+    }
+
+    /// The process that used the disk ends, the machine goes on: no file is open, a crash that was
+    /// armed is over, and nothing is lost.
+    pub fn process_exit(&mut self) {
+        self.medium.open.clear();
+        self.power = Power::On;
+        self.incarnation += 1;
+    }
+
+    /// Lets `after_ops` more operations succeed. The one after them may happen, but it fails, and so
+    /// do all later ones, until [`SimDisk::power_fail`] or [`SimDisk::process_exit`]. Closing a file
+    /// is not counted: it cannot fail.
+    pub fn arm_crash(&mut self, after_ops: u64) {
+        self.power = Power::OnFor(after_ops);
+    }
+
+    /// Calls off an armed crash that has not come about.
+    pub fn disarm_crash(&mut self) {
+        if self.power != Power::Off {
+            self.power = Power::On;
+        }
+    }
+
+    /// Whether a crash that was armed has come about: the user of the disk has seen an operation
+    /// fail, and its host ends it.
+    #[must_use]
+    pub fn crashed(&self) -> bool {
+        self.power == Power::Off
+    }
+
+    /// How many bytes a power failure could take or bring back.
+    #[must_use]
+    pub fn unsynced_bytes(&self) -> u64 {
+        let pages = self.medium.names.all_pages();
+        pages.map(pages::Pages::unsynced_bytes).sum()
+    }
+
+    /// How many creations, renames and removals a power failure could undo.
+    #[must_use]
+    pub fn unsynced_names(&self) -> usize {
+        self.medium.names.unsynced()
+    }
+
+    /// Counts power failures and ends of processes.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// How many operations there were, closing included.
+    #[must_use]
+    pub fn op_count(&self) -> u64 {
+        self.next_op
+    }
+
+    /// The operations since this was last called, in order.
+    pub fn drain_ops(&mut self) -> std::vec::Drain<'_, FileOp> {
+        self.ops.drain(..)
+    }
+
+    /// Every operation passes here: `act` does it and completes its record. `path` is `None` if the
+    /// operation is on a file that is not open.
+    fn perform<T>(
+        &mut self,
+        kind: FileOpKind,
+        path: Option<Arc<str>>,
+        act: impl FnOnce(&mut Medium, &mut FileOp) -> Result<T, Failure>,
+    ) -> Result<T, FileError> {
+        let path = path.unwrap_or_else(|| Arc::from("?"));
+        let mut op = FileOp::new(self.next_op, kind, path);
+        let outcome = match self.power {
+            Power::Off => return Err(op.error(POWER_FAILED)),
+            Power::OnFor(0) => {
+                self.power = Power::Off;
+                // What this changes is not synced, so the power failure decides whether it happened.
+                if !kind.makes_durable() {
+                    let _ = act(&mut self.medium, &mut op);
+                }
+                Err(POWER_FAILED)
+            }
+            Power::OnFor(left) => {
+                self.power = Power::OnFor(left - 1);
+                act(&mut self.medium, &mut op)
+            }
+            Power::On => act(&mut self.medium, &mut op),
+        };
+        op.failed = outcome.as_ref().err().map(|failure| failure.kind);
+        let outcome = outcome.map_err(|failure| op.error(failure));
+        self.record(op);
+        outcome
+    }
+
+    fn perform_on<T>(
+        &mut self,
+        kind: FileOpKind,
+        file: FileId,
+        act: impl FnOnce(&mut Names, Inode, &mut FileOp) -> Result<T, Failure>,
+    ) -> Result<T, FileError> {
+        let open = self.medium.open.get(&file).cloned();
+        let path = open.as_ref().map(|open| open.path.clone());
+        self.perform(kind, path, |medium, op| {
+            let open = open.ok_or(NOT_OPEN)?;
+            act(&mut medium.names, open.inode, op)
+        })
+    }
+
+    fn record(&mut self, op: FileOp) {
+        assert!(
+            self.ops.len() < OPS_MAX,
+            "the host drains the operations before there are {OPS_MAX}"
+        );
+        self.next_op += 1;
+        self.ops.push(op);
+    }
+}
+
+impl Medium {
+    fn insert(&mut self, inode: Inode, path: Arc<str>) -> FileId {
+        let file = FileId(self.next_file);
+        self.next_file += 1;
+        self.open.insert(file, OpenFile { inode, path });
+        file
+    }
+}
+
+impl FileSystem for SimDisk {
+    fn create(&mut self, path: &str) -> Result<FileId, FileError> {
+        self.perform(FileOpKind::Create, Some(path.into()), |medium, op| {
+            let inode = medium.names.create(path)?;
+            Ok(medium.insert(inode, op.path.clone()))
+        })
+    }
+
+    fn open(&mut self, path: &str) -> Result<FileId, FileError> {
+        self.perform(FileOpKind::Open, Some(path.into()), |medium, op| {
+            let inode = medium.names.open(path)?;
+            Ok(medium.insert(inode, op.path.clone()))
+        })
+    }
+
+    fn close(&mut self, file: FileId) {
+        if let Some(open) = self.medium.open.remove(&file) {
+            self.record(FileOp::new(self.next_op, FileOpKind::Close, open.path));
+        }
+    }
+
+    fn append(&mut self, file: FileId, data: &[u8]) -> Result<(), FileError> {
+        self.perform_on(FileOpKind::Append, file, |names, inode, op| {
+            let pages = names.pages_mut(inode);
+            op.covers(pages.cached().len(), data);
+            pages.append(data);
+            Ok(())
+        })
+    }
+
+    fn read_at(&mut self, file: FileId, offset: u64, length: usize) -> Result<Bytes, FileError> {
+        self.perform_on(FileOpKind::Read, file, |names, inode, op| {
+            let cached = names.pages(inode).cached();
+            let end = cached.len();
+            let from = usize::try_from(offset).map_or(end, |offset| offset.min(end));
+            let content = &cached[from..from.saturating_add(length).min(end)];
+            op.covers(from, content);
+            Ok(Bytes::copy_from_slice(content))
+        })
+    }
+
+    fn len(&mut self, file: FileId) -> Result<u64, FileError> {
+        self.perform_on(FileOpKind::Length, file, |names, inode, op| {
+            op.len = names.pages(inode).cached().len() as u64;
+            Ok(op.len)
+        })
+    }
+
+    fn truncate(&mut self, file: FileId, length: u64) -> Result<(), FileError> {
+        self.perform_on(FileOpKind::Truncate, file, |names, inode, op| {
+            op.offset = length;
+            let pages = names.pages_mut(inode);
+            let cached = pages.cached().len() as u64;
+            op.len = cached.checked_sub(length).ok_or(Failure {
+                kind: FileErrorKind::Io,
+                detail: "a file cannot be cut to more than it has",
+            })?;
+            pages.truncate(length as usize);
+            Ok(())
+        })
+    }
+
+    fn sync(&mut self, file: FileId) -> Result<(), FileError> {
+        self.perform_on(FileOpKind::Sync, file, |names, inode, op| {
+            op.len = names.pages_mut(inode).sync();
+            Ok(())
+        })
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError> {
+        self.perform(FileOpKind::Rename, Some(from.into()), |medium, op| {
+            op.to = Some(to.into());
+            medium.names.rename(from, to)
+        })
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), FileError> {
+        self.perform(FileOpKind::Remove, Some(path.into()), |medium, _| {
+            medium.names.remove(path)
+        })
+    }
+
+    fn create_dir(&mut self, path: &str) -> Result<(), FileError> {
+        self.perform(FileOpKind::CreateDir, Some(path.into()), |medium, _| {
+            medium.names.create_dir(path)
+        })
+    }
+
+    fn list(&mut self, path: &str) -> Result<Vec<String>, FileError> {
+        self.perform(FileOpKind::List, Some(path.into()), |medium, op| {
+            let names = medium.names.list(path)?;
+            op.len = names.len() as u64;
+            op.crc32c = names.iter().fold(0, |crc, name| {
+                crc32c::crc32c_append(crc32c::crc32c_append(crc, name.as_bytes()), b"/")
+            });
+            Ok(names)
+        })
+    }
+
+    fn sync_dir(&mut self, path: &str) -> Result<(), FileError> {
+        self.perform(FileOpKind::SyncDir, Some(path.into()), |medium, op| {
+            let open = medium.open.values().map(|open| open.inode);
+            op.len = medium.names.sync_dir(path, open)?;
+            Ok(())
+        })
+    }
+}

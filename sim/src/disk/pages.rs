@@ -1,0 +1,287 @@
+//! One file's bytes: what is read of it now, and what a power failure would leave of it.
+//!
+//! A file only ever grows at its end or is cut, so what is durable and what is cached agree up to
+//! some point. Only the durable bytes behind that point are kept a second time, and there are none
+//! unless the file was cut: appending and syncing copy nothing.
+//!
+//! # Invariants
+//!
+//! - The durable bytes are `cached[..shared]`, then `replaced`.
+//! - `shared` is the least length that the file has had since it was last synced.
+
+use hstore_core::Rng;
+
+use super::{PowerLoss, SECTOR_BYTES};
+
+/// The content of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pages {
+    /// What is read.
+    cached: Vec<u8>,
+    /// Up to where that is durable.
+    shared: usize,
+    /// The durable bytes from there on.
+    replaced: Vec<u8>,
+}
+
+/// How a power failure treats the unsynced sectors of one file. Sectors that fell independently
+/// would almost never leave a long row intact; real caches often do.
+#[derive(Clone, Copy, Debug)]
+enum WriteBack {
+    /// None was written.
+    Nothing,
+    /// All were written.
+    Everything,
+    /// Those before the one at this position were; that one in part.
+    UpTo { position: usize },
+    /// Each by itself.
+    Scattered,
+}
+
+/// What became of an unsynced sector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sector {
+    /// It is as it was at the last sync.
+    Old,
+    /// It is as it was in the cache.
+    New,
+    /// So many bytes are as in the cache, the rest as at the last sync.
+    Torn(usize),
+}
+
+impl Pages {
+    /// What is read of the file now.
+    pub(super) fn cached(&self) -> &[u8] {
+        &self.cached
+    }
+
+    pub(super) fn append(&mut self, data: &[u8]) {
+        self.cached.extend_from_slice(data);
+    }
+
+    /// Cuts the file to `length`, which is not more than it has.
+    pub(super) fn truncate(&mut self, length: usize) {
+        assert!(length <= self.cached.len(), "a cut does not extend");
+        if length < self.shared {
+            let cut = &self.cached[length..self.shared];
+            self.replaced.splice(0..0, cut.iter().copied());
+            self.shared = length;
+        }
+        self.cached.truncate(length);
+    }
+
+    /// Makes what is cached durable. Returns how many bytes that were not.
+    pub(super) fn sync(&mut self) -> u64 {
+        let written = self.cached.len() - self.shared;
+        self.shared = self.cached.len();
+        self.replaced = Vec::new();
+        written as u64
+    }
+
+    /// How many bytes differ between now and the last sync, or may.
+    pub(super) fn unsynced_bytes(&self) -> u64 {
+        (self.end() - self.shared) as u64
+    }
+
+    fn durable_length(&self) -> usize {
+        self.shared + self.replaced.len()
+    }
+
+    /// The greater of the durable and the cached length.
+    fn end(&self) -> usize {
+        self.cached.len().max(self.durable_length())
+    }
+
+    /// Leaves what a power failure leaves, and makes that the durable and the cached content.
+    pub(super) fn lose_power(&mut self, rng: &mut Rng, loss: &mut PowerLoss) {
+        if self.unsynced_bytes() == 0 {
+            return;
+        }
+        loss.unsynced_files += 1;
+        loss.unsynced_bytes += self.unsynced_bytes();
+        let left = self.written_back(rng, loss);
+        *self = Self {
+            shared: left.len(),
+            cached: left,
+            replaced: Vec::new(),
+        };
+    }
+
+    /// What is on the medium after some of what was not synced was written.
+    fn written_back(&self, rng: &mut Rng, loss: &mut PowerLoss) -> Vec<u8> {
+        let end = self.end();
+        let length = match rng.below(3) {
+            0 => self.durable_length(),
+            1 => self.cached.len(),
+            _ => rng.within(self.shared as u64..=end as u64) as usize,
+        };
+        let write_back = match rng.below(4) {
+            0 => WriteBack::Nothing,
+            1 => WriteBack::Everything,
+            2 => WriteBack::UpTo {
+                position: rng.within(self.shared as u64..=end as u64) as usize,
+            },
+            _ => WriteBack::Scattered,
+        };
+        let mut left = self.cached[..self.shared].to_vec();
+        left.resize(end, 0);
+        let first = self.shared / SECTOR_BYTES * SECTOR_BYTES;
+        for start in (first..end).step_by(SECTOR_BYTES) {
+            let fate = write_back.fate(start, rng);
+            let from = start.max(self.shared);
+            let to = (start + SECTOR_BYTES).min(end);
+            let cut = match fate {
+                Sector::Old => from,
+                Sector::New => to,
+                Sector::Torn(bytes) => (start + bytes).clamp(from, to),
+            };
+            copy_from(&mut left, &self.cached, 0, from, cut);
+            copy_from(&mut left, &self.replaced, self.shared, cut, to);
+            loss.count(fate, from < length, to <= length);
+        }
+        left.truncate(length);
+        left
+    }
+}
+
+impl WriteBack {
+    fn fate(self, start: usize, rng: &mut Rng) -> Sector {
+        match self {
+            Self::Nothing => Sector::Old,
+            Self::Everything => Sector::New,
+            Self::UpTo { position } if start + SECTOR_BYTES <= position => Sector::New,
+            Self::UpTo { position } if position <= start => Sector::Old,
+            Self::UpTo { position } => Sector::Torn(position - start),
+            Self::Scattered => match rng.below(3) {
+                0 => Sector::Old,
+                1 => Sector::New,
+                _ => Sector::Torn(rng.within(1..=SECTOR_BYTES as u64 - 1) as usize),
+            },
+        }
+    }
+}
+
+/// Copies `from..to` of a file into `left`; `source` holds the file's bytes from `base` on, and
+/// zeros stand behind its end.
+fn copy_from(left: &mut [u8], source: &[u8], base: usize, from: usize, to: usize) {
+    let to = to.min(base + source.len());
+    if from < to {
+        left[from..to].copy_from_slice(&source[from - base..to - base]);
+    }
+}
+
+impl PowerLoss {
+    /// Counts an unsynced sector, given whether its first and last unsynced byte lie within the
+    /// length that is left.
+    fn count(&mut self, fate: Sector, begins_inside: bool, ends_inside: bool) {
+        match fate {
+            Sector::New if ends_inside => self.kept_sectors += 1,
+            Sector::New | Sector::Torn(_) if begins_inside => self.torn_sectors += 1,
+            Sector::Old | Sector::New | Sector::Torn(_) => self.lost_sectors += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Byte `i` of a file that ends early is zero.
+    fn at(content: &[u8], i: usize) -> u8 {
+        content.get(i).copied().unwrap_or(0)
+    }
+
+    /// Whether each sector of `left` is a prefix of the new one and the rest of the old one.
+    fn is_mixture(left: &[u8], old: &[u8], new: &[u8]) -> bool {
+        (0..left.len()).step_by(SECTOR_BYTES).all(|start| {
+            let sector = start..(start + SECTOR_BYTES).min(left.len());
+            (start..=sector.end).any(|cut| {
+                sector
+                    .clone()
+                    .all(|i| left[i] == if i < cut { at(new, i) } else { at(old, i) })
+            })
+        })
+    }
+
+    fn random_change(pages: &mut Pages, rng: &mut Rng) {
+        if rng.chance(0.25) {
+            let length = rng.within(0..=pages.cached().len() as u64);
+            pages.truncate(length as usize);
+        } else {
+            let data: Vec<u8> = (0..rng.within(0..=1_500))
+                .map(|_| rng.within(1..=255) as u8)
+                .collect();
+            pages.append(&data);
+        }
+    }
+
+    #[test]
+    fn synced_bytes_survive_and_unsynced_sectors_are_a_new_prefix_and_an_old_rest() {
+        let (mut torn, mut lost, mut kept) = (0, 0, 0);
+        for seed in 0..2_000 {
+            let mut rng = Rng::from_seed(seed);
+            let mut pages = Pages::default();
+            for _ in 0..rng.below(4) {
+                random_change(&mut pages, &mut rng);
+            }
+            pages.sync();
+            let old = pages.cached().to_vec();
+            let mut shortest = old.len();
+            for _ in 0..rng.below(4) {
+                random_change(&mut pages, &mut rng);
+                shortest = shortest.min(pages.cached().len());
+            }
+            let new = pages.cached().to_vec();
+            let mut loss = PowerLoss::default();
+            pages.lose_power(&mut rng, &mut loss);
+            let left = pages.cached();
+
+            assert_eq!(left[..shortest], old[..shortest], "seed {seed}");
+            assert!(left.len() <= old.len().max(new.len()), "seed {seed}");
+            assert!(is_mixture(left, &old, &new), "seed {seed}");
+            assert_eq!(pages.unsynced_bytes(), 0);
+            if old == new && shortest == old.len() {
+                assert_eq!(left, old, "seed {seed}: nothing was at stake");
+                assert_eq!(loss, PowerLoss::default());
+            }
+            torn += loss.torn_sectors;
+            lost += loss.lost_sectors;
+            kept += loss.kept_sectors;
+        }
+        assert!(torn > 100 && lost > 100 && kept > 100);
+    }
+
+    #[test]
+    fn an_append_never_endangers_the_synced_bytes_of_its_first_sector() {
+        for seed in 0..500 {
+            let mut rng = Rng::from_seed(seed);
+            let mut pages = Pages::default();
+            pages.append(&[1; 700]);
+            assert_eq!(pages.sync(), 700);
+            pages.append(&[2; 700]);
+            assert_eq!(pages.unsynced_bytes(), 700);
+            pages.lose_power(&mut rng, &mut PowerLoss::default());
+            assert_eq!(pages.cached()[..700], [1; 700]);
+        }
+    }
+
+    #[test]
+    fn cut_bytes_come_back_until_the_cut_is_synced() {
+        let mut came_back = 0;
+        for seed in 0..200 {
+            let mut rng = Rng::from_seed(seed);
+            let mut pages = Pages::default();
+            pages.append(&[1; 1_000]);
+            pages.sync();
+            pages.truncate(600);
+            pages.truncate(100);
+            let mut synced = pages.clone();
+            synced.sync();
+            pages.lose_power(&mut rng, &mut PowerLoss::default());
+            came_back += u32::from(pages.cached() == [1; 1_000]);
+            synced.lose_power(&mut rng, &mut PowerLoss::default());
+            assert_eq!(synced.cached(), [1; 100]);
+        }
+        assert!(came_back > 20);
+    }
+}

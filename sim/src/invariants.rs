@@ -1,0 +1,248 @@
+//! What must hold at every moment, seen from inside the cluster.
+//!
+//! A checker of histories sees what clients saw. These see more, and sooner: they are told of every
+//! event, every message and every durable write.
+
+use std::collections::BTreeMap;
+
+use hstore_core::{Ballot, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp};
+use hstore_replicator::config::ClusterConfig;
+use hstore_replicator::effects::Event;
+use hstore_replicator::keys::{DurableState, durable_state};
+use hstore_replicator::message::{Message, StorageAnswer};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::host::Metadata;
+use crate::report::Violation;
+
+/// The invariants by name, and what they say.
+pub const INVARIANTS: [(&str, &str); 6] = [
+    (
+        "one-sequencer-per-epoch",
+        "no epoch of a log is ever begun by two activations",
+    ),
+    (
+        "acked-is-durable",
+        "at the moment of an ack, the nodes with a synced copy are a write quorum",
+    ),
+    (
+        "acks-below-bridge",
+        "no record at or above the bridge of a clean epoch is ever acked",
+    ),
+    (
+        "served-entries-agree",
+        "two nodes never serve different entries at one LSN, nor one node at two times",
+    ),
+    (
+        "one-decision-per-epoch",
+        "an epoch is counted as clean once, by one ballot",
+    ),
+    (
+        "durable-state-is-monotone",
+        "a node's durable seal, last clean epoch and promises never go back",
+    ),
+];
+
+/// Watches a run.
+#[derive(Debug, Default)]
+pub struct Invariants {
+    checked: u64,
+    owners: BTreeMap<(LogId, Epoch), NodeId>,
+    winners: BTreeMap<(LogId, Epoch), Ballot>,
+    /// Bridges as each attempt decided them.
+    decided: BTreeMap<(LogId, Epoch, Ballot), Option<Offset>>,
+    /// Bridges of clean epochs.
+    bridges: BTreeMap<(LogId, Epoch), Offset>,
+    highest_ack: BTreeMap<(LogId, Epoch), Offset>,
+    served: BTreeMap<(LogId, Lsn), (u64, NodeId)>,
+    durable: BTreeMap<(NodeId, Vec<u8>), DurableState>,
+}
+
+impl Invariants {
+    /// How often an invariant was judged.
+    #[must_use]
+    pub fn checked(&self) -> u64 {
+        self.checked
+    }
+
+    /// A node's event. `durable` tells which nodes hold a synced copy of an LSN.
+    pub fn on_event(
+        &mut self,
+        at: Timestamp,
+        node: NodeId,
+        event: &Event,
+        config: &ClusterConfig,
+        durable: impl Fn(LogId, Lsn) -> NodeSet,
+    ) -> Option<Violation> {
+        match event {
+            Event::Activated { log, epoch } => {
+                self.checked += 1;
+                if let Some(owner) = self.owners.insert((*log, *epoch), node) {
+                    return Some(violation(
+                        at,
+                        "one-sequencer-per-epoch",
+                        format!("{epoch} of {log} is begun once"),
+                        format!("{node} began it after {owner} had"),
+                    ));
+                }
+            }
+            Event::Acked { log, lsn, stored } => {
+                self.checked += 2;
+                let holders = durable(*log, *lsn);
+                let quorums = config
+                    .quorum_system(*log)
+                    .expect("only configured logs take appends");
+                if !quorums.is_write_quorum(holders) {
+                    return Some(violation(
+                        at,
+                        "acked-is-durable",
+                        format!(
+                            "{lsn} of {log} is acked once a write quorum ({quorums}) holds it, synced"
+                        ),
+                        format!(
+                            "{node} acked it on the word of {stored}; synced copies are on {holders}"
+                        ),
+                    ));
+                }
+                let key = (*log, lsn.epoch);
+                let highest = self.highest_ack.entry(key).or_default();
+                *highest = (*highest).max(lsn.offset);
+                return self.judge_bridge(at, key);
+            }
+            Event::RecoveryDecided {
+                log,
+                epoch,
+                ballot,
+                bridge,
+                ..
+            } => {
+                self.decided.insert((*log, *epoch, *ballot), *bridge);
+            }
+            Event::EpochClean { log, epoch, ballot } => {
+                self.checked += 1;
+                let winner = *self.winners.entry((*log, *epoch)).or_insert(*ballot);
+                if winner != *ballot {
+                    return Some(violation(
+                        at,
+                        "one-decision-per-epoch",
+                        format!("{epoch} of {log} is clean by ballot {winner}"),
+                        format!("{node} has the register count it as clean by {ballot}"),
+                    ));
+                }
+                if let Some(Some(bridge)) = self.decided.get(&(*log, *epoch, *ballot)) {
+                    self.bridges.insert((*log, *epoch), *bridge);
+                    return self.judge_bridge(at, (*log, *epoch));
+                }
+            }
+            Event::Started(_)
+            | Event::Opened { .. }
+            | Event::Stopped { .. }
+            | Event::RecoveryBegan { .. }
+            | Event::WaveFailed { .. }
+            | Event::Bounds { .. }
+            | Event::Purged { .. } => {}
+        }
+        None
+    }
+
+    fn judge_bridge(&mut self, at: Timestamp, key: (LogId, Epoch)) -> Option<Violation> {
+        let (bridge, acked) = (*self.bridges.get(&key)?, *self.highest_ack.get(&key)?);
+        (acked >= bridge).then(|| {
+            let (log, epoch) = key;
+            violation(
+                at,
+                "acks-below-bridge",
+                format!(
+                    "{epoch} of {log} ends at offset {bridge}: nothing there or beyond is acked"
+                ),
+                format!("offset {acked} was acked"),
+            )
+        })
+    }
+
+    /// A message that a node sends.
+    pub fn on_message(
+        &mut self,
+        at: Timestamp,
+        node: NodeId,
+        message: &Message,
+    ) -> Option<Violation> {
+        let Message::Stored {
+            log,
+            answer: StorageAnswer::Fetched { entries, .. },
+        } = message
+        else {
+            return None;
+        };
+        for (lsn, entry) in entries {
+            let Some(entry) = entry else { continue };
+            self.checked += 1;
+            let print = fingerprint(entry);
+            let (known, first) = *self.served.entry((*log, *lsn)).or_insert((print, node));
+            if known != print {
+                return Some(violation(
+                    at,
+                    "served-entries-agree",
+                    format!("all nodes serve at {lsn} of {log} what {first} served"),
+                    format!("{node} serves something else: {}", name(entry)),
+                ));
+            }
+        }
+        None
+    }
+
+    /// Metadata that became durable on a node, or that it found when it started.
+    pub fn on_durable(
+        &mut self,
+        at: Timestamp,
+        node: NodeId,
+        metadata: &[Metadata],
+    ) -> Option<Violation> {
+        for (key, value) in metadata {
+            let Some(state) = durable_state(key, value) else {
+                continue;
+            };
+            self.checked += 1;
+            let slot = (node, key.to_vec());
+            if let Some(before) = self.durable.get(&slot)
+                && !before.precedes(&state)
+            {
+                return Some(violation(
+                    at,
+                    "durable-state-is-monotone",
+                    format!("{node} keeps at least {before:?}"),
+                    format!("it now has {state:?}"),
+                ));
+            }
+            self.durable.insert(slot, state);
+        }
+        None
+    }
+}
+
+fn fingerprint(entry: &Entry) -> u64 {
+    match entry {
+        Entry::Record(record) => xxh3_64(&record.payload),
+        Entry::Hole => 1,
+        Entry::Bridge => 2,
+    }
+}
+
+fn name(entry: &Entry) -> String {
+    match entry {
+        Entry::Record(record) => format!("a record of {} bytes", record.payload.len()),
+        Entry::Hole => "a hole".to_owned(),
+        Entry::Bridge => "a bridge".to_owned(),
+    }
+}
+
+fn violation(at: Timestamp, property: &str, expected: String, seen: String) -> Violation {
+    Violation {
+        property: property.to_owned(),
+        checker: "invariant".to_owned(),
+        expected,
+        seen,
+        operations: Vec::new(),
+        at,
+    }
+}

@@ -1,0 +1,30 @@
+//! The planted bugs that can be turned on by name.
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mutant {
+    /// Its name, as in the code's `planted!`.
+    pub name: &'static str,
+    /// The changed decision, in a sentence.
+    pub about: &'static str,
+}
+
+/// All of them.
+pub const MUTANTS: [Mutant; 2] = [
+    Mutant {
+        name: "ack-before-fsync",
+        about: "a storage node answers a store once it is written, before it is synced",
+    },
+    Mutant {
+        name: "ack-before-recovery",
+        about: "a new sequencer answers at once, before the older epochs are sealed and recovered",
+    },
+];
+
+impl Mutant {
+    /// The bug of a name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        MUTANTS.iter().find(|mutant| mutant.name == name)
+    }
+}

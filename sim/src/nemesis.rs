@@ -1,0 +1,111 @@
+//! Making the fault plan. Applying it is the world's.
+
+use std::time::Duration;
+
+use hstore_core::{LogId, NodeId, NodeSet, Rng};
+
+use crate::net::Degradation;
+use crate::options::SimOptions;
+use crate::plan::{Direction, FaultKind, FaultPlan, Target, TimedFault};
+
+/// Draws a plan. It depends on the options and the stream alone: not on the run.
+#[must_use]
+pub fn draw_plan(options: &SimOptions, rng: &mut Rng) -> FaultPlan {
+    let mut draw = Draw { options, rng };
+    let mut faults = Vec::new();
+    let counts = options.faults;
+    for _ in 0..counts.crashes {
+        let target = draw.node_or_sequencer();
+        let in_file_operation = draw.rng.chance(0.6).then(|| draw.rng.within(1..=6) as u32);
+        let kind = FaultKind::Crash { in_file_operation };
+        faults.push(draw.fault(200..=3_000, target, kind));
+    }
+    for _ in 0..counts.power_failures {
+        let in_file_operation = draw.rng.chance(0.7).then(|| draw.rng.within(1..=24) as u32);
+        let kind = FaultKind::Crash { in_file_operation };
+        faults.push(draw.fault(300..=1_500, Target::Everyone, kind));
+    }
+    for _ in 0..counts.pauses {
+        let target = draw.node_or_sequencer();
+        faults.push(draw.fault(100..=2_000, target, FaultKind::Pause));
+    }
+    for _ in 0..counts.partitions {
+        let target = draw.node_group_or_sequencer();
+        let direction = *draw
+            .rng
+            .pick(&[
+                Direction::Both,
+                Direction::Both,
+                Direction::Inbound,
+                Direction::Outbound,
+            ])
+            .expect("not empty");
+        let kind = FaultKind::Partition { direction };
+        faults.push(draw.fault(300..=3_000, target, kind));
+    }
+    for _ in 0..counts.degradations {
+        let target = draw.node_group_or_sequencer();
+        let degradation = Degradation {
+            loss: draw.rng.below(300) as f64 / 1_000.0,
+            delay_us_min: 0,
+            delay_us_max: draw.rng.within(0..=60_000),
+            duplication: draw.rng.below(200) as f64 / 1_000.0,
+        };
+        faults.push(draw.fault(500..=3_000, target, FaultKind::Degrade(degradation)));
+    }
+    for _ in 0..counts.slow_disks {
+        let target = draw.node_group_or_sequencer();
+        let factor = draw.rng.within(5..=50) as u32;
+        faults.push(draw.fault(500..=3_000, target, FaultKind::SlowDisk { factor }));
+    }
+    faults.sort_by_key(|fault| fault.at_us);
+    FaultPlan { faults }
+}
+
+struct Draw<'a> {
+    options: &'a SimOptions,
+    rng: &'a mut Rng,
+}
+
+impl Draw<'_> {
+    /// A fault at a random moment of the chaos, lasting for some of `millis`.
+    fn fault(
+        &mut self,
+        millis: std::ops::RangeInclusive<u64>,
+        target: Target,
+        kind: FaultKind,
+    ) -> TimedFault {
+        let at_us = self.rng.below(self.options.chaos_us);
+        let lasts = Duration::from_millis(self.rng.within(millis));
+        TimedFault {
+            at_us,
+            until_us: at_us + lasts.as_micros() as u64,
+            target,
+            kind,
+        }
+    }
+
+    fn nodes(&self) -> u64 {
+        self.options.locations.len() as u64
+    }
+
+    fn node_or_sequencer(&mut self) -> Target {
+        if self.rng.chance(0.6) {
+            let log = self.rng.within(1..=u64::from(self.options.workload.logs));
+            Target::Sequencer(LogId(log as u32))
+        } else {
+            Target::Node(NodeId(self.rng.below(self.nodes()) as u8))
+        }
+    }
+
+    /// One node, a sequencer, or a minority or half of the nodes.
+    fn node_group_or_sequencer(&mut self) -> Target {
+        if self.rng.chance(0.7) {
+            return self.node_or_sequencer();
+        }
+        let mut nodes: Vec<NodeId> = (0..self.nodes()).map(|n| NodeId(n as u8)).collect();
+        self.rng.shuffle(&mut nodes);
+        let count = self.rng.within(2..=self.nodes() / 2 + 1) as usize;
+        Target::Nodes(nodes.into_iter().take(count).collect::<NodeSet>())
+    }
+}

@@ -1,0 +1,187 @@
+//! What a seed draws: the whole configuration of a run, printed first and kept with it.
+
+use hstore_core::quorum::{Location, Replication};
+use hstore_core::{LogId, NodeId, NodeSet, Rng};
+use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
+use hstore_workloads::Spec;
+use serde::{Deserialize, Serialize};
+
+use crate::net::NetOptions;
+
+/// The store under each node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// The model store: a map and a write-ahead file.
+    Model,
+}
+
+/// Everything a run is made of, but for its fault plan. Seed and options give the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SimOptions {
+    /// The root of all randomness.
+    pub seed: u64,
+    /// The profile the rest was drawn from.
+    pub profile: String,
+    /// The store.
+    pub engine: Engine,
+    /// The planted bug that is on, if any.
+    pub mutant: Option<String>,
+    /// Whether checks look inside the cluster too, or at what clients saw alone.
+    pub white_box: bool,
+    /// Where the nodes stand.
+    pub locations: Vec<Location>,
+    /// How records are replicated.
+    pub replication: Replication,
+    /// How many of the nodes keep the registers.
+    pub metadata_nodes: u8,
+    /// What clients do.
+    pub workload: Spec,
+    /// How the network behaves when nothing is wrong.
+    pub net: NetOptions,
+    /// How disks behave when nothing is wrong.
+    pub disk: DiskOptions,
+    /// What may go wrong, and how often.
+    pub faults: FaultOptions,
+    /// How long the chaos lasts at least, in microseconds of virtual time.
+    pub chaos_us: u64,
+}
+
+/// How long disk work takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskOptions {
+    /// A sync takes at least this many microseconds.
+    pub sync_us_min: u64,
+    /// A sync takes at most this many microseconds.
+    pub sync_us_max: u64,
+    /// A read takes this many microseconds.
+    pub read_us: u64,
+}
+
+/// How many faults of each family a plan has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultOptions {
+    /// Crashes of one node.
+    pub crashes: u32,
+    /// Crashes of all nodes at once.
+    pub power_failures: u32,
+    /// Pauses.
+    pub pauses: u32,
+    /// Partitions.
+    pub partitions: u32,
+    /// Bad links.
+    pub degradations: u32,
+    /// Slow disks.
+    pub slow_disks: u32,
+}
+
+/// What seeds are drawn from.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for, in a sentence.
+    pub about: &'static str,
+    draw_faults: fn(&mut Rng) -> FaultOptions,
+}
+
+/// The profiles there are; the first is the default.
+pub const PROFILES: [Profile; 2] = [
+    Profile {
+        name: "default",
+        about: "5 nodes, 500 operations; crashes, power failures, pauses, partitions, bad links, slow disks",
+        draw_faults: |rng| FaultOptions {
+            crashes: rng.within(2..=4) as u32,
+            power_failures: rng.below(2) as u32,
+            pauses: rng.below(3) as u32,
+            partitions: rng.within(1..=3) as u32,
+            degradations: rng.below(3) as u32,
+            slow_disks: rng.below(3) as u32,
+        },
+    },
+    Profile {
+        name: "calm",
+        about: "5 nodes, 500 operations; nothing goes wrong",
+        draw_faults: |_| FaultOptions::default(),
+    },
+];
+
+impl Profile {
+    /// The profile of a name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        PROFILES.iter().find(|profile| profile.name == name)
+    }
+
+    /// What a seed draws from this profile.
+    #[must_use]
+    pub fn draw(&self, seed: u64, rng: &mut Rng) -> SimOptions {
+        let nodes = 5_u16;
+        let racks = rng.within(1..=3) as u16;
+        let copies = rng.within(2..=3) as u8;
+        let locations = (0..nodes)
+            .map(|n| Location {
+                region: 0,
+                rack: n % racks,
+            })
+            .collect();
+        let rack_spread = racks > 1 && rng.chance(0.5);
+        let sync_us_min = *rng.pick(&[100, 300, 1000]).expect("not empty");
+        let latency_us_min = *rng.pick(&[50, 100, 250]).expect("not empty");
+        SimOptions {
+            seed,
+            profile: self.name.to_owned(),
+            engine: Engine::Model,
+            mutant: None,
+            white_box: true,
+            locations,
+            replication: Replication {
+                racks: if rack_spread { 2 } else { 1 },
+                ..Replication::copies(copies)
+            },
+            metadata_nodes: *rng.pick(&[3, 5]).expect("not empty"),
+            workload: Spec::draw(500, rng),
+            net: NetOptions {
+                latency_us_min,
+                latency_us_max: latency_us_min * rng.within(2..=6),
+                tail_probability: 0.01,
+                tail_us_max: rng.within(5_000..=40_000),
+                loss: *rng.pick(&[0.0, 0.001, 0.005]).expect("not empty"),
+                duplication: *rng.pick(&[0.0, 0.005, 0.02]).expect("not empty"),
+            },
+            disk: DiskOptions {
+                sync_us_min,
+                sync_us_max: sync_us_min * rng.within(2..=20),
+                read_us: 100,
+            },
+            faults: (self.draw_faults)(rng),
+            chaos_us: 10_000_000,
+        }
+    }
+}
+
+impl SimOptions {
+    /// The cluster that these options describe.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterConfig {
+        let nodes: std::collections::BTreeMap<NodeId, Location> = self
+            .locations
+            .iter()
+            .enumerate()
+            .map(|(n, &location)| (NodeId(n as u8), location))
+            .collect();
+        let all: NodeSet = nodes.keys().copied().collect();
+        let spec = LogSpec {
+            nodeset: all,
+            replication: self.replication,
+        };
+        ClusterConfig {
+            metadata: all.iter().take(usize::from(self.metadata_nodes)).collect(),
+            logs: (1..=self.workload.logs)
+                .map(|log| (LogId(log), spec.clone()))
+                .collect(),
+            nodes,
+            timing: Timing::default(),
+        }
+    }
+}

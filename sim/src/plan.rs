@@ -1,0 +1,113 @@
+//! The fault plan: what is going to go wrong, as data, made before the run.
+
+use hstore_core::{LogId, NodeId, NodeSet};
+use serde::{Deserialize, Serialize};
+
+use crate::net::Degradation;
+
+/// What goes wrong, in the order of time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FaultPlan {
+    /// The faults.
+    pub faults: Vec<TimedFault>,
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimedFault {
+    /// When it strikes, in microseconds of virtual time.
+    pub at_us: u64,
+    /// When it is undone, in microseconds of virtual time.
+    pub until_us: u64,
+    /// Whom it strikes.
+    pub target: Target,
+    /// What it does.
+    pub kind: FaultKind,
+}
+
+/// Whom a fault strikes. Roles are resolved when it strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// One node.
+    Node(NodeId),
+    /// These nodes.
+    Nodes(NodeSet),
+    /// The node that sequences a log; inert if none does.
+    Sequencer(LogId),
+    /// All nodes.
+    Everyone,
+}
+
+/// What a fault does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FaultKind {
+    /// Power failure: the process ends, unsynced data is lost or torn. It restarts at the end.
+    Crash {
+        /// Not at once, but within the target's file operation that comes so many after (from 1): the
+        /// crash may fall between writing and syncing. `None` is at once.
+        in_file_operation: Option<u32>,
+    },
+    /// The process stands still, its messages wait.
+    Pause,
+    /// The target and the others do not reach each other.
+    Partition {
+        /// Which way messages are lost.
+        direction: Direction,
+    },
+    /// All links of the target are bad.
+    Degrade(Degradation),
+    /// Syncs of the target's disk take so many times as long.
+    SlowDisk {
+        /// The factor.
+        factor: u32,
+    },
+}
+
+/// Which messages a partition loses, seen from its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    /// All.
+    Both,
+    /// Those to the target.
+    Inbound,
+    /// Those from the target.
+    Outbound,
+}
+
+impl FaultKind {
+    /// The names of all kinds with what they do, for people.
+    pub const ALL: [(&'static str, &'static str); 5] = [
+        (
+            "crash",
+            "power failure of a node, a sequencer or all nodes: unsynced sectors are lost or torn; at a moment, or inside a file operation",
+        ),
+        (
+            "pause",
+            "a process stands still for a while and then goes on",
+        ),
+        (
+            "partition",
+            "messages to, from, or between a target and the others are lost",
+        ),
+        (
+            "degrade",
+            "the target's links lose, delay and duplicate messages",
+        ),
+        (
+            "slow-disk",
+            "syncs of the target's disk take many times as long",
+        ),
+    ];
+
+    /// The name of the kind.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Crash { .. } => "crash",
+            Self::Pause => "pause",
+            Self::Partition { .. } => "partition",
+            Self::Degrade(_) => "degrade",
+            Self::SlowDisk { .. } => "slow-disk",
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What a run found, and what it did.
+
+use hstore_core::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::options::SimOptions;
+use crate::outcome::Outcome;
+use crate::plan::FaultPlan;
+
+/// The verdict of a run with everything needed to believe it. Written as `verdict.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// The seed.
+    pub seed: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was violated, if anything was.
+    pub violation: Option<Violation>,
+    /// The rolling hash over every message, timer, file operation and the verdict, in hexadecimal.
+    pub trace_hash: String,
+    /// Events under the hash.
+    pub trace_events: u64,
+    /// What was drawn.
+    pub options: SimOptions,
+    /// What was planned.
+    pub plan: FaultPlan,
+    /// What happened.
+    pub counts: Counts,
+    /// How much virtual time passed, in microseconds.
+    pub virtual_us: u64,
+}
+
+/// A property that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// Its name: an invariant's, an anomaly's, or that of what did not happen in time.
+    pub property: String,
+    /// Who noticed: `linearizability`, `durability`, `invariant`, ...
+    pub checker: String,
+    /// What was expected.
+    pub expected: String,
+    /// What was seen.
+    pub seen: String,
+    /// The operations that prove it, in words.
+    pub operations: Vec<String>,
+    /// When it was noticed, on the virtual clock.
+    pub at: Timestamp,
+}
+
+/// What happened in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Appends that clients were told of.
+    pub appends_acked: u64,
+    /// Appends that certainly had no effect.
+    pub appends_failed: u64,
+    /// Appends whose fate no client learned.
+    pub appends_unknown: u64,
+    /// Reads that were answered.
+    pub reads: u64,
+    /// Records that they delivered.
+    pub records_read: u64,
+    /// Tails that were answered.
+    pub tails: u64,
+    /// Epochs that began.
+    pub epochs: u64,
+    /// Epochs recovered.
+    pub recoveries: u64,
+    /// Recovery attempts.
+    pub recovery_attempts: u64,
+    /// Holes that recoveries plugged.
+    pub holes: u64,
+    /// Epochs purged by a node that was not part of their recovery.
+    pub purges: u64,
+    /// Changes of leader, after the first of each log, while a client waited for an append to it.
+    pub leader_changes_with_appends_in_flight: u64,
+    /// Faults planned.
+    pub planned_faults: u64,
+    /// Of these, those that changed something.
+    pub effective_faults: u64,
+    /// Power failures of a node.
+    pub crashes: u64,
+    /// Of these, those that found unsynced bytes.
+    pub crashes_with_unsynced_bytes: u64,
+    /// Of the crashes, those that fell inside a file operation.
+    pub crashes_inside_file_operation: u64,
+    /// Messages sent.
+    pub messages: u64,
+    /// Of these, lost.
+    pub messages_lost: u64,
+    /// Of these, duplicated.
+    pub messages_duplicated: u64,
+    /// File operations.
+    pub file_operations: u64,
+    /// Syncs.
+    pub syncs: u64,
+    /// Operations that the checkers judged.
+    pub operations_checked: u64,
+    /// Times that an invariant was judged.
+    pub invariants_checked: u64,
+    /// Times that the decision of the planted bug was taken.
+    pub mutant_reached: u64,
+}

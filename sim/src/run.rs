@@ -1,0 +1,242 @@
+//! One run: a seed in, a verdict out.
+
+use std::panic::{self, AssertUnwindSafe};
+
+use hstore_core::{Timestamp, planted};
+use jepsen_lite::check::{self, CheckOptions};
+use jepsen_lite::history::History;
+use jepsen_lite::verdict::VerdictKind;
+use serde_json::json;
+
+use crate::nemesis::draw_plan;
+use crate::options::{Engine, Profile, SimOptions};
+use crate::outcome::Outcome;
+use crate::plan::FaultPlan;
+use crate::report::{Counts, RunReport, Violation};
+use crate::seeds::{SimSeeds, Stream};
+use crate::trace::Kind;
+use crate::world::{Remains, Stopped, World};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// The root of all randomness.
+    pub seed: u64,
+    /// What the seed draws from.
+    pub profile: &'static Profile,
+    /// The store under each node.
+    pub engine: Engine,
+    /// The planted bug to turn on; a name of [`crate::mutants::MUTANTS`].
+    pub mutant: Option<String>,
+    /// Whether checks look inside the cluster too.
+    pub white_box: bool,
+    /// Whether to keep the trace's events, beside its hash.
+    pub record_trace: bool,
+}
+
+/// What a run leaves.
+#[derive(Debug)]
+pub struct RunArtifacts {
+    /// The verdict.
+    pub report: RunReport,
+    /// What clients did and saw.
+    pub history: History,
+    /// The trace's events, one JSON object each, if they were to be kept.
+    pub trace: Vec<String>,
+}
+
+/// Runs a seed, on a thread of its own: nothing that a thread remembers passes from seed to seed.
+#[must_use]
+pub fn run(request: &RunRequest) -> RunArtifacts {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name(format!("seed-{}", request.seed))
+            .spawn_scoped(scope, || run_here(request))
+            .expect("the system has room for one more thread")
+            .join()
+            .expect("panics of the product are caught")
+    })
+}
+
+fn run_here(request: &RunRequest) -> RunArtifacts {
+    let seeds = SimSeeds(request.seed);
+    let options = SimOptions {
+        engine: request.engine,
+        mutant: request.mutant.clone(),
+        white_box: request.white_box,
+        ..request
+            .profile
+            .draw(request.seed, &mut seeds.stream(Stream::Options))
+    };
+    let plan = draw_plan(&options, &mut seeds.stream(Stream::Faults));
+    planted::activate(request.mutant.as_deref());
+    let panics = PanicNotes::listen();
+    let caught = panic::catch_unwind(AssertUnwindSafe(|| {
+        let world = World::new(options.clone(), plan.clone(), request.record_trace);
+        let runtime =
+            madsim::runtime::Runtime::with_seed_and_config(request.seed, madsim::Config::default());
+        // The product never asks for the time or for randomness; if it did, madsim would answer.
+        runtime.block_on(async move { world.run(madsim::time::advance) })
+    }));
+    let note = panics.take();
+    let reached = planted::reached();
+    planted::activate(None);
+    match caught {
+        Ok(remains) => conclude(request, options, plan, remains, reached),
+        Err(_) => panicked(options, plan, note),
+    }
+}
+
+fn conclude(
+    request: &RunRequest,
+    options: SimOptions,
+    plan: FaultPlan,
+    remains: Remains,
+    mutant_reached: u64,
+) -> RunArtifacts {
+    let Remains {
+        stopped,
+        recorder,
+        mut counts,
+        mut trace,
+        now,
+    } = remains;
+    let history = recorder
+        .finish()
+        .expect("the simulated clients record well-formed histories");
+    counts.mutant_reached = mutant_reached;
+    // A history is judged also when the run stopped short: an invariant may have been late to see what
+    // clients saw.
+    let report = check::check(&history, &CheckOptions::default());
+    counts.operations_checked = report.counts.ops;
+    let (outcome, violation) = judge(stopped, &report, now);
+    trace.event(
+        now,
+        Kind::Verdict,
+        [u64::from(outcome.exit_code())],
+        violation
+            .as_ref()
+            .map_or("", |it| it.property.as_str())
+            .as_bytes(),
+        || json!({"outcome": outcome, "violation": violation}),
+    );
+    let report = RunReport {
+        seed: request.seed,
+        outcome,
+        violation,
+        trace_hash: format!("{:016x}", trace.hash()),
+        trace_events: trace.events(),
+        options,
+        plan,
+        counts,
+        virtual_us: now.0 / 1_000,
+    };
+    RunArtifacts {
+        report,
+        history,
+        trace: trace.into_kept(),
+    }
+}
+
+fn judge(
+    stopped: Option<Stopped>,
+    report: &check::Report,
+    at: Timestamp,
+) -> (Outcome, Option<Violation>) {
+    if let Some(Stopped::Safety(violation)) = stopped {
+        return (Outcome::Safety, Some(violation));
+    }
+    if let Some((check, anomaly)) = report.anomalies().next() {
+        let violation = Violation {
+            property: anomaly.kind.to_string(),
+            checker: check.name().to_owned(),
+            expected: anomaly.expected.clone(),
+            seen: anomaly.seen.clone(),
+            operations: anomaly.to_string().lines().map(str::to_owned).collect(),
+            at,
+        };
+        return (Outcome::Safety, Some(violation));
+    }
+    match stopped {
+        Some(Stopped::Safety(_)) => unreachable!("handled above"),
+        Some(Stopped::Liveness(violation)) => (Outcome::Liveness, Some(violation)),
+        Some(Stopped::Vacuous(violation)) => (Outcome::Vacuous, Some(violation)),
+        None if report.verdict == VerdictKind::Unknown => {
+            let violation = Violation {
+                property: "a verdict".to_owned(),
+                checker: "jepsen-lite".to_owned(),
+                expected: "every check comes to a verdict".to_owned(),
+                seen: report.to_string(),
+                operations: Vec::new(),
+                at,
+            };
+            (Outcome::Inconclusive, Some(violation))
+        }
+        None => (Outcome::Passed, None),
+    }
+}
+
+fn panicked(options: SimOptions, plan: FaultPlan, note: Option<String>) -> RunArtifacts {
+    let seen = note.unwrap_or_else(|| "a panic without a message".to_owned());
+    let violation = Violation {
+        property: "no-panic".to_owned(),
+        checker: "assertion".to_owned(),
+        expected: "the product's own assertions hold".to_owned(),
+        seen,
+        operations: Vec::new(),
+        at: Timestamp::ZERO,
+    };
+    RunArtifacts {
+        report: RunReport {
+            seed: options.seed,
+            outcome: Outcome::Panic,
+            violation: Some(violation),
+            trace_hash: format!("{:016x}", 0),
+            trace_events: 0,
+            options,
+            plan,
+            counts: Counts::default(),
+            virtual_us: 0,
+        },
+        history: jepsen_lite::history::Recorder::new()
+            .finish()
+            .expect("an empty history is well-formed"),
+        trace: Vec::new(),
+    }
+}
+
+/// What this thread's panics said, instead of on standard error.
+struct PanicNotes;
+
+thread_local! {
+    static NOTE: std::cell::RefCell<Option<Option<String>>> = const { std::cell::RefCell::new(None) };
+}
+
+impl PanicNotes {
+    /// Notes this thread's panics from now on; other threads' go where they went.
+    fn listen() -> Self {
+        static HOOK: std::sync::Once = std::sync::Once::new();
+        HOOK.call_once(|| {
+            let before = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                let noted = NOTE.with_borrow_mut(|note| match note {
+                    Some(note) => {
+                        note.get_or_insert_with(|| info.to_string());
+                        true
+                    }
+                    None => false,
+                });
+                if !noted {
+                    before(info);
+                }
+            }));
+        });
+        NOTE.set(Some(None));
+        Self
+    }
+
+    /// The first panic since, if there was one.
+    fn take(self) -> Option<String> {
+        NOTE.take().flatten()
+    }
+}

@@ -1,0 +1,36 @@
+//! One root seed, many streams.
+
+use hstore_core::Rng;
+
+/// What a stream of randomness is for. New ones are appended, never inserted: a new feature leaves
+/// the other streams of old seeds alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// What the seed draws from its profile.
+    Options = 1,
+    /// The fault plan.
+    Faults = 2,
+    /// Latency, loss, duplication.
+    Net = 3,
+    /// Latency of disks, what power failures spare.
+    Disk = 4,
+    /// What clients do.
+    Workload = 5,
+    /// The seeds of nodes and clients themselves.
+    Product = 6,
+}
+
+/// The streams of a root seed.
+#[derive(Clone, Copy, Debug)]
+pub struct SimSeeds(pub u64);
+
+impl SimSeeds {
+    /// The generator of a stream.
+    #[must_use]
+    pub fn stream(self, stream: Stream) -> Rng {
+        // Two rounds of an invertible mix keep neighbouring roots and streams apart.
+        let mut root = Rng::from_seed(self.0);
+        let mixed = root.seed() ^ (stream as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Rng::from_seed(Rng::from_seed(mixed).seed())
+    }
+}
