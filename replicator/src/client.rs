@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hstore_core::{ClientId, Incarnation, LogId, Lsn, NodeId, Record, Rng, Timestamp};
+use serde::Serialize;
 
 use crate::config::ClusterConfig;
 use crate::message::{ClientAnswer, ClientAsk, Message, Reply, Request, StorageAnswer};
@@ -40,7 +41,7 @@ pub enum Call {
 }
 
 /// How a call ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Outcome {
     /// The record stands here.
     Appended(Lsn),

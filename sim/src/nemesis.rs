@@ -6,7 +6,7 @@ use hstore_core::{LogId, NodeId, NodeSet, Rng};
 
 use crate::net::Degradation;
 use crate::options::SimOptions;
-use crate::plan::{Direction, FaultKind, FaultPlan, Target, TimedFault};
+use crate::plan::{Direction, FaultKind, FaultPlan, Target, TimedFault, Trigger};
 
 /// Draws a plan. It depends on the options and the stream alone: not on the run.
 #[must_use]
@@ -16,14 +16,19 @@ pub fn draw_plan(options: &SimOptions, rng: &mut Rng) -> FaultPlan {
     let counts = options.faults;
     for _ in 0..counts.crashes {
         let target = draw.node_or_sequencer();
-        let in_file_operation = draw.rng.chance(0.6).then(|| draw.rng.within(1..=6) as u32);
-        let kind = FaultKind::Crash { in_file_operation };
-        faults.push(draw.fault(200..=3_000, target, kind));
+        let trigger = if draw.rng.chance(0.6) {
+            Trigger::InFileOperation(draw.rng.within(1..=6) as u32)
+        } else {
+            Trigger::AtOnce
+        };
+        faults.push(draw.fault(200..=3_000, target, FaultKind::Crash(trigger)));
     }
     for _ in 0..counts.power_failures {
-        let in_file_operation = draw.rng.chance(0.7).then(|| draw.rng.within(1..=24) as u32);
-        let kind = FaultKind::Crash { in_file_operation };
-        faults.push(draw.fault(300..=1_500, Target::Everyone, kind));
+        let trigger = Trigger::AfterFileOperations {
+            count: draw.rng.within(1..=24) as u32,
+            delay_us: draw.rng.within(0..=6_000),
+        };
+        faults.push(draw.fault(300..=1_500, Target::Everyone, FaultKind::Crash(trigger)));
     }
     for _ in 0..counts.pauses {
         let target = draw.node_or_sequencer();

@@ -319,13 +319,14 @@ impl SimNet {
         let mut sum = Added::default();
         for (cause, effects) in &self.causes {
             // Each cause draws from a generator of its own: lifting one leaves the others' draws.
-            let mut rng = Rng::from_seed(seed ^ u64::from(cause.0));
+            let mut own = None;
             let mut changed = false;
             for (links, degradation) in &effects.degradations {
                 if !links.contain(from, to) {
                     continue;
                 }
-                let added = Added::draw(degradation, &mut rng);
+                let own = own.get_or_insert_with(|| Rng::from_seed(seed ^ u64::from(cause.0)));
+                let added = Added::draw(degradation, own);
                 if added.lost {
                     *self.affected.entry(*cause).or_default() += 1;
                     return Err(*cause);

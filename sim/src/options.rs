@@ -92,7 +92,7 @@ pub const PROFILES: [Profile; 2] = [
         about: "5 nodes, 500 operations; crashes, power failures, pauses, partitions, bad links, slow disks",
         draw_faults: |rng| FaultOptions {
             crashes: rng.within(2..=4) as u32,
-            power_failures: rng.below(2) as u32,
+            power_failures: rng.within(1..=2) as u32,
             pauses: rng.below(3) as u32,
             partitions: rng.within(1..=3) as u32,
             degradations: rng.below(3) as u32,
@@ -126,7 +126,7 @@ impl Profile {
             })
             .collect();
         let rack_spread = racks > 1 && rng.chance(0.5);
-        let sync_us_min = *rng.pick(&[100, 300, 1000]).expect("not empty");
+        let sync_us_min = *rng.pick(&[100, 300, 1000, 3000]).expect("not empty");
         let latency_us_min = *rng.pick(&[50, 100, 250]).expect("not empty");
         SimOptions {
             seed,

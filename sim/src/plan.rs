@@ -42,11 +42,7 @@ pub enum Target {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FaultKind {
     /// Power failure: the process ends, unsynced data is lost or torn. It restarts at the end.
-    Crash {
-        /// Not at once, but within the target's file operation that comes so many after (from 1): the
-        /// crash may fall between writing and syncing. `None` is at once.
-        in_file_operation: Option<u32>,
-    },
+    Crash(Trigger),
     /// The process stands still, its messages wait.
     Pause,
     /// The target and the others do not reach each other.
@@ -60,6 +56,24 @@ pub enum FaultKind {
     SlowDisk {
         /// The factor.
         factor: u32,
+    },
+}
+
+/// When a crash strikes, once its time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trigger {
+    /// At once.
+    AtOnce,
+    /// Within the file operation of the target that comes so many after, from 1: it may or may not
+    /// happen, and nothing follows it. The crash may fall between writing and syncing.
+    InFileOperation(u32),
+    /// A while after so many file operations of any node: in the midst of work, and on all disks at
+    /// the same moment.
+    AfterFileOperations {
+        /// How many operations, from 1.
+        count: u32,
+        /// How long after the last of them, in microseconds.
+        delay_us: u64,
     },
 }
 
@@ -103,7 +117,7 @@ impl FaultKind {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Crash { .. } => "crash",
+            Self::Crash(_) => "crash",
             Self::Pause => "pause",
             Self::Partition { .. } => "partition",
             Self::Degrade(_) => "degrade",

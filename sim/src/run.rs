@@ -3,7 +3,7 @@
 use std::panic::{self, AssertUnwindSafe};
 
 use hstore_core::{Timestamp, planted};
-use jepsen_lite::check::{self, CheckOptions};
+use jepsen_lite::check::{self, Check, CheckOptions};
 use jepsen_lite::history::History;
 use jepsen_lite::verdict::VerdictKind;
 use serde_json::json;
@@ -146,7 +146,9 @@ fn judge(
     if let Some(Stopped::Safety(violation)) = stopped {
         return (Outcome::Safety, Some(violation));
     }
-    if let Some((check, anomaly)) = report.anomalies().next() {
+    // A lost record is told by several checks; that of durability says it most plainly.
+    let told = report.anomalies();
+    if let Some((check, anomaly)) = told.min_by_key(|(check, _)| *check != Check::Durability) {
         let violation = Violation {
             property: anomaly.kind.to_string(),
             checker: check.name().to_owned(),

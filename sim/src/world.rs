@@ -24,7 +24,7 @@ use crate::host::{Follows, Host, Metadata};
 use crate::invariants::Invariants;
 use crate::net::{Cause, SimNet};
 use crate::options::SimOptions;
-use crate::plan::{Direction, FaultKind, FaultPlan, Target};
+use crate::plan::{Direction, FaultKind, FaultPlan, Target, Trigger};
 use crate::report::{Counts, Violation};
 use crate::seeds::{SimSeeds, Stream};
 use crate::trace::{Kind, Trace};
@@ -502,8 +502,7 @@ impl World {
         for index in 0..self.faults.len() {
             let fault = &self.plan.faults[index];
             let struck = &mut self.faults[index];
-            if matches!(fault.kind, FaultKind::Crash { .. })
-                && fault.target != Target::Everyone
+            if matches!(fault.kind, FaultKind::Crash(Trigger::InFileOperation(_)))
                 && struck.countdown.is_some()
                 && struck.nodes.contains(node)
             {
@@ -635,21 +634,20 @@ impl World {
         }
     }
 
-    /// Faults that wait for a file operation of any node.
+    /// Crashes that wait for file operations of any node.
     fn count_down(&mut self) {
         for index in 0..self.faults.len() {
-            if self.plan.faults[index].target != Target::Everyone {
+            let FaultKind::Crash(Trigger::AfterFileOperations { delay_us, .. }) =
+                self.plan.faults[index].kind
+            else {
                 continue;
-            }
-            let struck = &mut self.faults[index];
-            match struck.countdown {
-                Some(1) => {
-                    struck.countdown = None;
-                    // Between two file operations, at this very moment: after what is happening now.
-                    self.schedule(self.now, Next::FaultBegins(index));
-                }
-                Some(more) => struck.countdown = Some(more - 1),
-                None => {}
+            };
+            let countdown = &mut self.faults[index].countdown;
+            *countdown = countdown.map(|more| more - 1);
+            if *countdown == Some(0) {
+                *countdown = None;
+                let at = self.now + Duration::from_micros(delay_us);
+                self.schedule(at, Next::FaultBegins(index));
             }
         }
     }
@@ -748,14 +746,11 @@ impl World {
 
     fn begin(&mut self, slot: usize, operation: Operation, is_final: bool) {
         let now = self.now;
-        let name = format!("{operation:?}");
-        self.trace.event(
-            now,
-            Kind::Operation,
-            [slot as u64, 1],
-            name.as_bytes(),
-            || json!({"client": slot, "begins": name}),
-        );
+        let bytes = postcard::to_stdvec(&operation).expect("an operation has a serialised form");
+        self.trace
+            .event(now, Kind::Operation, [slot as u64, 1], &bytes, || {
+                json!({"client": slot, "begins": format!("{operation:?}")})
+            });
         let mut out = ClientOutputs::default();
         let it = &mut self.slots[slot];
         it.begin(now, operation, is_final, &mut self.recorder, &mut out);
@@ -770,14 +765,11 @@ impl World {
         }
         for (_, outcome) in out.done {
             let now = self.now;
-            let name = format!("{outcome:?}");
-            self.trace.event(
-                now,
-                Kind::Operation,
-                [slot as u64, 0],
-                name.as_bytes(),
-                || json!({"client": slot, "ends": name}),
-            );
+            let bytes = postcard::to_stdvec(&outcome).expect("an outcome has a serialised form");
+            self.trace
+                .event(now, Kind::Operation, [slot as u64, 0], &bytes, || {
+                    json!({"client": slot, "ends": format!("{outcome:?}")})
+                });
             let ended = self.slots[slot].end(now, outcome, &mut self.recorder);
             self.on_ended(slot, &ended);
         }
@@ -895,19 +887,18 @@ impl World {
         let cause = Cause(index as u32);
         let (inside, outside) = self.sides(nodes);
         match fault.kind {
-            FaultKind::Crash {
-                in_file_operation: Some(after),
-            } if first => {
+            FaultKind::Crash(Trigger::InFileOperation(after)) => {
                 self.faults[index].countdown = Some(after);
-                if fault.target != Target::Everyone {
-                    for node in nodes.iter() {
-                        if self.host(node).is_up() {
-                            self.host_mut(node).arm_crash(after);
-                        }
+                for node in nodes.iter() {
+                    if self.host(node).is_up() {
+                        self.host_mut(node).arm_crash(after);
                     }
                 }
             }
-            FaultKind::Crash { .. } => {
+            FaultKind::Crash(Trigger::AfterFileOperations { count, .. }) if first => {
+                self.faults[index].countdown = Some(count);
+            }
+            FaultKind::Crash(_) => {
                 for node in nodes.iter() {
                     self.faults[index].effective |= self.host(node).is_up();
                     self.kill_node(node, false);
@@ -967,7 +958,7 @@ impl World {
         let cause = Cause(index as u32);
         self.faults[index].ended = true;
         match fault.kind {
-            FaultKind::Crash { .. } => {
+            FaultKind::Crash(_) => {
                 let armed = self.faults[index].countdown.take().is_some();
                 for node in nodes.iter() {
                     if armed {
@@ -1000,7 +991,7 @@ impl World {
 
     /// Whether another fault that goes on keeps a crashed node down.
     fn held_down(&self, node: NodeId) -> bool {
-        self.is_struck(node, |kind| matches!(kind, FaultKind::Crash { .. }))
+        self.is_struck(node, |kind| matches!(kind, FaultKind::Crash(_)))
     }
 
     /// Whether a fault of a kind has struck a node and goes on.

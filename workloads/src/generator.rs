@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hstore_core::{LogId, Lsn, Rng};
+use serde::Serialize;
 
 use crate::spec::Spec;
 
 /// An operation to carry out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Operation {
     /// Append a record.
     Append {

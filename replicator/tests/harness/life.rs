@@ -21,17 +21,17 @@ use hstore_replicator::sessions::{Admission, Sessions};
 use hstore_replicator::storage::StorageNode;
 
 /// The log of all scripts.
-pub const LOG: LogId = LogId(1);
+pub(crate) const LOG: LogId = LogId(1);
 
 /// A running node.
-pub enum Life {
+pub(crate) enum Life {
     Whole(Box<Node>),
     Parts(Box<Parts>),
 }
 
 impl Life {
     /// A new life with what the store holds.
-    pub fn boot(
+    pub(crate) fn boot(
         me: NodeId,
         config: Arc<ClusterConfig>,
         with_detector: bool,
@@ -47,14 +47,14 @@ impl Life {
         }
     }
 
-    pub fn step(&mut self, now: Timestamp, input: Input, out: &mut Outputs) {
+    pub(crate) fn step(&mut self, now: Timestamp, input: Input, out: &mut Outputs) {
         match self {
             Self::Whole(it) => it.step(now, input, out),
             Self::Parts(it) => it.step(now, input, out),
         }
     }
 
-    pub fn deadline(&self) -> Option<Timestamp> {
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
         match self {
             Self::Whole(it) => it.deadline(),
             Self::Parts(it) => it.deadline(),
@@ -62,28 +62,28 @@ impl Life {
     }
 
     /// Has the sequencer try to take the log. Only without a detector.
-    pub fn activate(&mut self, now: Timestamp, out: &mut Outputs) {
+    pub(crate) fn activate(&mut self, now: Timestamp, out: &mut Outputs) {
         match self {
             Self::Whole(_) => panic!("a node with a detector activates by itself"),
             Self::Parts(it) => it.with_env(now, out, |it, env| it.sequencer.activate(env)),
         }
     }
 
-    pub fn incarnation(&self) -> Incarnation {
+    pub(crate) fn incarnation(&self) -> Incarnation {
         match self {
             Self::Whole(it) => it.incarnation(),
             Self::Parts(it) => it.incarnation,
         }
     }
 
-    pub fn readable(&self) -> Lsn {
+    pub(crate) fn readable(&self) -> Lsn {
         match self {
             Self::Whole(it) => it.readable(LOG),
             Self::Parts(it) => it.storage.readable(LOG),
         }
     }
 
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Whole(it) => it.describe().map(|(_, it)| it).collect(),
             Self::Parts(it) => it.sequencer.describe(),
@@ -92,7 +92,7 @@ impl Life {
 }
 
 /// The machines of a node without its failure detector.
-pub struct Parts {
+pub(crate) struct Parts {
     me: NodeId,
     config: Arc<ClusterConfig>,
     incarnation: Incarnation,

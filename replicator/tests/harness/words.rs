@@ -11,7 +11,7 @@ use hstore_replicator::reader::{Delivery, GapKind};
 use hstore_replicator::register::RegisterValue;
 
 /// A message, without sender and receiver.
-pub fn message(message: &Message) -> String {
+pub(crate) fn message(message: &Message) -> String {
     match message {
         Message::Request(request) => {
             let number = request.number;
@@ -169,7 +169,7 @@ fn storage_answer(answer: &StorageAnswer) -> String {
 }
 
 /// An answer to a client.
-pub fn client_answer(answer: &ClientAnswer) -> String {
+pub(crate) fn client_answer(answer: &ClientAnswer) -> String {
     match answer {
         ClientAnswer::Appended(lsn) => format!("appended {lsn}"),
         ClientAnswer::Tail { lsn, .. } => format!("tail {lsn}"),
@@ -182,7 +182,7 @@ pub fn client_answer(answer: &ClientAnswer) -> String {
 }
 
 /// A register's value.
-pub fn register_value(value: &RegisterValue) -> String {
+pub(crate) fn register_value(value: &RegisterValue) -> String {
     let owner = value.activation.map_or("nobody".to_owned(), |it| {
         format!("{}{}.{}", it.node, it.incarnation, it.number)
     });
@@ -204,12 +204,12 @@ fn metadata(it: &RecoveryMetadata) -> String {
 }
 
 /// A payload, quoted.
-pub fn record(record: &Record) -> String {
+pub(crate) fn record(record: &Record) -> String {
     format!("'{}'", String::from_utf8_lossy(&record.payload))
 }
 
 /// What stands at an LSN.
-pub fn entry(entry: &Entry) -> String {
+pub(crate) fn entry(entry: &Entry) -> String {
     match entry {
         Entry::Record(it) => record(it),
         Entry::Hole => "hole".to_owned(),
@@ -218,7 +218,7 @@ pub fn entry(entry: &Entry) -> String {
 }
 
 /// A copy: what stands there, and its precedence: a wave or a recovery ballot.
-pub fn stored_copy(copy: &StoredCopy) -> String {
+pub(crate) fn stored_copy(copy: &StoredCopy) -> String {
     format!("{} {}", entry(&copy.entry), precedence(copy.precedence))
 }
 
@@ -230,7 +230,7 @@ fn precedence(precedence: Precedence) -> String {
 }
 
 /// What a reader delivers.
-pub fn delivery(delivery: &Delivery) -> String {
+pub(crate) fn delivery(delivery: &Delivery) -> String {
     match delivery {
         Delivery::Record(lsn, it) => format!("{lsn} {}", record(it)),
         Delivery::Gap { kind, first, last } => {
@@ -250,7 +250,7 @@ pub fn delivery(delivery: &Delivery) -> String {
 }
 
 /// What happened.
-pub fn event(event: &Event) -> String {
+pub(crate) fn event(event: &Event) -> String {
     match event {
         Event::Started(incarnation) => format!("started, life {}", incarnation.0),
         Event::Activated { epoch, .. } => format!("activated {epoch}"),

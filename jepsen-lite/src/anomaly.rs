@@ -1,0 +1,489 @@
+//! Anomalies: what a system did that no log may do, with the evidence.
+//!
+//! An anomaly carries a *certificate*: one to four operations that cannot all be right, and a chain
+//! of links between them, each with its reason. The certificate stands for itself. It names the
+//! positions that it talks about, and of a read keeps only what the read said about those; the rest
+//! is left out and counted. This loses nothing that is needed: if a whole history is legal, then so
+//! is what remains when all positions but some are left out, together with the appends that put
+//! records there. So a certificate that is illegal alone proves that the history is.
+//!
+//! Certificates are not minimal histories, and say nothing about the cause.
+
+use std::fmt;
+
+use hstore_core::{LogId, Lsn};
+use serde::{Deserialize, Serialize};
+
+use crate::history::{
+    Answer, Call, EventIndex, Gap, GapKind, History, Moment, OpId, ProcessId, RecordId, Status,
+    lsn_text, position,
+};
+
+/// The names that the field gives to what can go wrong with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum AnomalyKind {
+    /// A read passes over a record that was acknowledged, or says that a gap is in its place.
+    LostWrite,
+    /// A read returns a record whose append failed, or that nobody ever appended.
+    DirtyRead,
+    /// An operation misses what was there before it began.
+    StaleRead,
+    /// An operation sees what was not asked for before it ended.
+    FutureRead,
+    /// One LSN holds two things: two records, or a record and a gap.
+    InconsistentOffset,
+    /// One record is at two LSNs, or is delivered twice.
+    Duplicate,
+    /// A read leaves out an LSN without saying why it holds no record.
+    Gap,
+    /// Records have another order than they must: an append that began after another had ended lies
+    /// below it, or a read delivers a later record first.
+    Reorder,
+    /// A read returns something outside of the range between its start and its tail.
+    ReadOutOfRange,
+}
+
+impl AnomalyKind {
+    /// The guarantee that it breaks, in one sentence.
+    #[must_use]
+    pub fn guarantee(self) -> &'static str {
+        match self {
+            Self::LostWrite => "an acknowledged record can always be read",
+            Self::DirtyRead => "what is read was appended, and its append did not fail",
+            Self::StaleRead => "an operation sees all that was there before it began",
+            Self::FutureRead => "an operation sees only what was begun before it ended",
+            Self::InconsistentOffset => "an LSN holds one thing, the same for everybody",
+            Self::Duplicate => "a record is in the log once",
+            Self::Gap => "a read accounts for every LSN that it passes",
+            Self::Reorder => "records lie in the order in which they were appended",
+            Self::ReadOutOfRange => "a read returns what lies between its start and its tail",
+        }
+    }
+}
+
+impl fmt::Display for AnomalyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// One thing that went wrong, with the evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// Its name.
+    pub kind: AnomalyKind,
+    /// The log that it happened to.
+    pub log: LogId,
+    /// What would have been legal.
+    pub expected: String,
+    /// What came instead.
+    pub seen: String,
+    /// The positions that the certificate talks about.
+    #[serde(with = "lsn_text::list")]
+    pub positions: Vec<Lsn>,
+    /// The operations that cannot all be right, in the order of their invocation.
+    pub certificate: Vec<CertificateOp>,
+    /// Why they cannot.
+    pub chain: Vec<Link>,
+}
+
+/// An operation as a certificate shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateOp {
+    /// Its number in the history.
+    pub op: OpId,
+    /// Who did it.
+    pub process: ProcessId,
+    /// What was asked.
+    pub call: Call,
+    /// How it ended.
+    pub status: Status,
+    /// When it was invoked.
+    pub invoked: Moment,
+    /// When its last event was, if it had another.
+    pub completed: Option<Moment>,
+    /// What it returned, if it ended `Ok`.
+    pub fact: Option<Fact>,
+}
+
+/// What an operation said about the positions of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// An append put its record at `lsn`.
+    Appended {
+        /// Its position.
+        #[serde(with = "lsn_text")]
+        lsn: Lsn,
+    },
+    /// A tail was `tail`.
+    Tail {
+        /// The next LSN to be assigned.
+        #[serde(with = "lsn_text")]
+        tail: Lsn,
+    },
+    /// A read spoke of all positions from its start to `end`.
+    Read {
+        /// What it returned at the positions of the certificate, as it was delivered.
+        #[serde(with = "lsn_text::records")]
+        records: Vec<(Lsn, RecordId)>,
+        /// The gaps that it returned over those positions.
+        gaps: Vec<Gap>,
+        /// Above the last position of which it spoke.
+        #[serde(with = "lsn_text")]
+        end: Lsn,
+        /// Whether it reached the tail, and so says exactly what the log was.
+        reached_tail: bool,
+        /// The tail that it took.
+        #[serde(with = "lsn_text")]
+        tail: Lsn,
+        /// How many records and gaps are left out here.
+        left_out: usize,
+    },
+}
+
+/// One step of an argument: `from` must come before `to`, or contradicts it, for a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// An operation of the certificate.
+    pub from: OpId,
+    /// Another one, or the same where an operation contradicts itself.
+    pub to: OpId,
+    /// Why.
+    #[serde(flatten)]
+    pub reason: Reason,
+}
+
+/// Why one operation must come before another, or contradicts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Reason {
+    /// `from` had returned before `to` was invoked.
+    RealTime {
+        /// The event that ended `from`.
+        returned: EventIndex,
+        /// The event that began `to`.
+        invoked: EventIndex,
+    },
+    /// The record of `from` lies below the record of `to`, or below the end of the log that `to` saw.
+    Position {
+        /// The LSN of the record.
+        #[serde(with = "lsn_text")]
+        from_at: Lsn,
+        /// The LSN above it.
+        #[serde(with = "lsn_text")]
+        to_at: Lsn,
+    },
+    /// `from` saw a log that ends where the record of `to` lies, or below.
+    EndsBelow {
+        /// The end that `from` saw: no record was there or above.
+        #[serde(with = "lsn_text")]
+        end: Lsn,
+        /// The LSN of the record of `to`.
+        #[serde(with = "lsn_text")]
+        to_at: Lsn,
+    },
+    /// Both speak of one LSN, and it cannot be right what both say.
+    SamePosition {
+        /// The LSN.
+        #[serde(with = "lsn_text")]
+        lsn: Lsn,
+    },
+    /// A read showed this at a position.
+    Observation {
+        /// The read: `from` or `to`.
+        by: OpId,
+        /// The position.
+        #[serde(with = "lsn_text")]
+        lsn: Lsn,
+        /// What it showed there.
+        #[serde(flatten)]
+        seen: Seen,
+    },
+    /// `from` failed, so it certainly had no effect; `to` shows one.
+    Failed,
+}
+
+/// What a read showed at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "seen", rename_all = "snake_case")]
+pub enum Seen {
+    /// A record.
+    Record {
+        /// Its identity.
+        record: RecordId,
+    },
+    /// A gap.
+    Gap {
+        /// Its kind.
+        kind: GapKind,
+    },
+    /// Neither, though it spoke of what lies above.
+    Nothing,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record { record } => write!(f, "record {record}"),
+            Self::Gap { kind } => write!(f, "a gap ({kind})"),
+            Self::Nothing => f.write_str("neither a record nor a gap"),
+        }
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to, reason } = self;
+        write!(f, "{from} -> {to}, ")?;
+        match reason {
+            Reason::RealTime { returned, invoked } => {
+                write!(
+                    f,
+                    "real time: it returned at {returned}, the other was invoked at {invoked}"
+                )
+            }
+            Reason::Position { from_at, to_at } => {
+                write!(f, "position: {from_at} comes before {to_at}")
+            }
+            Reason::EndsBelow { end, to_at } => {
+                write!(
+                    f,
+                    "position: a log that ends at {end} has nothing at {to_at}"
+                )
+            }
+            Reason::SamePosition { lsn } => write!(f, "position: both are at {lsn}"),
+            Reason::Observation { by, lsn, seen } => {
+                write!(f, "observation: {by} shows {seen} at {lsn}")
+            }
+            Reason::Failed => f.write_str("observation: it failed, but its record is shown"),
+        }
+    }
+}
+
+/// `op 3: p2 append(#7) -> e1:6, events 30..38, 1.200ms..1.500ms`.
+impl fmt::Display for CertificateOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} {}", self.op, self.process, self.call)?;
+        match &self.fact {
+            Some(fact) => write!(f, " -> {fact}")?,
+            None => f.write_str(match self.status {
+                Status::Fail => " failed",
+                Status::Ok | Status::Open | Status::Info => " unknown",
+            })?,
+        }
+        write!(f, ", events {}..", self.invoked.index.0)?;
+        if let Some(at) = self.completed {
+            write!(f, "{}", at.index.0)?;
+        }
+        write!(f, ", {}..", Millis(self.invoked.time_ns))?;
+        match self.completed {
+            Some(at) => write!(f, "{}", Millis(at.time_ns)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Appended { lsn } => lsn.fmt(f),
+            Self::Tail { tail } => tail.fmt(f),
+            Self::Read {
+                records,
+                gaps,
+                end,
+                reached_tail,
+                tail,
+                left_out,
+            } => {
+                f.write_str("[")?;
+                let records = records.iter().map(|(lsn, id)| format!("{lsn} {id}"));
+                let gaps = gaps.iter().map(Gap::to_string);
+                let mut shown: Vec<String> = records.chain(gaps).collect();
+                if *left_out > 0 {
+                    shown.push(format!("{left_out} more"));
+                }
+                f.write_str(&shown.join(", "))?;
+                if *reached_tail {
+                    write!(f, "] to the tail {tail}")
+                } else {
+                    write!(f, "] below {end}, cut by its limit")
+                }
+            }
+        }
+    }
+}
+
+struct Millis(u64);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}ms", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+/// Several lines: what, expected, seen, the operations, the chain.
+impl fmt::Display for Anomaly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let guarantee = self.kind.guarantee();
+        writeln!(f, "{} in {}: violates \"{guarantee}\"", self.kind, self.log)?;
+        writeln!(f, "  expected: {}", self.expected)?;
+        writeln!(f, "  seen:     {}", self.seen)?;
+        for op in &self.certificate {
+            writeln!(f, "  {op}")?;
+        }
+        for link in &self.chain {
+            writeln!(f, "  because {link}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Builds the certificates of one log.
+#[derive(Clone, Copy)]
+pub(crate) struct Witnesses<'h> {
+    pub(crate) history: &'h History,
+    pub(crate) log: LogId,
+}
+
+/// What was expected and what was seen.
+pub(crate) struct Words {
+    pub(crate) expected: String,
+    pub(crate) seen: String,
+}
+
+impl Witnesses<'_> {
+    /// An anomaly, certified by `ops` (in any order, with repetitions) at `positions`.
+    pub(crate) fn anomaly(
+        self,
+        kind: AnomalyKind,
+        ops: &[OpId],
+        positions: &[u64],
+        chain: Vec<Link>,
+        words: Words,
+    ) -> Anomaly {
+        let mut ops = ops.to_vec();
+        ops.sort_unstable();
+        ops.dedup();
+        let mut positions = positions.to_vec();
+        positions.sort_unstable();
+        positions.dedup();
+        Anomaly {
+            kind,
+            log: self.log,
+            expected: words.expected,
+            seen: words.seen,
+            certificate: ops
+                .iter()
+                .map(|&op| self.certificate_op(op, &positions))
+                .collect(),
+            positions: positions.into_iter().map(Lsn::from_u64).collect(),
+            chain,
+        }
+    }
+
+    fn certificate_op(self, id: OpId, positions: &[u64]) -> CertificateOp {
+        let op = self.history.op(id);
+        CertificateOp {
+            op: id,
+            process: op.process(),
+            call: op.call(),
+            status: op.status(),
+            invoked: op.invoked(),
+            completed: op.completed(),
+            fact: op.answer().map(|answer| fact(answer, positions)),
+        }
+    }
+
+    /// `op` as a sentence can name it: `append(#7) by p3`.
+    pub(crate) fn name(self, op: OpId) -> String {
+        let op = self.history.op(op);
+        format!("{} by {}", op.call(), op.process())
+    }
+
+    /// The link that says that `from` had returned before `to` was invoked.
+    pub(crate) fn real_time(self, from: OpId, to: OpId) -> Link {
+        let returned = self.history.op(from).completed();
+        let returned = returned.expect("an operation that returned has that event");
+        Link {
+            from,
+            to,
+            reason: Reason::RealTime {
+                returned: returned.index,
+                invoked: self.history.op(to).invoked().index,
+            },
+        }
+    }
+}
+
+/// The link that says that the record of `from` lies below that of `to`, or the end that `to` saw.
+pub(crate) fn by_position(from: OpId, from_at: u64, to: OpId, to_at: u64) -> Link {
+    Link {
+        from,
+        to,
+        reason: Reason::Position {
+            from_at: Lsn::from_u64(from_at),
+            to_at: Lsn::from_u64(to_at),
+        },
+    }
+}
+
+/// The link that says that `from` saw a log that ends too low for the record of `to`.
+pub(crate) fn by_end(from: OpId, end: u64, to: OpId, to_at: u64) -> Link {
+    Link {
+        from,
+        to,
+        reason: Reason::EndsBelow {
+            end: Lsn::from_u64(end),
+            to_at: Lsn::from_u64(to_at),
+        },
+    }
+}
+
+/// The link that rests on what `by`, one of the two, showed at a position.
+pub(crate) fn by_observation(from: OpId, to: OpId, by: OpId, lsn: u64, seen: Seen) -> Link {
+    Link {
+        from,
+        to,
+        reason: Reason::Observation {
+            by,
+            lsn: Lsn::from_u64(lsn),
+            seen,
+        },
+    }
+}
+
+fn fact(answer: Answer<'_>, positions: &[u64]) -> Fact {
+    match answer {
+        Answer::Append { lsn } => Fact::Appended { lsn },
+        Answer::Tail { tail } => Fact::Tail { tail },
+        Answer::Read(read) => {
+            let talks_of = |lsn: &Lsn| positions.binary_search(&lsn.as_u64()).is_ok();
+            let covers = |gap: &Gap| {
+                let next = positions.partition_point(|&p| p < position(gap.first));
+                positions.get(next).is_some_and(|&p| p <= gap.last.as_u64())
+            };
+            let records: Vec<_> = read
+                .records
+                .iter()
+                .filter(|(lsn, _)| talks_of(lsn))
+                .copied()
+                .collect();
+            let gaps: Vec<_> = read
+                .gaps
+                .iter()
+                .filter(|gap| covers(gap))
+                .copied()
+                .collect();
+            Fact::Read {
+                end: Lsn::from_u64(read.end()),
+                reached_tail: read.reached_tail(),
+                tail: read.tail,
+                left_out: read.records.len() + read.gaps.len() - records.len() - gaps.len(),
+                records,
+                gaps,
+            }
+        }
+    }
+}

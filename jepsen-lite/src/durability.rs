@@ -1,0 +1,258 @@
+//! Durability: what was acknowledged is still there at the end, and what failed never shows.
+//!
+//! The evidence are *final reads*: reads that the workload marked as such, made when all was quiet
+//! and healed. Together they must cover every acknowledged record; where they do not, the verdict is
+//! "unknown", not "valid". A typed gap excuses nothing: an acknowledged record that became data loss
+//! is lost.
+//!
+//! This overlaps with linearizability on purpose: it asks the simplest question, and asks it of every
+//! single record.
+
+use hstore_core::Lsn;
+
+use crate::anomaly::{
+    Anomaly, AnomalyKind, Link, Reason, Seen, Witnesses, Words, by_end, by_observation, by_position,
+};
+use crate::facts::{LogFacts, Owner, failed};
+use crate::history::{Answer, OpId, ReadAnswer, RecordId, after, position};
+use crate::verdict::{Findings, UnknownCause, Verdict};
+
+/// How an acknowledged record fared in the final reads so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Unread,
+    ReadBack,
+    Lost,
+}
+
+/// Judges one log, whose operations are `ops`.
+pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
+    let mut findings = Findings::default();
+    failed_but_read(facts, &mut findings);
+    let acked: Vec<&Owner> = facts
+        .owners
+        .iter()
+        .filter(|owner| facts.acked_here(owner))
+        .collect();
+    let mut fates = vec![Fate::Unread; acked.len()];
+    let mut final_reads = 0_u64;
+    for (id, read) in final_reads_of(facts, ops) {
+        final_reads += 1;
+        compare(facts, &acked, &mut fates, id, &read, &mut findings);
+    }
+    findings.verdict_or(|| coverage(&acked, &fates, final_reads))
+}
+
+fn final_reads_of<'h>(
+    facts: &LogFacts<'h>,
+    ops: &[OpId],
+) -> impl Iterator<Item = (OpId, ReadAnswer<'h>)> {
+    let history = facts.history;
+    ops.iter().filter_map(|&id| match history.op(id).answer() {
+        Some(Answer::Read(read)) if read.is_final => Some((id, read)),
+        Some(_) | None => None,
+    })
+}
+
+/// Looks for the acknowledged records in one final read.
+fn compare(
+    facts: &LogFacts<'_>,
+    acked: &[&Owner],
+    fates: &mut [Fate],
+    id: OpId,
+    read: &ReadAnswer<'_>,
+    findings: &mut Findings,
+) {
+    let mut shown: Vec<(u64, RecordId)> = read
+        .records
+        .iter()
+        .map(|&(lsn, record)| (lsn.as_u64(), record))
+        .collect();
+    shown.sort();
+    let invoked = facts.history.op(id).invoked().index.0;
+    let first = acked.partition_point(|owner| owner.lsn < position(read.from));
+    let mut at = 0;
+    for (owner, fate) in acked[first..].iter().zip(&mut fates[first..]) {
+        if owner.lsn >= read.end() {
+            // Above a read that its limit cut, there is nothing to learn; above the tail of one that
+            // reached it, only whoever had been acknowledged before must be missed.
+            if !read.reached_tail() {
+                break;
+            }
+            let append = owner.append.get().expect("an acked owner has its append");
+            if facts.history.op(append).deadline() < invoked && *fate != Fate::Lost {
+                *fate = Fate::Lost;
+                findings.add(AnomalyKind::LostWrite, || {
+                    above_end(facts, append, owner, id, read)
+                });
+            }
+            continue;
+        }
+        while shown.get(at).is_some_and(|&(lsn, _)| lsn < owner.lsn) {
+            at += 1;
+        }
+        let here = shown[at..].iter().take_while(|(lsn, _)| *lsn == owner.lsn);
+        if here.clone().any(|&(_, record)| record == owner.record) {
+            if *fate == Fate::Unread {
+                *fate = Fate::ReadBack;
+            }
+        } else if *fate != Fate::Lost {
+            *fate = Fate::Lost;
+            let instead = here.map(|&(_, record)| record).next();
+            findings.add(AnomalyKind::LostWrite, || {
+                passed_over(facts, owner, id, read, instead)
+            });
+        }
+    }
+}
+
+/// Whether the final reads said enough.
+fn coverage(acked: &[&Owner], fates: &[Fate], final_reads: u64) -> Verdict {
+    let unread = || {
+        let fates = acked.iter().zip(fates);
+        fates.filter(|&(_, fate)| *fate == Fate::Unread)
+    };
+    let Some((owner, _)) = unread().next() else {
+        return Verdict::Valid(());
+    };
+    Verdict::Unknown(if final_reads == 0 {
+        UnknownCause::NoFinalRead {
+            acked: acked.len() as u64,
+        }
+    } else {
+        UnknownCause::NotReadBack {
+            records: unread().count() as u64,
+            first: owner.append.get().expect("an acked owner has its append"),
+            lsn: Lsn::from_u64(owner.lsn),
+        }
+    })
+}
+
+fn witnesses<'h>(facts: &LogFacts<'h>) -> Witnesses<'h> {
+    Witnesses {
+        history: facts.history,
+        log: facts.log,
+    }
+}
+
+/// A final read says that the log ends below an acknowledged record.
+fn above_end(
+    facts: &LogFacts<'_>,
+    append: OpId,
+    owner: &Owner,
+    read: OpId,
+    answer: &ReadAnswer<'_>,
+) -> Anomaly {
+    let witnesses = witnesses(facts);
+    witnesses.anomaly(
+        AnomalyKind::LostWrite,
+        &[append, read],
+        &[owner.lsn],
+        vec![
+            witnesses.real_time(append, read),
+            by_end(read, answer.tail(), append, owner.lsn),
+        ],
+        Words {
+            expected: expected(witnesses, append, owner),
+            seen: format!(
+                "{} says that the log ends at {}",
+                witnesses.name(read),
+                answer.tail
+            ),
+        },
+    )
+}
+
+/// A final read speaks of the LSN of an acknowledged record, but does not show it.
+fn passed_over(
+    facts: &LogFacts<'_>,
+    owner: &Owner,
+    read: OpId,
+    answer: &ReadAnswer<'_>,
+    instead: Option<RecordId>,
+) -> Anomaly {
+    let witnesses = witnesses(facts);
+    let append = owner.append.get().expect("an acked owner has its append");
+    let gap = answer
+        .gaps
+        .iter()
+        .find(|gap| (position(gap.first)..after(gap.last.as_u64())).contains(&owner.lsn));
+    let shown = match (instead, gap) {
+        (Some(record), _) => Seen::Record { record },
+        (None, Some(gap)) => Seen::Gap { kind: gap.kind },
+        (None, None) => Seen::Nothing,
+    };
+    let mut ops = vec![append, read];
+    let same_lsn = facts.owners.partition_point(|other| other.lsn < owner.lsn);
+    let other = facts.owners[same_lsn..]
+        .iter()
+        .take_while(|other| other.lsn == owner.lsn)
+        .find(|other| Some(other.record) == instead);
+    ops.extend(other.and_then(|other| other.append.get()));
+    witnesses.anomaly(
+        AnomalyKind::LostWrite,
+        &ops,
+        &[owner.lsn],
+        vec![
+            by_position(append, owner.lsn, read, answer.end()),
+            by_observation(read, append, read, owner.lsn, shown),
+        ],
+        Words {
+            expected: expected(witnesses, append, owner),
+            seen: format!("{} shows {shown} there", witnesses.name(read)),
+        },
+    )
+}
+
+fn expected(witnesses: Witnesses<'_>, append: OpId, owner: &Owner) -> String {
+    format!(
+        "the final reads show the record that {} put at {}",
+        witnesses.name(append),
+        Lsn::from_u64(owner.lsn)
+    )
+}
+
+/// Records of failed appends that some read, final or not, shows.
+fn failed_but_read(facts: &LogFacts<'_>, findings: &mut Findings) {
+    if facts.all_acked {
+        return;
+    }
+    let witnesses = witnesses(facts);
+    for owner in &facts.owners {
+        let Some(append) = owner.append.get() else {
+            continue;
+        };
+        if !failed(facts.history, append) {
+            continue;
+        }
+        findings.add(AnomalyKind::DirtyRead, || {
+            let read = owner
+                .reader
+                .get()
+                .expect("what nobody acked, somebody read");
+            let record = owner.record;
+            let shown = Seen::Record { record };
+            witnesses.anomaly(
+                AnomalyKind::DirtyRead,
+                &[append, read],
+                &[owner.lsn],
+                vec![
+                    Link {
+                        from: append,
+                        to: read,
+                        reason: Reason::Failed,
+                    },
+                    by_observation(append, read, read, owner.lsn, shown),
+                ],
+                Words {
+                    expected: format!("no trace of {}, which failed", witnesses.name(append)),
+                    seen: format!(
+                        "{} shows it at {}",
+                        witnesses.name(read),
+                        Lsn::from_u64(owner.lsn)
+                    ),
+                },
+            )
+        });
+    }
+}

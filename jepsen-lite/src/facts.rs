@@ -1,0 +1,387 @@
+//! What the operations of one log say about its positions, gathered once for all checkers.
+//!
+//! Three things come out: *owners* (which record is said to be at which LSN, and by whom), *missing*
+//! ranges (of which a read said, or left to be understood, that they hold no record) and *bounds*
+//! (how far the log had come for an observer). No judgement is made here, except of reads that
+//! contradict themselves. The cost is near-linear: almost every record that a read returns is the
+//! next one of the acknowledged appends in LSN order, and is then passed in a few instructions.
+
+use hstore_core::{LogId, Lsn};
+
+use crate::anomaly::Seen;
+use crate::history::{
+    Answer, GapKind, History, Op, OpId, ReadAnswer, RecordId, Status, after, position,
+};
+
+/// An operation or none, in four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MaybeOp(u32);
+
+impl MaybeOp {
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
+    pub(crate) fn get(self) -> Option<OpId> {
+        (self != Self::NONE).then_some(OpId(self.0))
+    }
+}
+
+impl From<OpId> for MaybeOp {
+    fn from(op: OpId) -> Self {
+        // A history has fewer than 2^32 operations, so no number is that of `NONE`.
+        Self(op.0)
+    }
+}
+
+/// A record that is said to be at an LSN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub(crate) lsn: u64,
+    pub(crate) record: RecordId,
+    /// The append that carries the record, if there is one.
+    pub(crate) append: MaybeOp,
+    /// A read that showed it here, if there is one.
+    pub(crate) reader: MaybeOp,
+}
+
+/// Positions of which a read spoke without showing a record there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Missing {
+    pub(crate) first: u64,
+    /// Above the last one.
+    pub(crate) end: u64,
+    /// `None` where the read did not say why.
+    pub(crate) kind: Option<GapKind>,
+    pub(crate) read: OpId,
+}
+
+/// How far the log had come for an operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    /// All records below it were there.
+    pub(crate) below: u64,
+    pub(crate) op: OpId,
+    /// No other record was there.
+    pub(crate) exact: bool,
+}
+
+/// How a read contradicts itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadFault {
+    pub(crate) read: OpId,
+    pub(crate) kind: ReadFaultKind,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReadFaultKind {
+    /// It delivered `later` right before `earlier`, which lies below.
+    Disorder { later: u64, earlier: u64 },
+    /// It delivered the same record at the same LSN twice.
+    Twice { lsn: u64, record: RecordId },
+    /// A gap that it returned covers a record or a part of another gap that it returned.
+    Overlap { lsn: u64, gap: GapKind },
+    /// An entry is not between its start and its tail.
+    OutOfRange { lsn: u64, entry: Seen },
+}
+
+/// Everything, for one log.
+#[derive(Debug)]
+pub(crate) struct LogFacts<'h> {
+    pub(crate) history: &'h History,
+    pub(crate) log: LogId,
+    /// By LSN, then record. One LSN has several owners only where something is wrong.
+    pub(crate) owners: Vec<Owner>,
+    /// Whether all owners are what appends returned: then nobody read anything else.
+    pub(crate) all_acked: bool,
+    pub(crate) missing: Vec<Missing>,
+    pub(crate) bounds: Vec<Bound>,
+    pub(crate) faults: Vec<ReadFault>,
+}
+
+impl<'h> LogFacts<'h> {
+    /// Gathers them from the operations of one log.
+    pub(crate) fn gather(history: &'h History, log: LogId, ops: &[OpId]) -> Self {
+        let mut facts = Self {
+            history,
+            log,
+            owners: acked_owners(history, ops),
+            all_acked: true,
+            missing: Vec::new(),
+            bounds: Vec::new(),
+            faults: Vec::new(),
+        };
+        let mut claims = Vec::new();
+        let mut hint = 0;
+        let mut entries = Vec::new();
+        for op in ops.iter().map(|&id| history.op(id)) {
+            match op.answer() {
+                None | Some(Answer::Append { .. }) => {}
+                Some(Answer::Tail { tail }) => facts.bounds.push(Bound {
+                    below: position(tail),
+                    op: op.id(),
+                    exact: true,
+                }),
+                Some(Answer::Read(read)) => {
+                    hint = note_owners(&mut facts.owners, &mut claims, hint, op.id(), &read);
+                    facts.note_extent(op, &read, &mut entries);
+                    facts.note_bound(op, &read);
+                }
+            }
+        }
+        facts.all_acked = claims.is_empty();
+        facts.settle(claims, ops);
+        facts
+    }
+
+    /// Whether an owner's append was acknowledged at this very LSN.
+    pub(crate) fn acked_here(&self, owner: &Owner) -> bool {
+        owner.append.get().is_some_and(|append| {
+            self.history.op(append).answer()
+                == Some(Answer::Append {
+                    lsn: Lsn::from_u64(owner.lsn),
+                })
+        })
+    }
+
+    /// Adds the records that were read where no append was acknowledged.
+    fn settle(&mut self, mut claims: Vec<Owner>, ops: &[OpId]) {
+        if claims.is_empty() {
+            return;
+        }
+        claims.sort_unstable_by_key(|claim| (claim.lsn, claim.record, claim.reader));
+        claims.dedup_by_key(|claim| (claim.lsn, claim.record));
+        let mut appends: Vec<(RecordId, OpId)> = ops
+            .iter()
+            .filter_map(|&op| Some((self.history.op(op).record()?, op)))
+            .collect();
+        appends.sort_unstable();
+        for claim in &mut claims {
+            if let Ok(found) = appends.binary_search_by_key(&claim.record, |&(record, _)| record) {
+                claim.append = appends[found].1.into();
+            }
+        }
+        self.owners.append(&mut claims);
+        // Two sorted runs: a stable sort merges them.
+        self.owners.sort_by_key(|owner| (owner.lsn, owner.record));
+    }
+
+    fn note_bound(&mut self, op: Op<'_>, read: &ReadAnswer<'_>) {
+        let exact = read.reached_tail();
+        let below = match (exact, read.is_empty()) {
+            (true, _) => read.tail(),
+            (false, false) => read.end(),
+            // It says nothing, but still has a place in the order.
+            (false, true) => 0,
+        };
+        self.bounds.push(Bound {
+            below,
+            op: op.id(),
+            exact,
+        });
+    }
+
+    /// Notes which positions the read passed without showing a record, and how it contradicts
+    /// itself. `entries` is scratch space.
+    fn note_extent(&mut self, op: Op<'_>, read: &ReadAnswer<'_>, entries: &mut Vec<Entry>) {
+        let id = op.id();
+        for pair in read.records.windows(2) {
+            let (one, two) = (pair[0].0.as_u64(), pair[1].0.as_u64());
+            if one > two {
+                self.fault(
+                    id,
+                    ReadFaultKind::Disorder {
+                        later: one,
+                        earlier: two,
+                    },
+                );
+            }
+        }
+        entries.clear();
+        entries.extend(read.records.iter().map(|&(lsn, record)| Entry {
+            first: lsn.as_u64(),
+            last: lsn.as_u64(),
+            content: Seen::Record { record },
+        }));
+        entries.extend(read.gaps.iter().map(|gap| Entry {
+            first: position(gap.first),
+            last: gap.last.as_u64(),
+            content: Seen::Gap { kind: gap.kind },
+        }));
+        // Two sorted runs, mostly: a stable sort merges them.
+        entries.sort_by_key(|entry| entry.first);
+        let (start, tail) = (position(read.from), read.tail());
+        let mut cursor = start;
+        let mut previous: Option<Entry> = None;
+        for &entry in entries.iter() {
+            if let Seen::Gap { kind } = entry.content {
+                self.missing.push(Missing {
+                    first: entry.first,
+                    end: after(entry.last),
+                    kind: Some(kind),
+                    read: id,
+                });
+            }
+            if entry.first < start || entry.last >= tail {
+                let lsn = if entry.first < start {
+                    entry.first
+                } else {
+                    entry.last
+                };
+                self.fault(
+                    id,
+                    ReadFaultKind::OutOfRange {
+                        lsn,
+                        entry: entry.content,
+                    },
+                );
+                if entry.last < start || entry.first >= tail {
+                    continue;
+                }
+            }
+            if entry.first > cursor {
+                self.missing.push(Missing {
+                    first: cursor,
+                    end: entry.first,
+                    kind: None,
+                    read: id,
+                });
+            }
+            if let Some(previous) = previous
+                && entry.first < cursor
+            {
+                self.note_overlap(id, previous, entry);
+            }
+            if after(entry.last) > cursor {
+                cursor = after(entry.last);
+                previous = Some(entry);
+            }
+        }
+        if read.reached_tail() && cursor < tail {
+            self.missing.push(Missing {
+                first: cursor,
+                end: tail,
+                kind: None,
+                read: id,
+            });
+        }
+    }
+
+    fn note_overlap(&mut self, read: OpId, one: Entry, two: Entry) {
+        let lsn = two.first;
+        match (one.content, two.content) {
+            (Seen::Gap { kind: gap }, _) | (_, Seen::Gap { kind: gap }) => {
+                self.fault(read, ReadFaultKind::Overlap { lsn, gap });
+            }
+            (Seen::Record { record }, two) if two == one.content => {
+                self.fault(read, ReadFaultKind::Twice { lsn, record });
+            }
+            // Two owners of one LSN: that shows without us.
+            (_, _) => {}
+        }
+    }
+
+    fn fault(&mut self, read: OpId, kind: ReadFaultKind) {
+        self.faults.push(ReadFault { read, kind });
+    }
+}
+
+/// An entry of a read, with its range.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    first: u64,
+    last: u64,
+    content: Seen,
+}
+
+fn acked_owners(history: &History, ops: &[OpId]) -> Vec<Owner> {
+    let mut owners: Vec<Owner> = ops
+        .iter()
+        .map(|&id| history.op(id))
+        .filter_map(|op| match op.answer()? {
+            Answer::Append { lsn } => Some(Owner {
+                lsn: lsn.as_u64(),
+                record: op.record()?,
+                append: op.id().into(),
+                reader: MaybeOp::NONE,
+            }),
+            Answer::Read(_) | Answer::Tail { .. } => None,
+        })
+        .collect();
+    owners.sort_unstable_by_key(|owner| (owner.lsn, owner.record));
+    owners
+}
+
+/// Notes the read as a reader of the owners that it shows; what it shows elsewhere becomes a claim.
+/// Returns where the next read may look first.
+fn note_owners(
+    acked: &mut [Owner],
+    claims: &mut Vec<Owner>,
+    hint: usize,
+    read: OpId,
+    answer: &ReadAnswer<'_>,
+) -> usize {
+    let mut at = hint;
+    for &(lsn, record) in answer.records {
+        let lsn = lsn.as_u64();
+        at = seek(acked, at, |owner| owner.lsn < lsn);
+        let same_lsn = acked[at..].iter_mut().take_while(|owner| owner.lsn == lsn);
+        match same_lsn.into_iter().find(|owner| owner.record == record) {
+            Some(owner) => {
+                if owner.reader == MaybeOp::NONE {
+                    owner.reader = read.into();
+                }
+            }
+            None => claims.push(Owner {
+                lsn,
+                record,
+                append: MaybeOp::NONE,
+                reader: read.into(),
+            }),
+        }
+    }
+    at
+}
+
+/// The partition point of a sorted slice, found from `hint` in time logarithmic in the distance.
+pub(crate) fn seek<T>(sorted: &[T], hint: usize, is_before: impl Fn(&T) -> bool) -> usize {
+    let mut low = hint.min(sorted.len());
+    let mut high = low;
+    let mut step = 1;
+    while high < sorted.len() && is_before(&sorted[high]) {
+        low = high + 1;
+        high = (high + step).min(sorted.len());
+        step *= 2;
+    }
+    let mut step = 1;
+    while low > 0 && !is_before(&sorted[low - 1]) {
+        high = low - 1;
+        low = low.saturating_sub(step);
+        step *= 2;
+    }
+    low + sorted[low..high].partition_point(is_before)
+}
+
+/// Whether an operation certainly had no effect.
+pub(crate) fn failed(history: &History, op: OpId) -> bool {
+    history.op(op).status() == Status::Fail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeking_from_anywhere_finds_the_partition_point() {
+        for len in 0..20 {
+            let sorted: Vec<usize> = (0..len).map(|i| i / 2 * 2).collect();
+            for hint in 0..len + 2 {
+                for wanted in 0..len + 2 {
+                    assert_eq!(
+                        seek(&sorted, hint, |&x| x < wanted),
+                        sorted.partition_point(|&x| x < wanted),
+                        "{wanted} in {sorted:?} from {hint}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Histories: what clients asked of some logs and what they were answered, in the order of events.
+//!
+//! A history is a list of events. Each operation begins with an `invoke` and ends with `ok` (an
+//! answer), `fail` (certainly no effect) or `info` (unknown: it stays open for ever, and its client
+//! goes on under a new process number). One that has no end is unknown as well.
+//!
+//! The interval of an operation runs from its invocation to its return, both included, and is made
+//! of event indexes. They are all distinct, so no two intervals touch. Times are kept for people.
+//!
+//! This is not a judgement: a well-formed history can be full of anomalies. What no set of processes
+//! could have produced is refused as [`IllFormed`].
+
+mod columns;
+mod json;
+pub(crate) mod lsn_text;
+mod op;
+mod position;
+mod recorder;
+
+pub use columns::{Answer, History, Op, ReadAnswer};
+pub use json::{
+    EventKind, FieldFault, MAX_LINE_BYTES, ReadError, ReadErrorReason, read_json, write_json,
+};
+pub use op::{
+    Call, EventIndex, Gap, GapKind, Moment, OpId, OpKind, Outcome, ProcessId, ReadOutcome,
+    RecordId, Status,
+};
+pub use recorder::{IllFormed, IllFormedReason, Recorder};
+
+pub(crate) use position::{after, position};

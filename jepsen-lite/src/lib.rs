@@ -1,0 +1,48 @@
+//! Records what clients did to logs, and judges it.
+//!
+//! - [`history`]: what was asked and answered, in the order of events; JSON lines.
+//! - [`check`](mod@check): all checks of a history put together, with a report as text or JSON.
+//! - [`anomaly`], [`verdict`]: what the checks say, with the evidence.
+//! - [`log_check`]: linearizability of a log, in near-linear time.
+//! - [`replay`]: verifies the evidence for "linearizable".
+//!
+//! A log here is a sequence of records ordered by LSN. Clients append a record, read from an LSN on,
+//! or ask for the tail. Between records there may be gaps, of which a read says why they hold
+//! no record.
+//!
+//! This crate does not run anything, knows nothing of time but the order of events, prints nothing,
+//! and does not look into the system: it believes only what clients saw.
+//!
+//! ```
+//! use hstore_core::{LogId, Lsn};
+//! use jepsen_lite::check::{CheckOptions, check};
+//! use jepsen_lite::history::{Call, Outcome, ProcessId, RecordId, Recorder};
+//! use jepsen_lite::verdict::VerdictKind;
+//!
+//! let mut recorder = Recorder::new();
+//! let (alice, bob, log) = (ProcessId(1), ProcessId(2), LogId(0));
+//! let append = recorder.invoke(alice, log, Call::Append { record: RecordId(7) }, 1_000)?;
+//! recorder.ok(append, Outcome::Append { lsn: Lsn::new(1, 1) }, 2_000)?;
+//! let tail = recorder.invoke(bob, log, Call::Tail, 3_000)?;
+//! recorder.ok(tail, Outcome::Tail { tail: Lsn::new(1, 1) }, 4_000)?;
+//!
+//! let report = check(&recorder.finish()?, &CheckOptions::default());
+//! assert_eq!(report.verdict, VerdictKind::Invalid);
+//! assert!(report.to_string().contains("StaleRead"));
+//! # Ok::<(), jepsen_lite::history::IllFormed>(())
+//! ```
+
+#![deny(missing_docs)]
+
+pub mod anomaly;
+pub mod check;
+pub mod history;
+pub mod log_check;
+pub mod replay;
+pub mod verdict;
+
+mod durability;
+mod facts;
+mod model;
+mod order;
+mod prefix;

@@ -1,0 +1,440 @@
+//! What can be judged without looking at time: whether reads and appends agree on every position.
+
+use std::cmp::Reverse;
+
+use hstore_core::Lsn;
+
+use super::Effective;
+use crate::anomaly::{
+    Anomaly, AnomalyKind, Link, Reason, Seen, Witnesses, Words, by_observation, by_position,
+};
+use crate::facts::{LogFacts, Missing, Owner, ReadFaultKind, failed, seek};
+use crate::history::{GapKind, OpId, RecordId, after};
+use crate::verdict::Findings;
+
+/// Adds the anomalies to `findings`; returns the appends that none of them touches, by LSN.
+pub(super) fn check(facts: &LogFacts<'_>, findings: &mut Findings) -> Vec<Effective> {
+    let mut clean = vec![true; facts.owners.len()];
+    read_faults(facts, findings);
+    never_appended(facts, &mut clean, findings);
+    two_records_at_one_lsn(facts, &mut clean, findings);
+    one_record_at_two_lsns(facts, &mut clean, findings);
+    let effective: Vec<Effective> = facts
+        .owners
+        .iter()
+        .zip(&clean)
+        .filter(|&(_, &clean)| clean)
+        .map(|(owner, _)| Effective {
+            lsn: owner.lsn,
+            append: owner
+                .append
+                .get()
+                .expect("an owner without one is not clean"),
+            reader: owner.reader,
+        })
+        .collect();
+    missing_records(facts, &effective, findings);
+    effective
+}
+
+fn witnesses<'h>(facts: &LogFacts<'h>) -> Witnesses<'h> {
+    Witnesses {
+        history: facts.history,
+        log: facts.log,
+    }
+}
+
+/// Reads that cannot be right whatever the log was.
+fn read_faults(facts: &LogFacts<'_>, findings: &mut Findings) {
+    let witnesses = witnesses(facts);
+    for fault in &facts.faults {
+        let read = fault.read;
+        let name = witnesses.name(read);
+        match fault.kind {
+            ReadFaultKind::Disorder { later, earlier } => {
+                findings.add(AnomalyKind::Reorder, || {
+                    let (low, high) = (Lsn::from_u64(earlier), Lsn::from_u64(later));
+                    let mut ops = vec![read];
+                    ops.extend(appends_at(facts, &[later, earlier]));
+                    witnesses.anomaly(
+                        AnomalyKind::Reorder,
+                        &ops,
+                        &[later, earlier],
+                        vec![by_position(read, earlier, read, later)],
+                        Words {
+                            expected: format!("{name} delivers {low} before {high}"),
+                            seen: format!("it delivers {high} first"),
+                        },
+                    )
+                });
+            }
+            ReadFaultKind::Twice { lsn, record } => findings.add(AnomalyKind::Duplicate, || {
+                let mut ops = vec![read];
+                ops.extend(appends_at(facts, &[lsn]));
+                let at = Lsn::from_u64(lsn);
+                witnesses.anomaly(
+                    AnomalyKind::Duplicate,
+                    &ops,
+                    &[lsn],
+                    vec![by_observation(
+                        read,
+                        read,
+                        read,
+                        lsn,
+                        Seen::Record { record },
+                    )],
+                    Words {
+                        expected: format!("{name} delivers {at} once"),
+                        seen: "it delivers it twice".to_owned(),
+                    },
+                )
+            }),
+            ReadFaultKind::Overlap { lsn, gap } => {
+                findings.add(AnomalyKind::InconsistentOffset, || {
+                    let mut ops = vec![read];
+                    ops.extend(appends_at(facts, &[lsn]));
+                    let at = Lsn::from_u64(lsn);
+                    witnesses.anomaly(
+                        AnomalyKind::InconsistentOffset,
+                        &ops,
+                        &[lsn],
+                        vec![by_observation(
+                            read,
+                            read,
+                            read,
+                            lsn,
+                            Seen::Gap { kind: gap },
+                        )],
+                        Words {
+                            expected: format!("{name} says one thing of {at}"),
+                            seen: format!("a gap ({gap}) and something else"),
+                        },
+                    )
+                });
+            }
+            ReadFaultKind::OutOfRange { lsn, entry } => {
+                findings.add(AnomalyKind::ReadOutOfRange, || {
+                    let mut ops = vec![read];
+                    ops.extend(appends_at(facts, &[lsn]));
+                    witnesses.anomaly(
+                        AnomalyKind::ReadOutOfRange,
+                        &ops,
+                        &[lsn],
+                        vec![by_observation(read, read, read, lsn, entry)],
+                        Words {
+                            expected: format!(
+                                "{name} returns what lies between its start and its tail"
+                            ),
+                            seen: format!("it speaks of {}", Lsn::from_u64(lsn)),
+                        },
+                    )
+                })
+            }
+        }
+    }
+}
+
+/// The appends whose records are said to be at these positions, so that a certificate that shows
+/// them says where they come from.
+fn appends_at(facts: &LogFacts<'_>, positions: &[u64]) -> Vec<OpId> {
+    positions
+        .iter()
+        .filter_map(|&lsn| {
+            let at = facts.owners.partition_point(|owner| owner.lsn < lsn);
+            let owner = facts.owners.get(at)?;
+            (owner.lsn == lsn).then_some(owner.append.get()?)
+        })
+        .collect()
+}
+
+/// Records that are read although their append failed, or was never made.
+fn never_appended(facts: &LogFacts<'_>, clean: &mut [bool], findings: &mut Findings) {
+    if facts.all_acked {
+        return;
+    }
+    let witnesses = witnesses(facts);
+    for (owner, clean) in facts.owners.iter().zip(clean) {
+        let append = owner.append.get();
+        if append.is_some_and(|append| !failed(facts.history, append)) {
+            continue;
+        }
+        *clean = false;
+        findings.add(AnomalyKind::DirtyRead, || {
+            let read = owner
+                .reader
+                .get()
+                .expect("what nobody acked, somebody read");
+            let (at, record) = (Lsn::from_u64(owner.lsn), owner.record);
+            let shown = Seen::Record { record };
+            let mut ops = vec![read];
+            let mut chain = Vec::new();
+            let expected = match append {
+                Some(append) => {
+                    ops.push(append);
+                    chain.push(Link {
+                        from: append,
+                        to: read,
+                        reason: Reason::Failed,
+                    });
+                    chain.push(by_observation(append, read, read, owner.lsn, shown));
+                    format!(
+                        "nobody reads {record}: {} certainly had no effect",
+                        witnesses.name(append)
+                    )
+                }
+                None => {
+                    chain.push(by_observation(read, read, read, owner.lsn, shown));
+                    format!("nobody reads {record}: nobody appended it")
+                }
+            };
+            witnesses.anomaly(
+                AnomalyKind::DirtyRead,
+                &ops,
+                &[owner.lsn],
+                chain,
+                Words {
+                    expected,
+                    seen: format!("{} shows it at {at}", witnesses.name(read)),
+                },
+            )
+        });
+    }
+}
+
+/// Two records that are said to be at one LSN.
+fn two_records_at_one_lsn(facts: &LogFacts<'_>, clean: &mut [bool], findings: &mut Findings) {
+    let witnesses = witnesses(facts);
+    for (index, pair) in facts.owners.windows(2).enumerate() {
+        let [one, two] = pair else { unreachable!() };
+        if one.lsn != two.lsn {
+            continue;
+        }
+        clean[index] = false;
+        clean[index + 1] = false;
+        findings.add(AnomalyKind::InconsistentOffset, || {
+            let at = Lsn::from_u64(one.lsn);
+            let (ops_one, source_one) = source(facts, one);
+            let (ops_two, source_two) = source(facts, two);
+            let mut chain = vec![Link {
+                from: source_one,
+                to: source_two,
+                reason: Reason::SamePosition { lsn: at },
+            }];
+            for (owner, source) in [(one, source_one), (two, source_two)] {
+                if let (Some(append), false) = (owner.append.get(), facts.acked_here(owner)) {
+                    let record = owner.record;
+                    chain.push(by_observation(
+                        append,
+                        source,
+                        source,
+                        owner.lsn,
+                        Seen::Record { record },
+                    ));
+                }
+            }
+            witnesses.anomaly(
+                AnomalyKind::InconsistentOffset,
+                &[ops_one, ops_two].concat(),
+                &[one.lsn],
+                chain,
+                Words {
+                    expected: format!("one record at {at}"),
+                    seen: format!(
+                        "{} by {}, and {} by {}",
+                        one.record,
+                        witnesses.name(source_one),
+                        two.record,
+                        witnesses.name(source_two)
+                    ),
+                },
+            )
+        });
+    }
+}
+
+/// The operations that show an owner, and the one of them that says so.
+fn source(facts: &LogFacts<'_>, owner: &Owner) -> (Vec<OpId>, OpId) {
+    match owner.append.get() {
+        Some(append) if facts.acked_here(owner) => (vec![append], append),
+        append => {
+            let read = owner
+                .reader
+                .get()
+                .expect("what nobody acked, somebody read");
+            (append.into_iter().chain([read]).collect(), read)
+        }
+    }
+}
+
+/// Records that are said to be at two LSNs.
+fn one_record_at_two_lsns(facts: &LogFacts<'_>, clean: &mut [bool], findings: &mut Findings) {
+    // Each append is acked once, so a second LSN of a record can only come from a read.
+    if facts.all_acked {
+        return;
+    }
+    let mut by_record: Vec<(RecordId, Reverse<bool>, usize)> = facts
+        .owners
+        .iter()
+        .enumerate()
+        .map(|(index, owner)| (owner.record, Reverse(facts.acked_here(owner)), index))
+        .collect();
+    by_record.sort_unstable();
+    let witnesses = witnesses(facts);
+    for same in by_record.chunk_by(|a, b| a.0 == b.0) {
+        let Some((&(record, _, first), others)) = same.split_first() else {
+            continue;
+        };
+        for &(_, _, other) in others {
+            clean[first] = false;
+            clean[other] = false;
+            let (one, two) = (&facts.owners[first], &facts.owners[other]);
+            // What was never appended has its own name already.
+            let Some(append) = one.append.get() else {
+                continue;
+            };
+            findings.add(AnomalyKind::Duplicate, || {
+                let (ops_one, source_one) = source(facts, one);
+                let (ops_two, source_two) = source(facts, two);
+                let mut chain = Vec::new();
+                for (owner, source) in [(one, source_one), (two, source_two)] {
+                    if source != append {
+                        let shown = Seen::Record { record };
+                        chain.push(by_observation(append, source, source, owner.lsn, shown));
+                    }
+                }
+                let (at_one, at_two) = (Lsn::from_u64(one.lsn), Lsn::from_u64(two.lsn));
+                witnesses.anomaly(
+                    AnomalyKind::Duplicate,
+                    &[ops_one, ops_two].concat(),
+                    &[one.lsn, two.lsn],
+                    chain,
+                    Words {
+                        expected: format!("{record} at one LSN"),
+                        seen: format!(
+                            "it is at {at_one} by {}, and at {at_two} by {}",
+                            witnesses.name(source_one),
+                            witnesses.name(source_two)
+                        ),
+                    },
+                )
+            });
+        }
+    }
+}
+
+/// Ranges that a read passed without a record, though one is there, or without saying why none is.
+fn missing_records(facts: &LogFacts<'_>, effective: &[Effective], findings: &mut Findings) {
+    let mut hint = 0;
+    for missing in &facts.missing {
+        hint = seek(effective, hint, |append| append.lsn < missing.first);
+        let inside = effective
+            .get(hint)
+            .filter(|append| append.lsn < missing.end);
+        match (inside, missing.kind) {
+            (None, Some(_)) => {}
+            (Some(append), kind) if facts.history.op(append.append).answer().is_some() => {
+                findings.add(AnomalyKind::LostWrite, || {
+                    lost_write(facts, append, missing, kind)
+                });
+            }
+            (Some(append), Some(kind)) => findings.add(AnomalyKind::InconsistentOffset, || {
+                record_and_gap(facts, append, missing, kind)
+            }),
+            (_, None) => findings.add(AnomalyKind::Gap, || untyped(facts, missing)),
+        }
+    }
+}
+
+fn lost_write(
+    facts: &LogFacts<'_>,
+    append: &Effective,
+    missing: &Missing,
+    kind: Option<GapKind>,
+) -> Anomaly {
+    let witnesses = witnesses(facts);
+    let (lsn, read) = (append.lsn, missing.read);
+    let at = Lsn::from_u64(lsn);
+    let shown = kind.map_or(Seen::Nothing, |kind| Seen::Gap { kind });
+    witnesses.anomaly(
+        AnomalyKind::LostWrite,
+        &[append.append, read],
+        &[lsn],
+        vec![
+            by_position(append.append, lsn, read, missing.end),
+            by_observation(read, append.append, read, lsn, shown),
+        ],
+        Words {
+            expected: format!(
+                "{} shows the record that {} put at {at}",
+                witnesses.name(read),
+                witnesses.name(append.append)
+            ),
+            seen: format!("it shows {shown} there"),
+        },
+    )
+}
+
+fn record_and_gap(
+    facts: &LogFacts<'_>,
+    append: &Effective,
+    missing: &Missing,
+    kind: GapKind,
+) -> Anomaly {
+    let witnesses = witnesses(facts);
+    let (lsn, gap_read) = (append.lsn, missing.read);
+    let at = Lsn::from_u64(lsn);
+    let reader = append
+        .reader
+        .get()
+        .expect("what nobody acked, somebody read");
+    let record = facts
+        .history
+        .op(append.append)
+        .record()
+        .expect("an append carries a record");
+    witnesses.anomaly(
+        AnomalyKind::InconsistentOffset,
+        &[append.append, reader, gap_read],
+        &[lsn],
+        vec![
+            by_observation(append.append, reader, reader, lsn, Seen::Record { record }),
+            by_position(append.append, lsn, gap_read, missing.end),
+            by_observation(gap_read, append.append, gap_read, lsn, Seen::Gap { kind }),
+        ],
+        Words {
+            expected: format!("one thing at {at}"),
+            seen: format!(
+                "record {record} by {}, a gap ({kind}) by {}",
+                witnesses.name(reader),
+                witnesses.name(gap_read)
+            ),
+        },
+    )
+}
+
+fn untyped(facts: &LogFacts<'_>, missing: &Missing) -> Anomaly {
+    let witnesses = witnesses(facts);
+    let read = missing.read;
+    let (first, end) = (Lsn::from_u64(missing.first), Lsn::from_u64(missing.end));
+    let range = if after(missing.first) == missing.end {
+        first.to_string()
+    } else {
+        format!("{first}..{end}")
+    };
+    witnesses.anomaly(
+        AnomalyKind::Gap,
+        &[read],
+        &[missing.first],
+        vec![by_observation(
+            read,
+            read,
+            read,
+            missing.first,
+            Seen::Nothing,
+        )],
+        Words {
+            expected: format!("{} says what is at {range}", witnesses.name(read)),
+            seen: "neither a record nor a gap, though it speaks of what lies above".to_owned(),
+        },
+    )
+}

@@ -1,0 +1,335 @@
+//! What can be judged by time: whether the slots of a log can be passed one after the other.
+//!
+//! Let `a_1 .. a_m` be the effective appends by LSN; slot `i` is the state after `a_i`. What a bound
+//! saw lies in a range of slots: one slot for a tail and a read that reached it, all from one slot on
+//! for a read that its limit cut.
+//!
+//! ```text
+//! earliest(i) = max( invoke(a_j) for j <= i ;  invoke(o) for observers o that only saw slots < i )
+//! latest(i)   = min( return(a_j) for j >= i ;  return(o) for observers o that only saw slots >= i )
+//! ```
+//!
+//! The log can have passed into slot `i` at some moment iff `earliest(i) <= latest(i)`, and if that
+//! holds for all `i`, then `earliest` itself is a legal choice: both sequences never fall, and between
+//! the points of its neighbours each observer finds a moment within its own interval.
+//!
+//! An operation is in conflict iff it was invoked after `latest` of the lowest slot that must come
+//! after it, so conflicts are found one by one, each with the operation that set that `latest`.
+
+use hstore_core::Lsn;
+
+use super::Effective;
+use crate::anomaly::{
+    Anomaly, AnomalyKind, Link, Seen, Witnesses, Words, by_end, by_observation, by_position,
+};
+use crate::facts::{Bound, LogFacts, seek};
+use crate::history::{Answer, OpId};
+use crate::replay::Witness;
+use crate::verdict::Findings;
+
+/// Where everything belongs. Index `i` of a vector over slots is slot `i + 1`: slot 0, the empty log,
+/// needs no moment.
+pub(super) struct Placement {
+    /// For each bound, how many effective appends lie below it.
+    slots: Vec<u32>,
+    earliest: Vec<u64>,
+    latest: Vec<u64>,
+}
+
+/// Places the bounds among the effective appends.
+pub(super) fn place(facts: &LogFacts<'_>, effective: &[Effective]) -> Placement {
+    let history = facts.history;
+    let mut earliest = Vec::with_capacity(effective.len());
+    let mut latest = Vec::with_capacity(effective.len());
+    for append in effective {
+        let op = history.op(append.append);
+        earliest.push(op.invoked().index.0);
+        latest.push(op.deadline());
+    }
+    let mut slots = Vec::with_capacity(facts.bounds.len());
+    let mut hint = 0;
+    for bound in &facts.bounds {
+        // Bounds come in the order of invocation, so each lies close to the one before.
+        hint = seek(effective, hint, |append| append.lsn < bound.below);
+        slots.push(u32::try_from(hint).expect("no more appends than operations"));
+        let op = history.op(bound.op);
+        if let Some(seen) = hint.checked_sub(1) {
+            latest[seen] = latest[seen].min(op.deadline());
+        }
+        if bound.exact && hint < earliest.len() {
+            earliest[hint] = earliest[hint].max(op.invoked().index.0);
+        }
+    }
+    let mut highest = 0;
+    for at in &mut earliest {
+        highest = highest.max(*at);
+        *at = highest;
+    }
+    let mut lowest = u64::MAX;
+    for at in latest.iter_mut().rev() {
+        lowest = lowest.min(*at);
+        *at = lowest;
+    }
+    Placement {
+        slots,
+        earliest,
+        latest,
+    }
+}
+
+/// Adds an anomaly for each operation that comes too late for what must come after it.
+pub(super) fn check(
+    facts: &LogFacts<'_>,
+    effective: &[Effective],
+    placement: &Placement,
+    findings: &mut Findings,
+) {
+    let explain = Explain {
+        facts,
+        effective,
+        placement,
+        witnesses: Witnesses {
+            history: facts.history,
+            log: facts.log,
+        },
+    };
+    let invoked = |op| facts.history.op(op).invoked().index.0;
+    for (slot, append) in effective.iter().enumerate() {
+        if invoked(append.append) > placement.latest[slot] {
+            match explain.who_returned_first(slot) {
+                Earlier::Append(other) => {
+                    findings.add(AnomalyKind::Reorder, || explain.reorder(append, other))
+                }
+                Earlier::Observer(bound) => findings.add(AnomalyKind::FutureRead, || {
+                    explain.future_read(append, bound)
+                }),
+            }
+        }
+    }
+    for (bound, &slot) in facts.bounds.iter().zip(&placement.slots) {
+        let slot = slot as usize;
+        if bound.exact && slot < effective.len() && invoked(bound.op) > placement.latest[slot] {
+            findings.add(AnomalyKind::StaleRead, || {
+                match explain.who_returned_first(slot) {
+                    Earlier::Append(append) => explain.misses_append(bound, append),
+                    Earlier::Observer(other) => explain.goes_back(bound, other, &effective[slot]),
+                }
+            });
+        }
+    }
+}
+
+/// An operation that had returned too early.
+enum Earlier<'a> {
+    Append(&'a Effective),
+    Observer(&'a Bound),
+}
+
+struct Explain<'a, 'h> {
+    facts: &'a LogFacts<'h>,
+    effective: &'a [Effective],
+    placement: &'a Placement,
+    witnesses: Witnesses<'h>,
+}
+
+impl<'a> Explain<'a, '_> {
+    /// Which operation set `latest` of a slot.
+    fn who_returned_first(&self, slot: usize) -> Earlier<'a> {
+        let latest = self.placement.latest[slot];
+        let history = self.facts.history;
+        // An event belongs to one operation, so its index tells which it was.
+        let append = self.effective[slot..]
+            .iter()
+            .find(|append| history.op(append.append).deadline() == latest);
+        if let Some(append) = append {
+            return Earlier::Append(append);
+        }
+        let observer = self.facts.bounds.iter();
+        let mut observer = observer.filter(|bound| history.op(bound.op).deadline() == latest);
+        Earlier::Observer(observer.next().expect("some operation set this moment"))
+    }
+
+    /// The read without which nobody knows where an unknown append took effect.
+    fn evidence(&self, append: &Effective) -> (Vec<OpId>, Vec<Link>) {
+        let op = self.facts.history.op(append.append);
+        if op.answer().is_some() {
+            return (Vec::new(), Vec::new());
+        }
+        let read = append
+            .reader
+            .get()
+            .expect("what nobody acked, somebody read");
+        let record = op.record().expect("an append carries a record");
+        let link = by_observation(
+            append.append,
+            read,
+            read,
+            append.lsn,
+            Seen::Record { record },
+        );
+        (vec![read], vec![link])
+    }
+
+    fn reorder(&self, late: &Effective, early: &Effective) -> Anomaly {
+        let (mut ops, mut chain) = self.evidence(late);
+        ops.extend([late.append, early.append]);
+        chain.push(by_position(late.append, late.lsn, early.append, early.lsn));
+        chain.push(self.witnesses.real_time(early.append, late.append));
+        let (late_at, early_at) = (Lsn::from_u64(late.lsn), Lsn::from_u64(early.lsn));
+        self.witnesses.anomaly(
+            AnomalyKind::Reorder,
+            &ops,
+            &[late.lsn, early.lsn],
+            chain,
+            Words {
+                expected: format!(
+                    "an LSN above {early_at} for {}: {} had ended there before it began",
+                    self.witnesses.name(late.append),
+                    self.witnesses.name(early.append)
+                ),
+                seen: late_at.to_string(),
+            },
+        )
+    }
+
+    fn future_read(&self, append: &Effective, bound: &Bound) -> Anomaly {
+        let record = self.facts.history.op(append.append).record();
+        let record = record.expect("an append carries a record");
+        let at = Lsn::from_u64(append.lsn);
+        let shows = match self.facts.history.op(bound.op).answer() {
+            Some(Answer::Read(read)) => read.records.contains(&(at, record)),
+            Some(Answer::Append { .. } | Answer::Tail { .. }) | None => false,
+        };
+        let (mut ops, mut chain) = if shows {
+            (Vec::new(), Vec::new())
+        } else {
+            self.evidence(append)
+        };
+        ops.extend([append.append, bound.op]);
+        chain.push(if shows {
+            let shown = Seen::Record { record };
+            by_observation(append.append, bound.op, bound.op, append.lsn, shown)
+        } else {
+            by_position(append.append, append.lsn, bound.op, bound.below)
+        });
+        chain.push(self.witnesses.real_time(bound.op, append.append));
+        let observer = self.witnesses.name(bound.op);
+        self.witnesses.anomaly(
+            AnomalyKind::FutureRead,
+            &ops,
+            &[append.lsn],
+            chain,
+            Words {
+                expected: format!(
+                    "{observer} sees nothing of {}, which began after it had ended",
+                    self.witnesses.name(append.append)
+                ),
+                seen: format!(
+                    "it saw a log that ends at {}; the record went to {at}",
+                    Lsn::from_u64(bound.below)
+                ),
+            },
+        )
+    }
+
+    fn misses_append(&self, bound: &Bound, append: &Effective) -> Anomaly {
+        let at = Lsn::from_u64(append.lsn);
+        self.witnesses.anomaly(
+            AnomalyKind::StaleRead,
+            &[bound.op, append.append],
+            &[append.lsn],
+            vec![
+                by_end(bound.op, bound.below, append.append, append.lsn),
+                self.witnesses.real_time(append.append, bound.op),
+            ],
+            Words {
+                expected: format!(
+                    "a tail above {at} for {}: {} had ended there before it began",
+                    self.witnesses.name(bound.op),
+                    self.witnesses.name(append.append)
+                ),
+                seen: format!("tail {}", Lsn::from_u64(bound.below)),
+            },
+        )
+    }
+
+    /// `late` began after `early` had ended, but saw less: `between` lies between what they saw.
+    fn goes_back(&self, late: &Bound, early: &Bound, between: &Effective) -> Anomaly {
+        let (mut ops, mut chain) = self.evidence(between);
+        ops.extend([late.op, early.op, between.append]);
+        chain.push(by_end(late.op, late.below, between.append, between.lsn));
+        chain.push(by_position(
+            between.append,
+            between.lsn,
+            early.op,
+            early.below,
+        ));
+        chain.push(self.witnesses.real_time(early.op, late.op));
+        let at = Lsn::from_u64(between.lsn);
+        self.witnesses.anomaly(
+            AnomalyKind::StaleRead,
+            &ops,
+            &[between.lsn],
+            chain,
+            Words {
+                expected: format!(
+                    "a tail above {at} for {}: {} had seen the log up to {} before it began, and {} is there",
+                    self.witnesses.name(late.op),
+                    self.witnesses.name(early.op),
+                    Lsn::from_u64(early.below),
+                    self.witnesses.name(between.append)
+                ),
+                seen: format!("tail {}", Lsn::from_u64(late.below)),
+            },
+        )
+    }
+}
+
+/// The order in which everything took effect, if [`check`] found nothing.
+pub(super) fn witness(
+    facts: &LogFacts<'_>,
+    effective: &[Effective],
+    placement: &Placement,
+) -> Witness {
+    let history = facts.history;
+    let earliest = &placement.earliest;
+    // Observers by the moment and the slot at which they see the log. Appends are in order already:
+    // `earliest` never falls.
+    let mut hint = 0;
+    let mut observers: Vec<(u64, usize, OpId)> = facts
+        .bounds
+        .iter()
+        .zip(&placement.slots)
+        .map(|(bound, &lowest)| {
+            let lowest = lowest as usize;
+            let entered = lowest.checked_sub(1).map_or(0, |slot| earliest[slot]);
+            let moment = entered.max(history.op(bound.op).invoked().index.0);
+            if bound.exact {
+                return (moment, lowest, bound.op);
+            }
+            hint = seek(earliest, hint, |&at| at <= moment);
+            (moment, hint, bound.op)
+        })
+        .collect();
+    observers.sort_unstable();
+    let mut order = Vec::with_capacity(effective.len() + observers.len());
+    let mut observers = observers.into_iter().peekable();
+    for (slot, (append, &moment)) in effective.iter().zip(earliest).enumerate() {
+        // At one moment, an observer of a lower slot goes first.
+        while let Some((_, _, op)) =
+            observers.next_if(|&(at, seen, _)| (at, seen) < (moment, slot + 1))
+        {
+            order.push(op);
+        }
+        order.push(append.append);
+    }
+    order.extend(observers.map(|(_, _, op)| op));
+    let unknown = effective
+        .iter()
+        .filter(|append| history.op(append.append).answer().is_none())
+        .map(|append| (append.append, Lsn::from_u64(append.lsn)));
+    Witness {
+        order,
+        unknown: unknown.collect(),
+    }
+}

@@ -1,0 +1,52 @@
+//! Order: the appends of one process that were acknowledged one after the other have rising LSNs.
+//!
+//! Weaker than linearizability, and needs no read at all: this is what a client that waits for each
+//! acknowledgement can check alone.
+
+use std::collections::BTreeMap;
+
+use hstore_core::{LogId, Lsn};
+
+use crate::anomaly::{AnomalyKind, Witnesses, Words, by_position};
+use crate::history::{Answer, History, OpId, ProcessId};
+use crate::verdict::{Findings, Verdict};
+
+/// Judges one log, whose operations are `ops`.
+pub(crate) fn check(history: &History, log: LogId, ops: &[OpId]) -> Verdict {
+    let mut findings = Findings::default();
+    let witnesses = Witnesses { history, log };
+    // A process does one thing at a time, so the order of invocation is that of return.
+    let mut highest: BTreeMap<ProcessId, (Lsn, OpId)> = BTreeMap::new();
+    for op in ops.iter().map(|&id| history.op(id)) {
+        let Some(Answer::Append { lsn }) = op.answer() else {
+            continue;
+        };
+        let id = op.id();
+        match highest.get_mut(&op.process()) {
+            None => {
+                highest.insert(op.process(), (lsn, id));
+            }
+            Some(last) if lsn > last.0 => *last = (lsn, id),
+            Some(&mut (above, before)) => findings.add(AnomalyKind::Reorder, || {
+                witnesses.anomaly(
+                    AnomalyKind::Reorder,
+                    &[before, id],
+                    &[above.as_u64(), lsn.as_u64()],
+                    vec![
+                        witnesses.real_time(before, id),
+                        by_position(id, lsn.as_u64(), before, above.as_u64()),
+                    ],
+                    Words {
+                        expected: format!(
+                            "an LSN above {above} for {}, after {}",
+                            witnesses.name(id),
+                            witnesses.name(before)
+                        ),
+                        seen: lsn.to_string(),
+                    },
+                )
+            }),
+        }
+    }
+    findings.verdict_or(|| Verdict::Valid(()))
+}

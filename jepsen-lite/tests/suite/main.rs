@@ -1,0 +1,9 @@
+//! The tests of the whole crate, as one binary.
+
+mod anomalies;
+mod brute;
+mod brute_force;
+mod command;
+mod generator;
+mod json;
+mod script;
