@@ -7,10 +7,11 @@
 //!
 //! The replication property and the f-majority, its dual, are LogDevice's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::ids::NodeId;
 use crate::node_set::NodeSet;
@@ -40,14 +41,6 @@ pub enum Scope {
 impl Scope {
     /// From the narrowest to the widest.
     pub const ALL: [Self; 3] = [Self::Node, Self::Rack, Self::Region];
-
-    fn domain(self, node: NodeId, location: Location) -> (u16, u16) {
-        match self {
-            Self::Node => (0, u16::from(node.0)),
-            Self::Rack => (location.region, location.rack),
-            Self::Region => (location.region, 0),
-        }
-    }
 }
 
 /// How many copies a record has, and over how many failure domains of each scope they spread.
@@ -137,7 +130,7 @@ impl QuorumSystem {
         };
         for scope in Scope::ALL {
             let needed = replication.required(scope);
-            let present = system.domains(system.nodes(), scope).len();
+            let present = system.domains(system.nodes(), scope);
             if needed == 0 {
                 return Err(QuorumError::Zero { scope });
             }
@@ -187,7 +180,7 @@ impl QuorumSystem {
     pub fn is_write_quorum(&self, set: NodeSet) -> bool {
         Scope::ALL
             .into_iter()
-            .all(|scope| self.domains(set, scope).len() >= self.replication.required(scope))
+            .all(|scope| self.domains(set, scope) >= self.replication.required(scope))
     }
 
     /// Whether `set` meets every write quorum: in **some one** scope it covers all but r - 1
@@ -197,7 +190,7 @@ impl QuorumSystem {
         let missing = self.nodes().difference(set);
         Scope::ALL
             .into_iter()
-            .any(|scope| self.domains(missing, scope).len() < self.replication.required(scope))
+            .any(|scope| self.domains(missing, scope) < self.replication.required(scope))
     }
 
     /// What the answers so far say about an epoch. See [`SealAnswer`].
@@ -220,10 +213,26 @@ impl QuorumSystem {
         }
     }
 
-    fn domains(&self, set: NodeSet, scope: Scope) -> BTreeSet<(u16, u16)> {
-        set.iter()
-            .filter_map(|node| Some(scope.domain(node, *self.locations.get(&node)?)))
-            .collect()
+    /// How many domains of a scope the set touches.
+    fn domains(&self, set: NodeSet, scope: Scope) -> usize {
+        let members = set.iter().filter_map(|node| self.locations.get(&node));
+        let domain = |location: &Location| match scope {
+            Scope::Node => unreachable!("nodes are counted"),
+            Scope::Rack => (location.region, location.rack),
+            Scope::Region => (location.region, 0),
+        };
+        if scope == Scope::Node {
+            return members.count();
+        }
+        // Sets are small and asked about for every answer: no allocation for up to 16 domains.
+        let mut seen: SmallVec<[(u16, u16); 16]> = SmallVec::new();
+        for location in members {
+            let domain = domain(location);
+            if !seen.contains(&domain) {
+                seen.push(domain);
+            }
+        }
+        seen.len()
     }
 }
 
@@ -262,6 +271,8 @@ pub enum SealAnswer {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn set(mask: u32) -> NodeSet {

@@ -183,12 +183,8 @@ fn passed_over(
         (None, None) => Seen::Nothing,
     };
     let mut ops = vec![append, read];
-    let same_lsn = facts.owners.partition_point(|other| other.lsn < owner.lsn);
-    let other = facts.owners[same_lsn..]
-        .iter()
-        .take_while(|other| other.lsn == owner.lsn)
-        .find(|other| Some(other.record) == instead);
-    ops.extend(other.and_then(|other| other.append.get()));
+    let other = instead.and_then(|record| facts.owner_index(owner.lsn, record));
+    ops.extend(other.and_then(|at| facts.owners[at].append.get()));
     witnesses.anomaly(
         AnomalyKind::LostWrite,
         &ops,
@@ -214,11 +210,8 @@ fn expected(witnesses: Witnesses<'_>, append: OpId, owner: &Owner) -> String {
 
 /// Records of failed appends that some read, final or not, shows.
 fn failed_but_read(facts: &LogFacts<'_>, findings: &mut Findings) {
-    if facts.all_acked {
-        return;
-    }
     let witnesses = witnesses(facts);
-    for owner in &facts.owners {
+    for owner in &facts.claims {
         let Some(append) = owner.append.get() else {
             continue;
         };

@@ -90,8 +90,8 @@ pub(crate) struct LogFacts<'h> {
     pub(crate) log: LogId,
     /// By LSN, then record. One LSN has several owners only where something is wrong.
     pub(crate) owners: Vec<Owner>,
-    /// Whether all owners are what appends returned: then nobody read anything else.
-    pub(crate) all_acked: bool,
+    /// By record, then LSN: those among the owners that were read but not acknowledged there.
+    pub(crate) claims: Vec<Owner>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) bounds: Vec<Bound>,
     pub(crate) faults: Vec<ReadFault>,
@@ -104,12 +104,11 @@ impl<'h> LogFacts<'h> {
             history,
             log,
             owners: acked_owners(history, ops),
-            all_acked: true,
+            claims: Vec::new(),
             missing: Vec::new(),
             bounds: Vec::new(),
             faults: Vec::new(),
         };
-        let mut claims = Vec::new();
         let mut hint = 0;
         let mut entries = Vec::new();
         for op in ops.iter().map(|&id| history.op(id)) {
@@ -121,14 +120,13 @@ impl<'h> LogFacts<'h> {
                     exact: true,
                 }),
                 Some(Answer::Read(read)) => {
-                    hint = note_owners(&mut facts.owners, &mut claims, hint, op.id(), &read);
+                    hint = note_owners(&mut facts.owners, &mut facts.claims, hint, op.id(), &read);
                     facts.note_extent(op, &read, &mut entries);
                     facts.note_bound(op, &read);
                 }
             }
         }
-        facts.all_acked = claims.is_empty();
-        facts.settle(claims, ops);
+        facts.settle(ops);
         facts
     }
 
@@ -142,26 +140,60 @@ impl<'h> LogFacts<'h> {
         })
     }
 
-    /// Adds the records that were read where no append was acknowledged.
-    fn settle(&mut self, mut claims: Vec<Owner>, ops: &[OpId]) {
-        if claims.is_empty() {
+    /// The first owner of an LSN, if it has one.
+    pub(crate) fn first_owner_at(&self, lsn: u64) -> Option<&Owner> {
+        let first = self.owners.partition_point(|owner| owner.lsn < lsn);
+        self.owners.get(first).filter(|owner| owner.lsn == lsn)
+    }
+
+    /// Where the owner of an LSN is that says that `record` is there.
+    pub(crate) fn owner_index(&self, lsn: u64, record: RecordId) -> Option<usize> {
+        self.owners
+            .binary_search_by_key(&(lsn, record), |owner| (owner.lsn, owner.record))
+            .ok()
+    }
+
+    /// Finds out which appends the claimed records come from, and adds the claims to the owners.
+    fn settle(&mut self, ops: &[OpId]) {
+        if self.claims.is_empty() {
             return;
         }
-        claims.sort_unstable_by_key(|claim| (claim.lsn, claim.record, claim.reader));
-        claims.dedup_by_key(|claim| (claim.lsn, claim.record));
-        let mut appends: Vec<(RecordId, OpId)> = ops
+        let claims = &mut self.claims;
+        claims.sort_unstable_by_key(|claim| (claim.record, claim.lsn, claim.reader));
+        claims.dedup_by_key(|claim| (claim.record, claim.lsn));
+        // Where nothing is wrong, only appends of unknown outcome are claimed, and they are few.
+        self.attribute(ops, |status| status != Status::Ok);
+        self.attribute(ops, |status| status == Status::Ok);
+        self.owners.extend_from_slice(&self.claims);
+        self.owners.sort_by_key(|owner| (owner.lsn, owner.record));
+    }
+
+    /// Finds the appends of claimed records among those of a status.
+    fn attribute(&mut self, ops: &[OpId], status: impl Fn(Status) -> bool) {
+        if self
+            .claims
             .iter()
-            .filter_map(|&op| Some((self.history.op(op).record()?, op)))
-            .collect();
+            .all(|claim| claim.append != MaybeOp::NONE)
+        {
+            return;
+        }
+        let ops = ops.iter().map(|&op| self.history.op(op));
+        let ops = ops.filter(|op| status(op.status()));
+        let mut appends: Vec<(RecordId, OpId)> =
+            ops.filter_map(|op| Some((op.record()?, op.id()))).collect();
         appends.sort_unstable();
-        for claim in &mut claims {
-            if let Ok(found) = appends.binary_search_by_key(&claim.record, |&(record, _)| record) {
-                claim.append = appends[found].1.into();
+        let mut appends = appends.into_iter().peekable();
+        for claim in &mut self.claims {
+            while appends
+                .next_if(|(record, _)| *record < claim.record)
+                .is_some()
+            {}
+            if let Some(&(record, append)) = appends.peek()
+                && record == claim.record
+            {
+                claim.append = append.into();
             }
         }
-        self.owners.append(&mut claims);
-        // Two sorted runs: a stable sort merges them.
-        self.owners.sort_by_key(|owner| (owner.lsn, owner.record));
     }
 
     fn note_bound(&mut self, op: Op<'_>, read: &ReadAnswer<'_>) {
@@ -182,6 +214,9 @@ impl<'h> LogFacts<'h> {
     /// Notes which positions the read passed without showing a record, and how it contradicts
     /// itself. `entries` is scratch space.
     fn note_extent(&mut self, op: Op<'_>, read: &ReadAnswer<'_>, entries: &mut Vec<Entry>) {
+        if is_seamless(read) {
+            return;
+        }
         let id = op.id();
         for pair in read.records.windows(2) {
             let (one, two) = (pair[0].0.as_u64(), pair[1].0.as_u64());
@@ -284,6 +319,18 @@ impl<'h> LogFacts<'h> {
     }
 }
 
+/// Whether a read shows a record at every position of which it speaks, in order. Most reads do.
+fn is_seamless(read: &ReadAnswer<'_>) -> bool {
+    let mut cursor = position(read.from);
+    read.gaps.is_empty()
+        && read.records.iter().all(|(lsn, _)| {
+            let is_next = lsn.as_u64() == cursor;
+            cursor = after(cursor);
+            is_next
+        })
+        && (cursor == read.tail() || (cursor < read.tail() && !read.reached_tail()))
+}
+
 /// An entry of a read, with its range.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -322,6 +369,16 @@ fn note_owners(
     let mut at = hint;
     for &(lsn, record) in answer.records {
         let lsn = lsn.as_u64();
+        if let Some(owner) = acked.get_mut(at)
+            && (owner.lsn, owner.record) == (lsn, record)
+        {
+            // The next one, as always where nothing is unusual.
+            if owner.reader == MaybeOp::NONE {
+                owner.reader = read.into();
+            }
+            at += 1;
+            continue;
+        }
         at = seek(acked, at, |owner| owner.lsn < lsn);
         let same_lsn = acked[at..].iter_mut().take_while(|owner| owner.lsn == lsn);
         match same_lsn.into_iter().find(|owner| owner.record == record) {

@@ -48,8 +48,10 @@ pub enum FrameError {
 /// # Errors
 /// If the body would be longer than [`BODY_BYTES_MAX`].
 pub fn encode(message: &Message) -> Result<Bytes, FrameError> {
-    let frame = postcard::to_extend(message, vec![0; HEADER_BYTES]).map_err(FrameError::Body)?;
-    let mut frame = frame;
+    // Room for most messages, so that few frames grow while they are written.
+    let mut frame = Vec::with_capacity(512);
+    frame.resize(HEADER_BYTES, 0);
+    let mut frame = postcard::to_extend(message, frame).map_err(FrameError::Body)?;
     let length = frame.len() - HEADER_BYTES;
     if length > BODY_BYTES_MAX {
         return Err(FrameError::Long(length));

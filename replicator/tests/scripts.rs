@@ -91,7 +91,10 @@ fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String
         }
         "drop" => each_pattern(cluster, &case.input, Cluster::lose),
         "duplicate" => each_pattern(cluster, &case.input, Cluster::duplicate),
-        "hold" => case.input.lines().for_each(|line| cluster.hold(Pattern::parse(line))),
+        "hold" => case
+            .input
+            .lines()
+            .for_each(|line| cluster.hold(Pattern::parse(line))),
         "let-go" => cluster.let_go(),
         "settle" => {
             if flag(case, "messages") {

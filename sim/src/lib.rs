@@ -17,6 +17,11 @@
 //! | [`trace`] | every event under a rolling hash |
 //! | [`run`], [`outcome`], [`report`] | one run from seed to verdict |
 //! | [`mutants`] | the planted bugs that can be turned on |
+//! | [`settings`], [`seed_range`] | what a person chooses: what to run, and which seeds |
+//! | [`campaign`], [`ordered`] | many seeds on many threads, one summary |
+//! | [`determinism`] | each seed twice, in fresh processes |
+//! | [`run_dir`], [`fresh_dir`], [`provenance`] | what is kept of a run, whole or not at all, and where it comes from |
+//! | [`stopwatch`], [`memory`] | what a run cost |
 
 #[cfg(not(madsim))]
 compile_error!(
@@ -24,18 +29,28 @@ compile_error!(
      variable replaces; unset RUSTFLAGS, or add `--cfg madsim` to it"
 );
 
+pub mod campaign;
 pub mod clients;
+pub mod determinism;
 pub mod disk;
+pub mod fresh_dir;
 pub mod host;
 pub mod invariants;
+pub mod memory;
 pub mod mutants;
 pub mod nemesis;
 pub mod net;
 pub mod options;
+pub mod ordered;
 pub mod outcome;
 pub mod plan;
+pub mod provenance;
 pub mod report;
 pub mod run;
+pub mod run_dir;
+pub mod seed_range;
 pub mod seeds;
+pub mod settings;
+pub mod stopwatch;
 pub mod trace;
 pub mod world;

@@ -46,6 +46,8 @@ pub struct Generator {
     next_id: u64,
     /// LSNs at which records are known to stand: where reads start.
     known: BTreeMap<LogId, Vec<Lsn>>,
+    /// Records that differ from what was drawn in one bit, by id: the byte that differs.
+    flipped: BTreeMap<u64, usize>,
 }
 
 impl Generator {
@@ -58,6 +60,7 @@ impl Generator {
             issued: 0,
             next_id: 1,
             known: BTreeMap::new(),
+            flipped: BTreeMap::new(),
         }
     }
 
@@ -97,11 +100,20 @@ impl Generator {
         let length = self
             .rng
             .within(u64::from(min.max(8))..=u64::from(max.max(8)));
-        Operation::Append {
-            log,
-            id,
-            payload: payload(id, length as usize, self.rng.seed()),
+        let mut payload = payload(id, length as usize, self.rng.seed());
+        if let Some(byte) = self.flipped.remove(&id) {
+            let mut bytes = payload.to_vec();
+            let byte = 8 + byte % (bytes.len() - 8);
+            bytes[byte] ^= 1;
+            payload = bytes.into();
         }
+        Operation::Append { log, id, payload }
+    }
+
+    /// Has the record of this id differ in one bit of one byte after its id: to run a workload again
+    /// with nothing else changed.
+    pub fn flip(&mut self, id: u64, byte: usize) {
+        self.flipped.insert(id, byte);
     }
 
     /// How long a client pauses before its next operation.

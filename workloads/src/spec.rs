@@ -14,7 +14,7 @@ pub struct Spec {
     pub operations: u32,
     /// Which operations.
     pub mix: Mix,
-    /// A record has at least this many bytes; never less than its id.
+    /// A record has at least this many bytes; never less than its id and one more.
     pub payload_bytes_min: u32,
     /// A record has at most this many bytes.
     pub payload_bytes_max: u32,
@@ -39,7 +39,7 @@ impl Spec {
     /// A workload drawn at random: few logs, several clients, mostly appends.
     #[must_use]
     pub fn draw(operations: u32, rng: &mut Rng) -> Self {
-        let payload_bytes_min = rng.within(8..=64) as u32;
+        let payload_bytes_min = rng.within(9..=64) as u32;
         Self {
             clients: rng.within(6..=12) as u32,
             logs: rng.within(1..=3) as u32,

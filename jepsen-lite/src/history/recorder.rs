@@ -186,7 +186,8 @@ impl Recorder {
         }
     }
 
-    /// What was recorded so far; its last operations may be open.
+    /// What was recorded so far. Operations may be open, and record ids are not yet known to be
+    /// unique: [`Recorder::finish`] sees to that.
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history

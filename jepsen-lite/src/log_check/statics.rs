@@ -1,7 +1,5 @@
 //! What can be judged without looking at time: whether reads and appends agree on every position.
 
-use std::cmp::Reverse;
-
 use hstore_core::Lsn;
 
 use super::Effective;
@@ -9,7 +7,7 @@ use crate::anomaly::{
     Anomaly, AnomalyKind, Link, Reason, Seen, Witnesses, Words, by_observation, by_position,
 };
 use crate::facts::{LogFacts, Missing, Owner, ReadFaultKind, failed, seek};
-use crate::history::{GapKind, OpId, RecordId, after};
+use crate::history::{Answer, GapKind, OpId, after};
 use crate::verdict::Findings;
 
 /// Adds the anomalies to `findings`; returns the appends that none of them touches, by LSN.
@@ -139,26 +137,19 @@ fn read_faults(facts: &LogFacts<'_>, findings: &mut Findings) {
 fn appends_at(facts: &LogFacts<'_>, positions: &[u64]) -> Vec<OpId> {
     positions
         .iter()
-        .filter_map(|&lsn| {
-            let at = facts.owners.partition_point(|owner| owner.lsn < lsn);
-            let owner = facts.owners.get(at)?;
-            (owner.lsn == lsn).then_some(owner.append.get()?)
-        })
+        .filter_map(|&lsn| facts.first_owner_at(lsn)?.append.get())
         .collect()
 }
 
 /// Records that are read although their append failed, or was never made.
 fn never_appended(facts: &LogFacts<'_>, clean: &mut [bool], findings: &mut Findings) {
-    if facts.all_acked {
-        return;
-    }
     let witnesses = witnesses(facts);
-    for (owner, clean) in facts.owners.iter().zip(clean) {
+    for owner in &facts.claims {
         let append = owner.append.get();
         if append.is_some_and(|append| !failed(facts.history, append)) {
             continue;
         }
-        *clean = false;
+        taint(facts, owner, clean);
         findings.add(AnomalyKind::DirtyRead, || {
             let read = owner
                 .reader
@@ -269,25 +260,17 @@ fn source(facts: &LogFacts<'_>, owner: &Owner) -> (Vec<OpId>, OpId) {
 /// Records that are said to be at two LSNs.
 fn one_record_at_two_lsns(facts: &LogFacts<'_>, clean: &mut [bool], findings: &mut Findings) {
     // Each append is acked once, so a second LSN of a record can only come from a read.
-    if facts.all_acked {
-        return;
-    }
-    let mut by_record: Vec<(RecordId, Reverse<bool>, usize)> = facts
-        .owners
-        .iter()
-        .enumerate()
-        .map(|(index, owner)| (owner.record, Reverse(facts.acked_here(owner)), index))
-        .collect();
-    by_record.sort_unstable();
     let witnesses = witnesses(facts);
-    for same in by_record.chunk_by(|a, b| a.0 == b.0) {
-        let Some((&(record, _, first), others)) = same.split_first() else {
-            continue;
+    for claims in facts.claims.chunk_by(|a, b| a.record == b.record) {
+        let acked = acked_elsewhere(facts, &claims[0]);
+        let (one, others) = match acked {
+            Some(acked) => (acked, claims),
+            None => (&claims[0], &claims[1..]),
         };
-        for &(_, _, other) in others {
-            clean[first] = false;
-            clean[other] = false;
-            let (one, two) = (&facts.owners[first], &facts.owners[other]);
+        let record = one.record;
+        for two in others {
+            taint(facts, one, clean);
+            taint(facts, two, clean);
             // What was never appended has its own name already.
             let Some(append) = one.append.get() else {
                 continue;
@@ -320,6 +303,24 @@ fn one_record_at_two_lsns(facts: &LogFacts<'_>, clean: &mut [bool], findings: &m
             });
         }
     }
+}
+
+/// The owner that says where the append of a claimed record was acknowledged.
+fn acked_elsewhere<'a>(facts: &'a LogFacts<'_>, claim: &Owner) -> Option<&'a Owner> {
+    let append = facts.history.op(claim.append.get()?);
+    match append.answer()? {
+        Answer::Append { lsn } => facts
+            .owner_index(lsn.as_u64(), claim.record)
+            .map(|at| &facts.owners[at]),
+        Answer::Read(_) | Answer::Tail { .. } => None,
+    }
+}
+
+/// Something speaks against this owner.
+fn taint(facts: &LogFacts<'_>, owner: &Owner, clean: &mut [bool]) {
+    let at = facts.owner_index(owner.lsn, owner.record);
+    let at = at.expect("a claim is among the owners");
+    clean[at] = false;
 }
 
 /// Ranges that a read passed without a record, though one is there, or without saying why none is.

@@ -65,16 +65,21 @@ pub(super) fn place(facts: &LogFacts<'_>, effective: &[Effective]) -> Placement 
         highest = highest.max(*at);
         *at = highest;
     }
-    let mut lowest = u64::MAX;
-    for at in latest.iter_mut().rev() {
-        lowest = lowest.min(*at);
-        *at = lowest;
-    }
+    let latest = suffix_minimum(latest);
     Placement {
         slots,
         earliest,
         latest,
     }
+}
+
+fn suffix_minimum(mut values: Vec<u64>) -> Vec<u64> {
+    let mut lowest = u64::MAX;
+    for value in values.iter_mut().rev() {
+        lowest = lowest.min(*value);
+        *value = lowest;
+    }
+    values
 }
 
 /// Adds an anomaly for each operation that comes too late for what must come after it.
@@ -87,22 +92,26 @@ pub(super) fn check(
     let explain = Explain {
         facts,
         effective,
-        placement,
         witnesses: Witnesses {
             history: facts.history,
             log: facts.log,
         },
     };
     let invoked = |op| facts.history.op(op).invoked().index.0;
+    // Needed only where something is wrong.
+    let mut acks = None;
     for (slot, append) in effective.iter().enumerate() {
-        if invoked(append.append) > placement.latest[slot] {
-            match explain.who_returned_first(slot) {
-                Earlier::Append(other) => {
-                    findings.add(AnomalyKind::Reorder, || explain.reorder(append, other))
-                }
-                Earlier::Observer(bound) => findings.add(AnomalyKind::FutureRead, || {
-                    explain.future_read(append, bound)
-                }),
+        let invoked = invoked(append.append);
+        if invoked > placement.latest[slot] {
+            let first_ack = acks.get_or_insert_with(|| first_acks(facts, effective))[slot];
+            if invoked > first_ack {
+                findings.add(AnomalyKind::Reorder, || {
+                    explain.reorder(append, explain.acked_at(slot, first_ack))
+                });
+            } else {
+                findings.add(AnomalyKind::FutureRead, || {
+                    explain.future_read(append, explain.observed_by(placement.latest[slot]))
+                });
             }
         }
     }
@@ -110,43 +119,48 @@ pub(super) fn check(
         let slot = slot as usize;
         if bound.exact && slot < effective.len() && invoked(bound.op) > placement.latest[slot] {
             findings.add(AnomalyKind::StaleRead, || {
-                match explain.who_returned_first(slot) {
-                    Earlier::Append(append) => explain.misses_append(bound, append),
-                    Earlier::Observer(other) => explain.goes_back(bound, other, &effective[slot]),
+                // Where an append suffices as evidence, that is the simpler story.
+                let first_ack = acks.get_or_insert_with(|| first_acks(facts, effective))[slot];
+                if invoked(bound.op) > first_ack {
+                    explain.misses_append(bound, explain.acked_at(slot, first_ack))
+                } else {
+                    let earlier = explain.observed_by(placement.latest[slot]);
+                    explain.goes_back(bound, earlier, &effective[slot])
                 }
             });
         }
     }
 }
 
-/// An operation that had returned too early.
-enum Earlier<'a> {
-    Append(&'a Effective),
-    Observer(&'a Bound),
+/// For each slot, when the first append of this slot or a higher one returned.
+fn first_acks(facts: &LogFacts<'_>, effective: &[Effective]) -> Vec<u64> {
+    let returns = effective.iter();
+    let returns = returns.map(|append| facts.history.op(append.append).deadline());
+    suffix_minimum(returns.collect())
 }
 
 struct Explain<'a, 'h> {
     facts: &'a LogFacts<'h>,
     effective: &'a [Effective],
-    placement: &'a Placement,
     witnesses: Witnesses<'h>,
 }
 
 impl<'a> Explain<'a, '_> {
-    /// Which operation set `latest` of a slot.
-    fn who_returned_first(&self, slot: usize) -> Earlier<'a> {
-        let latest = self.placement.latest[slot];
+    /// The append of this slot or a higher one that returned at this event. An event belongs to one
+    /// operation, so its index tells which it was.
+    fn acked_at(&self, slot: usize, event: u64) -> &'a Effective {
+        let mut appends = self.effective[slot..].iter();
         let history = self.facts.history;
-        // An event belongs to one operation, so its index tells which it was.
-        let append = self.effective[slot..]
-            .iter()
-            .find(|append| history.op(append.append).deadline() == latest);
-        if let Some(append) = append {
-            return Earlier::Append(append);
-        }
-        let observer = self.facts.bounds.iter();
-        let mut observer = observer.filter(|bound| history.op(bound.op).deadline() == latest);
-        Earlier::Observer(observer.next().expect("some operation set this moment"))
+        let append = appends.find(|append| history.op(append.append).deadline() == event);
+        append.expect("some append returned then")
+    }
+
+    /// The observer that returned at this event.
+    fn observed_by(&self, event: u64) -> &'a Bound {
+        let mut bounds = self.facts.bounds.iter();
+        let history = self.facts.history;
+        let bound = bounds.find(|bound| history.op(bound.op).deadline() == event);
+        bound.expect("some observer returned then")
     }
 
     /// The read without which nobody knows where an unknown append took effect.

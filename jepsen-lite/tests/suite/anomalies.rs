@@ -3,7 +3,7 @@
 use hstore_core::LogId;
 use jepsen_lite::anomaly::AnomalyKind;
 use jepsen_lite::check::{Check, CheckOptions, Report, check};
-use jepsen_lite::history::{Call, RecordId};
+use jepsen_lite::history::{Call, Outcome, RecordId};
 use jepsen_lite::verdict::{MAX_CERTIFICATES_PER_KIND, UnknownCause, Verdict, VerdictKind};
 
 use crate::brute;
@@ -558,6 +558,47 @@ fn a_system_broken_everywhere_yields_all_counts_and_few_certificates() {
     assert_eq!(findings.total(), 1_000);
     assert_eq!(findings.counts[&StaleRead], 1_000);
     assert_eq!(findings.anomalies.len(), MAX_CERTIFICATES_PER_KIND);
+}
+
+/// A long history of two overlapping clients on two logs; `spoil` says which tail is off by how much.
+fn long(spoil: Option<(u32, u32)>) -> Report {
+    const APPENDS: u32 = 30_000;
+    let tail_of = |count: u32| format!("e1:{}", count + 1);
+    judge(|s| {
+        let mut entries = Vec::new();
+        for number in 1..=APPENDS {
+            for log in [0, 1] {
+                s.log = LogId(log);
+                let append = s.invoke_append(2 * log, u64::from(number));
+                let tail = s.invoke(2 * log + 1, Call::Tail);
+                s.appended(append, &format!("e1:{number}"));
+                let off = match spoil {
+                    Some((spoiled, off)) if spoiled == number && log == 1 => off,
+                    _ => number % 2,
+                };
+                let tail_at = lsn(&tail_of(number - off));
+                s.ok(tail, Outcome::Tail { tail: tail_at });
+            }
+            entries.push(format!("e1:{number} #{number}"));
+        }
+        let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+        for log in [0, 1] {
+            s.log = LogId(log);
+            let read = s.invoke_read(9, "e1:1", APPENDS + 1, true);
+            s.returned(read, &entries, &tail_of(APPENDS));
+        }
+    })
+}
+
+#[test]
+fn one_wrong_answer_in_a_long_history_is_found() {
+    let good = long(None);
+    assert_eq!(good.verdict, VerdictKind::Valid, "{good}");
+    let bad = long(Some((20_000, 2)));
+    let found: Vec<_> = bad.anomalies().collect();
+    assert_eq!(found.len(), 1, "{bad}");
+    assert_eq!(found[0].1.kind, StaleRead);
+    assert_eq!(found[0].1.log, LogId(1));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Address, Epoch, LogId, Lsn, NodeId, NodeSet, Timestamp};
 
+use super::copyset;
 use crate::effects::Env;
 use crate::message::{Message, StorageAsk};
 
@@ -74,7 +75,9 @@ impl Tails {
             expires_at: env.now + env.config.timing.operation_timeout,
         };
         self.next_nonce += 1;
-        check.ask(log, quorums, env);
+        // One write quorum is enough, if it answers; all are asked when it is late.
+        let first = copyset::draw(quorums, NodeSet::EMPTY, env.rng);
+        check.ask(log, first, env);
         self.checks.push_back(check);
         true
     }
@@ -111,7 +114,7 @@ impl Tails {
         self.checks.retain(|it| it.expires_at > env.now);
         for check in &mut self.checks {
             if check.resend_at <= env.now {
-                check.ask(log, quorums, env);
+                check.ask(log, quorums.nodes(), env);
             }
         }
     }
@@ -124,10 +127,10 @@ impl Tails {
 }
 
 impl Check {
-    fn ask(&mut self, log: LogId, quorums: &QuorumSystem, env: &mut Env) {
+    fn ask(&mut self, log: LogId, nodes: NodeSet, env: &mut Env) {
         self.resend_at = env.now + env.config.timing.resend;
         let epoch: Epoch = self.tail.epoch;
-        for node in quorums.nodes().difference(self.unsealed).iter() {
+        for node in nodes.difference(self.unsealed).iter() {
             let nonce = self.nonce;
             let ask = StorageAsk::CheckSeal { epoch, nonce };
             env.out.send(node, Message::Storage { log, ask });

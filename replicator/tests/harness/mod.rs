@@ -102,7 +102,8 @@ impl Pattern {
     }
 
     fn matches(&self, it: &InFlight) -> bool {
-        let is = |wanted: &str, address: Address| wanted.is_empty() || address.to_string() == wanted;
+        let is =
+            |wanted: &str, address: Address| wanted.is_empty() || address.to_string() == wanted;
         is(&self.from, it.from)
             && is(&self.to, it.to)
             && words::message(&it.message).contains(&self.words)
@@ -111,7 +112,12 @@ impl Pattern {
 
 impl InFlight {
     fn describe(&self) -> String {
-        format!("{}->{} {}", self.from, self.to, words::message(&self.message))
+        format!(
+            "{}->{} {}",
+            self.from,
+            self.to,
+            words::message(&self.message)
+        )
     }
 }
 
@@ -182,7 +188,9 @@ impl Cluster {
     }
 
     fn host(&mut self, node: NodeId) -> &mut Host {
-        self.hosts.get_mut(&node).expect("the script names nodes of the cluster")
+        self.hosts
+            .get_mut(&node)
+            .expect("the script names nodes of the cluster")
     }
 
     fn life(&mut self, node: NodeId) -> &mut Life {
@@ -360,7 +368,10 @@ impl Cluster {
                 format!("readable to {lsn}")
             }
         });
-        let mut text = format!("{node}: sealed {}, clean {}, {readable}", bounds.0, bounds.1);
+        let mut text = format!(
+            "{node}: sealed {}, clean {}, {readable}",
+            bounds.0, bounds.1
+        );
         for (_, lsn, copy) in host.live.copies() {
             let synced = host.durable.copy(LOG, lsn) == Some(copy);
             let unreadable = match &copy.entry {
@@ -387,7 +398,13 @@ impl Cluster {
     // Clients.
 
     /// Sends a client's request to a node, meant for its present life or for `life`.
-    pub(crate) fn request(&mut self, client: ClientId, to: NodeId, life: Option<u64>, ask: ClientAsk) {
+    pub(crate) fn request(
+        &mut self,
+        client: ClientId,
+        to: NodeId,
+        life: Option<u64>,
+        ask: ClientAsk,
+    ) {
         let incarnation = life.map_or_else(|| self.life(to).incarnation(), Incarnation);
         let number = self.numbers.entry(client).or_default();
         *number += 1;
@@ -404,14 +421,23 @@ impl Cluster {
         });
     }
 
-    pub(crate) fn append(&mut self, client: ClientId, to: NodeId, life: Option<u64>, payload: &str) {
+    pub(crate) fn append(
+        &mut self,
+        client: ClientId,
+        to: NodeId,
+        life: Option<u64>,
+        payload: &str,
+    ) {
         let record = Record::new(Bytes::copy_from_slice(payload.as_bytes()));
         self.request(client, to, life, ClientAsk::Append(record));
     }
 
     /// Begins to read `[from, until)`.
     pub(crate) fn read(&mut self, client: ClientId, from: Lsn, until: Lsn) {
-        let quorums = self.config.quorum_system(LOG).expect("the log is configured");
+        let quorums = self
+            .config
+            .quorum_system(LOG)
+            .expect("the log is configured");
         let spans = vec![EpochSpan {
             first: Epoch(1),
             quorums,
@@ -595,12 +621,17 @@ impl Cluster {
                 .hosts
                 .iter()
                 .filter_map(|(&node, host)| Some((host.life.as_ref()?.deadline()?, node)));
-            let of_readers = self.readers.iter().filter_map(|(&client, reader)| {
-                reader.deadline().map(|at| (at, client))
-            });
+            let of_readers = self
+                .readers
+                .iter()
+                .filter_map(|(&client, reader)| reader.deadline().map(|at| (at, client)));
             let node = of_nodes.min();
             let reader = of_readers.min();
-            let next = node.map(|it| it.0).into_iter().chain(reader.map(|it| it.0)).min();
+            let next = node
+                .map(|it| it.0)
+                .into_iter()
+                .chain(reader.map(|it| it.0))
+                .min();
             let Some(at) = next.filter(|at| *at <= until) else {
                 break;
             };

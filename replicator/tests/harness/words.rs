@@ -20,7 +20,9 @@ pub(crate) fn message(message: &Message) -> String {
                 ClientAsk::Tail => format!("tail? #{number}"),
             }
         }
-        Message::Reply(reply) => format!("reply #{}: {}", reply.number, client_answer(&reply.answer)),
+        Message::Reply(reply) => {
+            format!("reply #{}: {}", reply.number, client_answer(&reply.answer))
+        }
         Message::Heartbeat(it) => {
             let claims: Vec<String> = it
                 .sequencing
@@ -36,7 +38,10 @@ pub(crate) fn message(message: &Message) -> String {
             RegisterStep::Prepare => format!("prepare {ballot}"),
             RegisterStep::Promise(None) => format!("promise {ballot}: nothing accepted"),
             RegisterStep::Promise(Some((at, value))) => {
-                format!("promise {ballot}: accepted at {at} {}", register_value(value))
+                format!(
+                    "promise {ballot}: accepted at {at} {}",
+                    register_value(value)
+                )
             }
             RegisterStep::Accept(value) => format!("accept {ballot} {}", register_value(value)),
             RegisterStep::Accepted => format!("accepted {ballot}"),
@@ -56,7 +61,10 @@ fn storage_ask(ask: &StorageAsk) -> String {
             copyset,
             last_known_good,
             record: it,
-        } => format!("store {lsn} w{wave} {copyset} lng {last_known_good} {}", record(it)),
+        } => format!(
+            "store {lsn} w{wave} {copyset} lng {last_known_good} {}",
+            record(it)
+        ),
         StorageAsk::Amend {
             lsn,
             wave,
@@ -261,7 +269,9 @@ pub(crate) fn event(event: &Event) -> String {
             in_flight,
             ..
         } => format!("stopped {epoch}: {why:?}, {in_flight} in flight"),
-        Event::RecoveryBegan { epoch, ballot, .. } => format!("recovery of {epoch} @{ballot} begins"),
+        Event::RecoveryBegan { epoch, ballot, .. } => {
+            format!("recovery of {epoch} @{ballot} begins")
+        }
         Event::RecoveryDecided {
             epoch,
             ballot,

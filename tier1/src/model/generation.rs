@@ -19,7 +19,8 @@
 //!
 //! 1. write the checkpoint under its temporary name and sync it;
 //! 2. create the write-ahead file, empty;
-//! 3. sync the directory: both names are durable;
+//! 3. sync the directory: both names are durable, also where a file system makes names durable in
+//!    another order than they were given;
 //! 4. rename the checkpoint to its final name;
 //! 5. sync the directory: the generation is durable, and its write-ahead file may be used;
 //! 6. remove what older generations have left.

@@ -1,0 +1,915 @@
+//! The world that is explored: three storage nodes, up to three sequencers, the register, a network.
+//!
+//! Every component is the real machine. A component's state is known by a number, and what an input
+//! does to it is worked out once (`Outcome`); a state of the world is then a handful of numbers, and
+//! the search is arithmetic on them.
+//!
+//! - *Network*: the set of all messages ever sent. Any of them can be delivered at any time, any
+//!   number of times or never: loss, delay, reordering and duplication are all in that.
+//! - *Disks*: a write that must be synced is synced, and answered, in the step that asks for it. The
+//!   same step cut short by a crash is covered: before the sync it is as if the message had not yet
+//!   arrived, after it as if the answer was lost. What is lost by that is only refusals given on the
+//!   strength of a seal that a crash then takes back; they stop a sequencer that may stop anyway. With
+//!   `slow_disks` the sync is a step of its own all the same. A write that is answered once *written*
+//!   (a planted bug) stays unsynced until the next sync.
+//! - *Sequencers* are processes of their own. That one crashes is covered: it is one that nothing is
+//!   delivered to any more.
+//! - *Register*: one real acceptor that keeps every promise at once, spoken to by the real proposer: the
+//!   exchange of one change is one step. Preempted proposers have their own scripts.
+//! - *Time* stands still. A timeout is a step that may happen at any time; resend timers are off, as
+//!   no message is ever gone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hstore_core::ports::log_store::Applied;
+use hstore_core::quorum::{Location, Replication};
+use hstore_core::{
+    Address, Ballot, ClientId, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset,
+    Precedence, Record, Rng, Timestamp,
+};
+use hstore_replicator::boot::Boot;
+use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
+use hstore_replicator::effects::{DiskDone, DiskToken, DiskWork, Durability, Env, Event, Outputs};
+use hstore_replicator::keys::{DurableState, durable_state};
+use hstore_replicator::message::{
+    ClientAnswer, ClientAsk, Message, RegisterStep, StorageAnswer, StorageAsk,
+};
+use hstore_replicator::register::Acceptor;
+use hstore_replicator::sequencer::Sequencer;
+use hstore_replicator::storage::StorageNode;
+use hstore_tier1::model::ModelState;
+
+use super::table::{Image, Interner, Memo, PairMap};
+use crate::words;
+
+pub(crate) const LOG: LogId = LogId(1);
+pub(crate) const NODES: usize = 3;
+/// S1, S2 and, where there is one, S3.
+pub(crate) const SEQUENCERS: usize = 3;
+const REGISTER: NodeId = NodeId((NODES + SEQUENCERS) as u8);
+/// Offsets of the old epoch that are looked at: two records, a bridge, and one to spare.
+pub(crate) const OFFSETS: usize = 4;
+const NOW: Timestamp = Timestamp::from_millis(1_000);
+/// S1's waves are late by then; what it has to release is due at [`NOW`].
+const WAVE_TIMEOUT: Duration = Duration::from_millis(1);
+const NEVER: Duration = Duration::from_secs(3_600);
+/// Enough seeds that every copyset is drawn by one.
+const SEEDS: u64 = 16;
+
+/// A client of S1 and S2.
+const CLIENT: Address = Address::Client(ClientId(1));
+
+/// What stands at an offset of the old epoch on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Nothing,
+    Record,
+    Hole,
+    Bridge,
+}
+
+/// What the invariants look at in a node.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeView {
+    /// By offset from 1: what the node holds of the old epoch, and at which precedence.
+    pub(crate) held: [(Kind, Precedence); OFFSETS],
+    /// The same, durably.
+    pub(crate) durable: [Kind; OFFSETS],
+    /// Up to where it lets readers read.
+    pub(crate) readable: Lsn,
+    /// What its metadata promises, by key.
+    promises: BTreeMap<Bytes, DurableState>,
+    /// Whether a crash would lose anything.
+    pub(crate) unsynced: bool,
+}
+
+impl NodeView {
+    /// What the node would tell a reader of an offset of the old epoch.
+    pub(crate) fn serves(&self, offset: usize) -> Kind {
+        let lsn = Lsn::new(1, offset as u32 + 1);
+        if lsn <= self.readable {
+            self.held[offset].0
+        } else {
+            Kind::Nothing
+        }
+    }
+
+    /// Whether `later` takes back nothing that this node durably promised.
+    pub(crate) fn precedes(&self, later: &Self) -> bool {
+        self.promises.iter().all(|(key, promise)| {
+            later
+                .promises
+                .get(key)
+                .is_some_and(|next| promise.precedes(next))
+        })
+    }
+}
+
+/// A storage node and its disk.
+#[derive(Clone)]
+struct NodeState {
+    machine: StorageNode,
+    /// Disk requests of this life.
+    requests: u64,
+    live: ModelState,
+    durable: ModelState,
+    /// Written, and to be answered once synced.
+    unsynced: Vec<(DiskToken, Vec<Applied>)>,
+}
+
+/// What happened in a step, as far as the invariants care.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Marks {
+    /// Offsets of the old epoch that were acked.
+    pub(crate) acked: u8,
+    /// A tail of the old epoch was answered.
+    pub(crate) old_tail: bool,
+    /// The new epoch answered: an ack or a tail.
+    pub(crate) observed: bool,
+    pub(crate) activated: Option<Epoch>,
+    pub(crate) opened: bool,
+    /// The register counts the old epoch as clean.
+    pub(crate) clean: Option<Ballot>,
+    /// Recovery attempts begun.
+    pub(crate) attempts: u8,
+    pub(crate) waves_failed: u8,
+    pub(crate) purged: bool,
+    pub(crate) deposed: bool,
+    /// A reader of the old epoch could see up to here on this node.
+    words: Vec<String>,
+}
+
+/// What an input does to a component.
+pub(crate) struct Outcome {
+    /// The component afterwards.
+    pub(crate) after: u32,
+    /// The register afterwards, if it was involved.
+    pub(crate) register: Option<u32>,
+    /// Messages sent, by number.
+    pub(crate) sent: Vec<u16>,
+    pub(crate) marks: Marks,
+}
+
+/// Who receives a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Node(usize),
+    Sequencer(usize),
+    /// The register, asked by a sequencer.
+    Register { asker: usize },
+}
+
+/// What a scope leaves out and how far it goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Records appended at S1.
+    pub(crate) records: u8,
+    /// Crashes of storage nodes.
+    pub(crate) crashes: u8,
+    /// Attempts of S2 and S3 together to recover the old epoch.
+    pub(crate) attempts: u8,
+    /// Waves of S1 that time out.
+    pub(crate) late_waves: u8,
+    /// Whether S1 releases what it may.
+    pub(crate) releases: bool,
+    /// Whether nodes catch up after the old epoch is clean, and purge.
+    pub(crate) catch_up: bool,
+    /// Whether a third sequencer activates.
+    pub(crate) third: bool,
+    /// Whether S2's first answer is an ack (and otherwise a tail).
+    pub(crate) ack_at_s2: bool,
+    /// Whether S1 is asked for a tail.
+    pub(crate) tail_at_s1: bool,
+    /// Whether a sync is a step of its own.
+    pub(crate) slow_disks: bool,
+}
+
+/// All components in all states that were met, and what follows from what.
+pub(crate) struct World {
+    limits: Limits,
+    configs: [ClusterConfig; SEQUENCERS],
+    nodes: [Interner<(NodeState, NodeView)>; NODES],
+    sequencers: Interner<Sequencer>,
+    registers: Interner<(Acceptor, u64)>,
+    messages: Interner<(Address, Part, Message)>,
+    networks: Interner<Vec<u16>>,
+    outcomes: Vec<Outcome>,
+    /// By receiver: what a delivery leads to.
+    of_nodes: [Memo; NODES],
+    of_sequencers: [Memo; SEQUENCERS],
+    /// By (asker's state, register's state): a pair's number; by (pair, message): what follows.
+    pairs: PairMap,
+    pair_count: u32,
+    of_register: PairMap,
+    of_network: PairMap,
+    /// What local actions lead to.
+    of_actions: BTreeMap<(LocalAction, u32, u32), Vec<u32>>,
+}
+
+/// Something that happens at one component by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LocalAction {
+    /// A client's append reaches S1.
+    Append { payload: u8 },
+    /// A client's question for the tail reaches S1.
+    TailAtS1,
+    /// The sequencer asks the nodes, and the register, for an epoch; a client of it waits.
+    Activate { sequencer: usize },
+    /// A wave of S1 is late.
+    LateWave,
+    /// S1 releases.
+    Release,
+    /// Patience of a recovery is over: it goes on without stragglers, or begins another attempt.
+    Impatience { sequencer: usize },
+    /// A node's disk makes all durable.
+    Sync { node: usize },
+    /// A node loses power and starts again.
+    Crash { node: usize },
+}
+
+impl World {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            configs: std::array::from_fn(|sequencer| config(sequencer, limits)),
+            nodes: std::array::from_fn(|_| Interner::new()),
+            sequencers: Interner::new(),
+            registers: Interner::new(),
+            messages: Interner::new(),
+            networks: Interner::new(),
+            outcomes: Vec::new(),
+            of_nodes: Default::default(),
+            of_sequencers: Default::default(),
+            pairs: PairMap::new(),
+            pair_count: 0,
+            of_register: PairMap::new(),
+            of_network: PairMap::new(),
+            of_actions: BTreeMap::new(),
+        }
+    }
+
+    /// The numbers of the components before anything happened: nodes, sequencers at rest, register,
+    /// network.
+    pub(crate) fn initial(&mut self) -> ([u32; NODES], [u32; SEQUENCERS], u32, u32) {
+        let nodes = std::array::from_fn(|node| {
+            self.intern_node(
+                node,
+                NodeState {
+                    machine: StorageNode::default(),
+                    requests: 0,
+                    live: ModelState::default(),
+                    durable: ModelState::default(),
+                    unsynced: Vec::new(),
+                },
+            )
+        });
+        let idle = self.intern_sequencer(Sequencer::new(LOG));
+        let register = self.intern_register(Acceptor::default(), 0);
+        let network = self.networks.intern(Image::of(&Vec::<u16>::new()), Vec::new);
+        (nodes, [idle; SEQUENCERS], register, network)
+    }
+
+    pub(crate) fn view(&self, node: usize, state: u32) -> &NodeView {
+        &self.nodes[node].get(state).1
+    }
+
+    pub(crate) fn network(&self, network: u32) -> &[u16] {
+        self.networks.get(network)
+    }
+
+    pub(crate) fn receiver(&self, message: u16) -> Part {
+        self.messages.get(u32::from(message)).1
+    }
+
+    pub(crate) fn outcome(&self, outcome: u32) -> &Outcome {
+        &self.outcomes[outcome as usize]
+    }
+
+    pub(crate) fn is_idle(&self, sequencer: u32) -> bool {
+        self.sequencers.get(sequencer).is_idle()
+    }
+
+    pub(crate) fn has_unsynced(&self, node: usize, state: u32) -> bool {
+        !self.nodes[node].get(state).0.unsynced.is_empty()
+    }
+
+    /// Components, messages and networks met so far, for people.
+    pub(crate) fn sizes(&self) -> String {
+        format!(
+            "{} node states, {} sequencer states, {} messages, {} networks",
+            self.nodes.iter().map(Interner::len).sum::<usize>(),
+            self.sequencers.len(),
+            self.messages.len(),
+            self.networks.len()
+        )
+    }
+
+    // Interning.
+
+    fn intern_node(&mut self, node: usize, state: NodeState) -> u32 {
+        let image = Image::without_counter(&state.machine, state.requests)
+            .and(&state.live)
+            .and(&state.durable)
+            .and(&state.unsynced.iter().map(|it| it.0).collect::<Vec<_>>());
+        self.nodes[node].intern(image, || {
+            let view = view(&state);
+            (state, view)
+        })
+    }
+
+    fn intern_sequencer(&mut self, sequencer: Sequencer) -> u32 {
+        let image = Image::of(&sequencer);
+        self.sequencers.intern(image, || sequencer)
+    }
+
+    fn intern_register(&mut self, acceptor: Acceptor, writes: u64) -> u32 {
+        let image = Image::without_counter(&acceptor, writes);
+        self.registers.intern(image, || (acceptor, writes))
+    }
+
+    fn intern_messages(&mut self, from: Address, messages: Vec<(Address, Message)>) -> Vec<u16> {
+        let mut sent: Vec<u16> = messages
+            .into_iter()
+            .filter_map(|(to, message)| {
+                let part = self.part(from, to)?;
+                if !self.is_of_interest(&message) {
+                    return None;
+                }
+                let image = Image::of(&from).and(&to).and_image(Image::of(&message));
+                let number = self.messages.intern(image, || (from, part, message));
+                Some(u16::try_from(number).expect("fewer than 2^16 messages"))
+            })
+            .collect();
+        sent.sort_unstable();
+        sent.dedup();
+        sent
+    }
+
+    fn part(&self, from: Address, to: Address) -> Option<Part> {
+        let Address::Node(to) = to else {
+            return None;
+        };
+        let to = usize::from(to.0);
+        Some(if to < NODES {
+            Part::Node(to)
+        } else if to < NODES + SEQUENCERS {
+            Part::Sequencer(to - NODES)
+        } else {
+            let Address::Node(asker) = from else {
+                unreachable!("clients do not speak to the register");
+            };
+            let asker = usize::from(asker.0) - NODES;
+            Part::Register { asker }
+        })
+    }
+
+    /// Some messages are lost in every run of a scope.
+    fn is_of_interest(&self, message: &Message) -> bool {
+        match message {
+            Message::Storage {
+                ask: StorageAsk::Release { released },
+                ..
+            } => {
+                // A release of nothing yet tells nothing.
+                released.epoch > Epoch(1) && self.limits.catch_up || released.offset > Offset(0)
+            }
+            _ => true,
+        }
+    }
+
+    /// The network with more messages in it.
+    pub(crate) fn send(&mut self, network: u32, outcome: u32) -> u32 {
+        if self.outcomes[outcome as usize].sent.is_empty() {
+            return network;
+        }
+        if let Some(after) = self.of_network.get(network, outcome) {
+            return after;
+        }
+        let sent = &self.outcomes[outcome as usize].sent;
+        let mut all = self.networks.get(network).clone();
+        all.extend(sent);
+        all.sort_unstable();
+        all.dedup();
+        let after = self.networks.intern(Image::of(&all), || all);
+        self.of_network.set(network, outcome, after);
+        after
+    }
+
+    fn push(&mut self, outcome: Outcome) -> u32 {
+        self.outcomes.push(outcome);
+        u32::try_from(self.outcomes.len() - 1).expect("fewer than 2^32 outcomes")
+    }
+
+    // Steps.
+
+    /// What the delivery of a message leads to.
+    pub(crate) fn deliver_to_node(&mut self, node: usize, state: u32, message: u16) -> u32 {
+        let column = u32::from(message);
+        if let Some(outcome) = self.of_nodes[node].get(state, column) {
+            return outcome;
+        }
+        let (from, _, message) = self.messages.get(column).clone();
+        let outcome = self.step_node(node, state, |machine, env| match (&message, from) {
+            (Message::Storage { log, ask }, _) => machine.on_ask(from, *log, ask, env),
+            (Message::Stored { log, answer }, Address::Node(peer)) => {
+                machine.on_answer(peer, *log, answer, env);
+            }
+            _ => unreachable!("a storage node is not sent this"),
+        });
+        self.of_nodes[node].set(state, column, outcome);
+        outcome
+    }
+
+    pub(crate) fn deliver_to_sequencer(
+        &mut self,
+        sequencer: usize,
+        state: u32,
+        message: u16,
+    ) -> u32 {
+        let column = u32::from(message);
+        if let Some(outcome) = self.of_sequencers[sequencer].get(state, column) {
+            return outcome;
+        }
+        let (from, _, message) = self.messages.get(column).clone();
+        let Address::Node(node) = from else {
+            unreachable!("only nodes are in the network");
+        };
+        let step = |machine: &mut Sequencer, env: &mut Env| match &message {
+            Message::Stored { answer, .. } => machine.on_stored(node, answer, env),
+            Message::Storage {
+                ask: StorageAsk::Recovered { after },
+                ..
+            } => machine.on_recovered_wanted(from, *after, env),
+            _ => unreachable!("a sequencer is not sent this"),
+        };
+        let outcome = self.step_sequencer(sequencer, state, 0, NOW, step);
+        self.of_sequencers[sequencer].set(state, column, outcome);
+        outcome
+    }
+
+    /// A proposer's first message reaches the register: all of the exchange follows at once.
+    pub(crate) fn deliver_to_register(
+        &mut self,
+        asker: usize,
+        state: u32,
+        register: u32,
+        message: u16,
+    ) -> u32 {
+        let pair = match self.pairs.get(state, register) {
+            Some(pair) => pair,
+            None => {
+                self.pairs.set(state, register, self.pair_count);
+                self.pair_count += 1;
+                self.pair_count - 1
+            }
+        };
+        if let Some(outcome) = self.of_register.get(pair, u32::from(message)) {
+            return outcome;
+        }
+        let first = self.messages.get(u32::from(message)).2.clone();
+        let outcome = self.exchange(asker, state, register, vec![first], |_, _| {});
+        self.of_register.set(pair, u32::from(message), outcome);
+        outcome
+    }
+
+    /// Steps a sequencer and lets it speak with the register until nothing is left to say.
+    fn exchange(
+        &mut self,
+        sequencer: usize,
+        state: u32,
+        register: u32,
+        asks: Vec<Message>,
+        begin: impl FnOnce(&mut Sequencer, &mut Env),
+    ) -> u32 {
+        let mut machine = self.sequencers.get(state).clone();
+        let (mut acceptor, mut writes) = self.registers.get(register).clone();
+        let mut out = Outputs::default();
+        let me = NodeId((NODES + sequencer) as u8);
+        let mut rng = Rng::from_seed(0);
+        let mut env = Env {
+            now: NOW,
+            me,
+            incarnation: Incarnation(1),
+            config: &self.configs[sequencer],
+            rng: &mut rng,
+            out: &mut out,
+        };
+        begin(&mut machine, &mut env);
+        let mut asks = asks;
+        loop {
+            let (own, others) = std::mem::take(&mut env.out.messages)
+                .into_iter()
+                .partition(|(to, _)| *to == Address::Node(REGISTER));
+            env.out.messages = others;
+            let own: Vec<(Address, Message)> = own;
+            asks.extend(own.into_iter().map(|(_, message)| message));
+            if asks.is_empty() {
+                break;
+            }
+            for ask in std::mem::take(&mut asks) {
+                let Message::Register { log, ballot, step } = ask else {
+                    unreachable!("only this is said to a register");
+                };
+                let mut answers = Outputs::default();
+                acceptor.on_step(me.into(), log, ballot, &step, &mut answers);
+                for request in std::mem::take(&mut answers.disk) {
+                    writes += 1;
+                    acceptor.on_durable(request.token.number, &mut answers);
+                }
+                for (_, answer) in answers.messages {
+                    let Message::Register { ballot, step, .. } = answer else {
+                        unreachable!("a register says only this");
+                    };
+                    assert!(!matches!(step, RegisterStep::Prepare), "an answer");
+                    machine.on_register(REGISTER, ballot, &step, &mut env);
+                }
+            }
+        }
+        let marks = marks(&out);
+        let outcome = Outcome {
+            after: self.intern_sequencer(machine),
+            register: Some(self.intern_register(acceptor, writes)),
+            sent: self.intern_messages(me.into(), out.messages),
+            marks,
+        };
+        self.push(outcome)
+    }
+
+    fn step_sequencer(
+        &mut self,
+        sequencer: usize,
+        state: u32,
+        seed: u64,
+        now: Timestamp,
+        step: impl FnOnce(&mut Sequencer, &mut Env),
+    ) -> u32 {
+        let mut machine = self.sequencers.get(state).clone();
+        let mut out = Outputs::default();
+        let me = NodeId((NODES + sequencer) as u8);
+        let mut rng = Rng::from_seed(seed);
+        let mut env = Env {
+            now,
+            me,
+            incarnation: Incarnation(1),
+            config: &self.configs[sequencer],
+            rng: &mut rng,
+            out: &mut out,
+        };
+        step(&mut machine, &mut env);
+        let marks = marks(&out);
+        let outcome = Outcome {
+            after: self.intern_sequencer(machine),
+            register: None,
+            sent: self.intern_messages(me.into(), out.messages),
+            marks,
+        };
+        self.push(outcome)
+    }
+
+    fn step_node(
+        &mut self,
+        node: usize,
+        state: u32,
+        step: impl FnOnce(&mut StorageNode, &mut Env),
+    ) -> u32 {
+        let mut state = self.nodes[node].get(state).0.clone();
+        let mut out = Outputs::default();
+        let mut rng = Rng::from_seed(0);
+        let mut env = Env {
+            now: NOW,
+            me: NodeId(node as u8),
+            incarnation: Incarnation(1),
+            config: &self.configs[0],
+            rng: &mut rng,
+            out: &mut out,
+        };
+        step(&mut state.machine, &mut env);
+        state.work(self.limits.slow_disks, &mut env);
+        let marks = marks(&out);
+        let outcome = Outcome {
+            after: self.intern_node(node, state),
+            register: None,
+            sent: self.intern_messages(NodeId(node as u8).into(), out.messages),
+            marks,
+        };
+        self.push(outcome)
+    }
+
+    /// What an action may lead to: more than one thing where chance has a part.
+    pub(crate) fn act(&mut self, action: LocalAction, state: u32, register: u32) -> Vec<u32> {
+        let key = (action, state, register);
+        if let Some(known) = self.of_actions.get(&key) {
+            return known.clone();
+        }
+        let mut outcomes: Vec<u32> = Vec::new();
+        match action {
+            LocalAction::Append { payload } => {
+                for seed in 0..SEEDS {
+                    let payload = [b'a' + payload];
+                    let record = Record::new(Bytes::copy_from_slice(&payload));
+                    let step = |machine: &mut Sequencer, env: &mut Env| {
+                        machine.on_request(CLIENT, 1, &ClientAsk::Append(record), None, env);
+                    };
+                    outcomes.push(self.step_sequencer(0, state, seed, NOW, step));
+                }
+            }
+            LocalAction::TailAtS1 => {
+                let step = |machine: &mut Sequencer, env: &mut Env| {
+                    machine.on_request(CLIENT, 9, &ClientAsk::Tail, None, env);
+                };
+                outcomes.push(self.step_sequencer(0, state, 0, NOW, step));
+            }
+            LocalAction::Activate { sequencer } => {
+                let ack = self.limits.ack_at_s2;
+                let begin = |machine: &mut Sequencer, env: &mut Env| {
+                    machine.activate(env);
+                    env.out.messages.clear();
+                    for node in 0..NODES {
+                        let here = StorageAnswer::Here { nonce: 1 };
+                        machine.on_stored(NodeId(node as u8), &here, env);
+                    }
+                };
+                let activated = self.exchange(sequencer, state, register, Vec::new(), begin);
+                if sequencer != 1 {
+                    outcomes.push(activated);
+                } else {
+                    // A client asks at once; it is answered when it may be.
+                    let state = self.outcomes[activated as usize].after;
+                    for seed in 0..if ack { SEEDS } else { 1 } {
+                        let step = |machine: &mut Sequencer, env: &mut Env| {
+                            let ask = if ack {
+                                ClientAsk::Append(Record::new(Bytes::from_static(b"z")))
+                            } else {
+                                ClientAsk::Tail
+                            };
+                            machine.on_request(CLIENT, 1, &ask, None, env);
+                        };
+                        let asked = self.step_sequencer(sequencer, state, seed, NOW, step);
+                        outcomes.push(self.join(activated, asked));
+                    }
+                }
+            }
+            LocalAction::LateWave => {
+                for seed in 0..SEEDS {
+                    let step = |machine: &mut Sequencer, env: &mut Env| machine.on_time(env);
+                    let late = NOW + WAVE_TIMEOUT;
+                    outcomes.push(self.step_sequencer(0, state, seed, late, step));
+                }
+            }
+            LocalAction::Release => {
+                let step = |machine: &mut Sequencer, env: &mut Env| machine.on_time(env);
+                outcomes.push(self.step_sequencer(0, state, 0, NOW, step));
+            }
+            LocalAction::Impatience { sequencer } => {
+                let step = |machine: &mut Sequencer, env: &mut Env| machine.on_time(env);
+                outcomes.push(self.step_sequencer(sequencer, state, 0, NOW, step));
+            }
+            LocalAction::Sync { node } => {
+                let mut after = self.nodes[node].get(state).0.clone();
+                let mut out = Outputs::default();
+                let mut rng = Rng::from_seed(0);
+                let mut env = Env {
+                    now: NOW,
+                    me: NodeId(node as u8),
+                    incarnation: Incarnation(1),
+                    config: &self.configs[0],
+                    rng: &mut rng,
+                    out: &mut out,
+                };
+                after.sync(&mut env);
+                after.work(true, &mut env);
+                let outcome = Outcome {
+                    after: self.intern_node(node, after),
+                    register: None,
+                    sent: self.intern_messages(NodeId(node as u8).into(), out.messages.clone()),
+                    marks: marks(&out),
+                };
+                outcomes.push(self.push(outcome));
+            }
+            LocalAction::Crash { node } => {
+                let (before, _) = self.nodes[node].get(state);
+                let boot = Boot::read(&before.durable.metadata()).expect("own metadata");
+                let after = NodeState {
+                    machine: boot.storage,
+                    requests: 0,
+                    live: before.durable.clone(),
+                    durable: before.durable.clone(),
+                    unsynced: Vec::new(),
+                };
+                let outcome = Outcome {
+                    after: self.intern_node(node, after),
+                    register: None,
+                    sent: Vec::new(),
+                    marks: Marks::default(),
+                };
+                outcomes.push(self.push(outcome));
+            }
+        }
+        let mut distinct: Vec<u32> = Vec::new();
+        for outcome in outcomes {
+            let of = |outcome: u32| {
+                let it = &self.outcomes[outcome as usize];
+                (it.after, it.register, it.sent.clone())
+            };
+            if distinct.iter().all(|&other| of(other) != of(outcome)) {
+                distinct.push(outcome);
+            }
+        }
+        self.of_actions.insert(key, distinct.clone());
+        distinct
+    }
+
+    /// Two outcomes of one component, one after the other, as one.
+    fn join(&mut self, first: u32, second: u32) -> u32 {
+        let (first, second) = (
+            &self.outcomes[first as usize],
+            &self.outcomes[second as usize],
+        );
+        let mut sent = [&first.sent[..], &second.sent[..]].concat();
+        sent.sort_unstable();
+        sent.dedup();
+        let mut marks = first.marks.clone();
+        assert!(second.marks.acked == 0 && !second.marks.observed, "too early");
+        marks.words.extend(second.marks.words.iter().cloned());
+        let joint = Outcome {
+            after: second.after,
+            register: first.register,
+            sent,
+            marks,
+        };
+        self.push(joint)
+    }
+
+    // Words.
+
+    pub(crate) fn describe_message(&self, message: u16) -> String {
+        let (from, part, message) = self.messages.get(u32::from(message));
+        let to = match part {
+            Part::Node(node) => format!("n{node}"),
+            Part::Sequencer(sequencer) => format!("S{}", sequencer + 1),
+            Part::Register { .. } => "register".to_owned(),
+        };
+        let from = match from {
+            Address::Node(NodeId(id)) if usize::from(*id) >= NODES => {
+                format!("S{}", usize::from(*id) - NODES + 1)
+            }
+            from => from.to_string(),
+        };
+        format!("{from}->{to} {}", words::message(message))
+    }
+
+    /// What an outcome brought about, in words.
+    pub(crate) fn describe_outcome(&self, outcome: u32) -> String {
+        let it = &self.outcomes[outcome as usize];
+        it.marks.words.join("; ")
+    }
+}
+
+impl NodeState {
+    /// Carries out the disk work that a step asked for, and what follows from it.
+    fn work(&mut self, slow: bool, env: &mut Env) {
+        loop {
+            let requests = std::mem::take(&mut env.out.disk);
+            if requests.is_empty() {
+                if slow || self.unsynced.is_empty() {
+                    return;
+                }
+                self.sync(env);
+                continue;
+            }
+            for request in requests {
+                self.requests += 1;
+                let done = match request.work {
+                    DiskWork::Write { batch, until } => {
+                        let applied = self.live.apply(&batch);
+                        if until == Durability::Synced {
+                            self.unsynced.push((request.token, applied));
+                            continue;
+                        }
+                        DiskDone::Wrote(applied)
+                    }
+                    DiskWork::Read {
+                        log,
+                        first,
+                        last,
+                        limit,
+                    } => {
+                        let scan = self.live.scan(log, first, last, limit);
+                        DiskDone::Read {
+                            copies: scan.copies,
+                            passed: scan.passed,
+                        }
+                    }
+                };
+                self.machine.on_disk(request.token.number, done, env);
+            }
+        }
+    }
+
+    /// Makes all that was written durable, and lets the machine know.
+    fn sync(&mut self, env: &mut Env) {
+        self.durable = self.live.clone();
+        for (token, applied) in std::mem::take(&mut self.unsynced) {
+            let done = DiskDone::Wrote(applied);
+            self.machine.on_disk(token.number, done, env);
+        }
+    }
+}
+
+fn view(state: &NodeState) -> NodeView {
+    let kind = |entry: &Entry| match entry {
+        Entry::Record(_) => Kind::Record,
+        Entry::Hole => Kind::Hole,
+        Entry::Bridge => Kind::Bridge,
+    };
+    let at = |store: &ModelState, offset: usize| {
+        let copy = store.copy(LOG, Lsn::new(1, offset as u32 + 1));
+        copy.map_or((Kind::Nothing, Precedence::default()), |copy| {
+            (kind(&copy.entry), copy.precedence)
+        })
+    };
+    let beyond = Lsn::new(1, OFFSETS as u32 + 1);
+    assert!(
+        state.live.scan(LOG, beyond, Lsn::end_of(Epoch(1)), 1).copies.is_empty(),
+        "the old epoch has at most {OFFSETS} offsets"
+    );
+    let metadata = state.durable.metadata();
+    NodeView {
+        held: std::array::from_fn(|offset| at(&state.live, offset)),
+        durable: std::array::from_fn(|offset| at(&state.durable, offset).0),
+        readable: state.machine.readable(LOG),
+        promises: metadata
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.clone(), durable_state(&key, &value)?)))
+            .collect(),
+        unsynced: state.live != state.durable,
+    }
+}
+
+fn marks(out: &Outputs) -> Marks {
+    let mut marks = Marks::default();
+    for event in &out.events {
+        marks.words.push(words::event(event));
+        match event {
+            Event::Acked { lsn, .. } if lsn.epoch == Epoch(1) => {
+                marks.acked |= 1 << (lsn.offset.0 - 1);
+            }
+            Event::Activated { epoch, .. } => marks.activated = Some(*epoch),
+            Event::Opened { .. } => marks.opened = true,
+            Event::EpochClean { epoch, ballot, .. } if *epoch == Epoch(1) => {
+                marks.clean = Some(*ballot);
+            }
+            Event::RecoveryBegan { epoch, .. } if *epoch == Epoch(1) => marks.attempts += 1,
+            Event::WaveFailed { .. } => marks.waves_failed += 1,
+            Event::Purged { .. } => marks.purged = true,
+            Event::Stopped { .. } => marks.deposed = true,
+            _ => {}
+        }
+    }
+    for (to, message) in &out.messages {
+        let (Address::Client(_), Message::Reply(reply)) = (to, message) else {
+            continue;
+        };
+        marks.words.push(words::client_answer(&reply.answer));
+        match &reply.answer {
+            ClientAnswer::Tail { lsn, .. } if lsn.epoch == Epoch(1) => marks.old_tail = true,
+            ClientAnswer::Tail { .. } => marks.observed = true,
+            ClientAnswer::Appended(lsn) => marks.observed |= lsn.epoch > Epoch(1),
+            _ => {}
+        }
+    }
+    marks
+}
+
+/// What a sequencer is told: all know the same cluster and differ in their patience.
+fn config(sequencer: usize, _limits: Limits) -> ClusterConfig {
+    let all = 0..=REGISTER.0;
+    let nodeset: NodeSet = (0..NODES).map(|node| NodeId(node as u8)).collect();
+    let spec = LogSpec {
+        nodeset,
+        replication: Replication::copies(2),
+    };
+    let timing = Timing {
+        activation_patience: NEVER,
+        release_delay: if sequencer == 0 { Duration::ZERO } else { NEVER },
+        wave_timeout: if sequencer == 0 { WAVE_TIMEOUT } else { NEVER },
+        grey_list: NEVER,
+        resend: NEVER,
+        recovery_grace: Duration::ZERO,
+        recovery_timeout: Duration::ZERO,
+        register_backoff: NEVER,
+        operation_timeout: NEVER,
+        ..Timing::default()
+    };
+    let config = ClusterConfig {
+        nodes: all.map(|id| (NodeId(id), Location::default())).collect(),
+        metadata: NodeSet::only(REGISTER),
+        logs: [(LOG, spec)].into(),
+        timing,
+    };
+    config.validate().expect("the explored cluster can be");
+    config
+}
+

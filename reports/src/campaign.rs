@@ -1,0 +1,308 @@
+//! `summary.json`: what the seeds of a campaign found, and its summary for people.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::provenance::Provenance;
+use crate::text::{LINES_MAX, heading, labelled, seconds};
+
+/// More kinds of failure are counted, not shown.
+const KINDS_SHOWN_MAX: usize = 6;
+/// More seeds of one kind of failure are counted, not shown.
+const SEEDS_SHOWN_MAX: usize = 8;
+/// The averages that say whether the runs meant anything come first.
+const LEADING_AVERAGES: [&str; 4] = [
+    "acked_appends",
+    "leader_changes_with_appends_in_flight",
+    "effective_faults",
+    "crashes_with_unsynced_bytes",
+];
+
+/// What this crate reads of `summary.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Campaign {
+    /// The seeds.
+    pub seeds: Seeds,
+    /// What each seed was run with.
+    pub settings: Settings,
+    /// Runs made.
+    pub runs: u64,
+    /// Runs that passed.
+    pub passed: u64,
+    /// All others.
+    pub failed: u64,
+    /// How long it took.
+    pub wall_seconds: f64,
+    /// Runs by second of wall time, all jobs together.
+    pub seeds_per_second: f64,
+    /// Virtual by wall time.
+    pub sim_seconds_per_wall_second: f64,
+    /// The most memory the process had; absent where the system does not say.
+    pub peak_rss_bytes: Option<u64>,
+    /// The mean of each figure of a run.
+    pub averages: BTreeMap<String, f64>,
+    /// The runs that failed, in the order of seeds.
+    pub failures: Vec<Failure>,
+    /// The hash over the trace hashes of all runs, in the order of seeds.
+    pub traces_hash: String,
+    /// Where the verdicts come from.
+    pub provenance: Provenance,
+}
+
+/// The seeds of a campaign, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "they are the names in the file")]
+pub struct Seeds {
+    pub first: u64,
+    pub last: u64,
+}
+
+/// What each seed of a campaign was run with.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Settings {
+    /// The profile that seeds drew from.
+    pub profile: String,
+    /// The store under each node.
+    pub engine: String,
+    /// The planted bug that was on.
+    pub mutant: Option<String>,
+    /// Whether checks looked inside the cluster.
+    pub white_box: bool,
+}
+
+/// A run that did not pass.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// How it ended.
+    pub outcome: String,
+    /// What was violated, if it is known.
+    pub property: Option<String>,
+    /// Who noticed.
+    pub checker: Option<String>,
+    /// The command that makes the run again.
+    pub reproduce: String,
+}
+
+impl Failure {
+    /// Failures with the same signature are probably the same bug.
+    fn signature(&self) -> String {
+        let mut text = self.outcome.to_uppercase();
+        if let Some(property) = &self.property {
+            text += &format!(" {property}");
+        }
+        if let Some(checker) = &self.checker {
+            text += &format!(" by {checker}");
+        }
+        text
+    }
+}
+
+/// What a summary says beyond the campaign, because only the caller knows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around<'a> {
+    /// The command that makes the first failure again, if not the one in the file.
+    pub reproduce: Option<&'a str>,
+    /// Where the campaign directory is.
+    pub directory: Option<&'a Path>,
+}
+
+/// A campaign on a screen: no more than [`LINES_MAX`] lines.
+#[must_use]
+pub fn summary(campaign: &Campaign, around: &Around<'_>) -> String {
+    let mut lines = vec![heading(&first_line(campaign))];
+    lines.extend(failures(&campaign.failures));
+    if let Some(first) = campaign.failures.first() {
+        let reproduce = around.reproduce.unwrap_or(&first.reproduce);
+        lines.extend(labelled("reproduce", reproduce, 3));
+    }
+    let settings = &campaign.settings;
+    let mutant = settings.mutant.as_deref().unwrap_or("none");
+    let white_box = if settings.white_box { "on" } else { "off" };
+    lines.extend(labelled(
+        "settings",
+        &format!(
+            "profile {}, engine {}, mutant {mutant}, white-box checks {white_box}",
+            settings.profile, settings.engine
+        ),
+        2,
+    ));
+    lines.extend(labelled("averages", &averages(&campaign.averages), 8));
+    let memory = campaign.peak_rss_bytes.map_or_else(
+        || "unknown".to_owned(),
+        |bytes| format!("{:.1} MB", bytes as f64 / 1e6),
+    );
+    lines.extend(labelled(
+        "speed",
+        &format!(
+            "{} seeds a second, {} virtual seconds a second; took {}; peak memory {memory}",
+            figure(campaign.seeds_per_second),
+            figure(campaign.sim_seconds_per_wall_second),
+            seconds(campaign.wall_seconds)
+        ),
+        2,
+    ));
+    lines.extend(labelled("traces", &campaign.traces_hash, 1));
+    let from = &campaign.provenance;
+    lines.extend(labelled(
+        "build",
+        &format!(
+            "revision {}, lock file {}, options {}",
+            from.revision, from.lock_hash, from.options_hash
+        ),
+        1,
+    ));
+    if let Some(directory) = around.directory {
+        lines.extend(labelled("directory", &directory.display().to_string(), 2));
+    }
+    lines.truncate(LINES_MAX);
+    lines.join("\n") + "\n"
+}
+
+fn first_line(campaign: &Campaign) -> String {
+    let Seeds { first, last } = campaign.seeds;
+    let runs = campaign.runs;
+    if campaign.failed == 0 {
+        format!("PASSED seeds {first}..{last}: all {runs} runs, every check made and held")
+    } else {
+        let failed = campaign.failed;
+        format!("FAILED seeds {first}..{last}: {failed} of {runs} runs")
+    }
+}
+
+/// A line for each kind of failure, the one with the lowest seed first.
+fn failures(failures: &[Failure]) -> Vec<String> {
+    let mut kinds: Vec<(String, Vec<u64>)> = Vec::new();
+    for failure in failures {
+        let signature = failure.signature();
+        match kinds.iter_mut().find(|(kind, _)| *kind == signature) {
+            Some((_, seeds)) => seeds.push(failure.seed),
+            None => kinds.push((signature, vec![failure.seed])),
+        }
+    }
+    let mut lines = Vec::new();
+    for (at, (kind, seeds)) in kinds.iter().take(KINDS_SHOWN_MAX).enumerate() {
+        let label = if at == 0 { "failures" } else { "" };
+        let shown = seeds.iter().take(SEEDS_SHOWN_MAX).map(u64::to_string);
+        let mut text = format!(
+            "{} x {kind}: seeds {}",
+            seeds.len(),
+            shown.collect::<Vec<_>>().join(", ")
+        );
+        if seeds.len() > SEEDS_SHOWN_MAX {
+            text += ", ...";
+        }
+        lines.extend(labelled(label, &text, 1));
+    }
+    let hidden = kinds.len().saturating_sub(KINDS_SHOWN_MAX);
+    if hidden > 0 {
+        lines.extend(labelled(
+            "",
+            &format!("and {hidden} more kinds of failure"),
+            1,
+        ));
+    }
+    lines
+}
+
+fn averages(averages: &BTreeMap<String, f64>) -> String {
+    let leading = LEADING_AVERAGES
+        .iter()
+        .filter_map(|name| averages.get_key_value(*name));
+    let others = averages
+        .iter()
+        .filter(|(name, _)| !LEADING_AVERAGES.contains(&name.as_str()));
+    let all: Vec<String> = leading
+        .chain(others)
+        .map(|(name, mean)| format!("{name} {}", figure(*mean)))
+        .collect();
+    all.join(", ")
+}
+
+fn figure(value: f64) -> String {
+    if value >= 100.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::text::COLUMNS_MAX;
+
+    fn campaign(failures: &[Value], mean: f64) -> Campaign {
+        let averages: BTreeMap<String, f64> = (0..25)
+            .map(|n| (format!("a_figure_with_a_long_name_{n}"), mean))
+            .chain([("effective_faults".to_owned(), 3.0)])
+            .collect();
+        serde_json::from_value(json!({
+            "seeds": {"first": 1, "last": 2000},
+            "settings": {"profile": "default", "engine": "model", "mutant": null, "white_box": true},
+            "runs": 2000, "passed": 2000 - failures.len(), "failed": failures.len(),
+            "wall_seconds": 40.0, "seeds_per_second": 50.0, "sim_seconds_per_wall_second": 1234.5,
+            "peak_rss_bytes": null, "averages": averages, "failures": failures,
+            "traces_hash": "0123456789abcdef",
+            "provenance": {"revision": "unknown", "lock_hash": "1", "options_hash": "2"},
+            "a_field_of_tomorrow": 1,
+        }))
+        .expect("a campaign")
+    }
+
+    fn assert_fits(text: &str) {
+        assert!(text.lines().count() <= LINES_MAX, "{text}");
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(COLUMNS_MAX), "{text}");
+    }
+
+    #[test]
+    fn a_campaign_that_passed_says_how_fast_it_was() {
+        let text = summary(&campaign(&[], 1.5), &Around::default());
+        assert_fits(&text);
+        assert!(
+            text.starts_with("PASSED seeds 1..2000: all 2000 runs"),
+            "{text}"
+        );
+        assert!(
+            text.contains("50.00 seeds a second, 1234 virtual seconds a second"),
+            "{text}"
+        );
+        assert!(text.contains("peak memory unknown"), "{text}");
+        assert!(
+            text.contains("averages    effective_faults 3.00, a_figure"),
+            "{text}"
+        );
+        assert!(!text.contains("reproduce"), "{text}");
+    }
+
+    #[test]
+    fn failures_are_grouped_and_the_first_one_can_be_made_again() {
+        let failure = |seed: u64, property: &str| {
+            json!({
+                "seed": seed, "outcome": "safety", "property": property, "checker": "durability",
+                "reproduce": format!("hstore-sim run --seed {seed}"),
+            })
+        };
+        let mut all: Vec<Value> = (0..300).map(|n| failure(n, "lost-write")).collect();
+        all.extend((300..310).map(|n| failure(n, &format!("kind-{n}"))));
+        let text = summary(&campaign(&all, 1e15), &Around::default());
+        assert_fits(&text);
+        assert!(
+            text.starts_with("FAILED seeds 1..2000: 310 of 2000 runs\n"),
+            "{text}"
+        );
+        let group = "300 x SAFETY lost-write by durability: seeds 0, 1, 2, 3, 4, 5, 6, 7, ...\n";
+        assert!(text.contains(group), "{text}");
+        assert!(text.contains("and 5 more kinds of failure"), "{text}");
+        assert!(
+            text.contains("  reproduce   hstore-sim run --seed 0\n"),
+            "{text}"
+        );
+    }
+}

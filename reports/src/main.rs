@@ -1,0 +1,84 @@
+//! `hstore-reports`: what a run or a campaign left behind, in words.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use hstore_reports::command_line::{BAD_INPUT, Parsed, sort_out};
+use hstore_reports::damage::Damage;
+use hstore_reports::directory::{Directory, read};
+use hstore_reports::{campaign, verdict};
+
+/// Shows what a run or a campaign of hstore-sim left in its directory.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 shown, 2 bad arguments or a missing or damaged file."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the summary of a run directory or of a campaign directory
+    Show {
+        /// The directory that `hstore-sim run --out` or `campaign --out` wrote
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            return match sort_out(&error) {
+                Parsed::Asked(text) => print(&text),
+                Parsed::Wrong(line) => refuse(&line),
+            };
+        }
+    };
+    let Command::Show { directory } = cli.command;
+    match show(&directory) {
+        Ok(text) => print(&text),
+        Err(damage) => refuse(&format!("error: {damage}")),
+    }
+}
+
+fn show(directory: &Path) -> Result<String, Damage> {
+    Ok(match read(directory)? {
+        Directory::Run(run) => {
+            let around = verdict::Around {
+                directory: Some(directory),
+                ..verdict::Around::default()
+            };
+            verdict::summary(&run.verdict, &around)
+        }
+        Directory::Campaign(campaign) => {
+            let around = campaign::Around {
+                directory: Some(directory),
+                ..campaign::Around::default()
+            };
+            campaign::summary(&campaign, &around)
+        }
+    })
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Who stopped reading has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            refuse(&format!("error: standard output: {error}"))
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn refuse(line: &str) -> ExitCode {
+    // With standard error gone there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "{line}");
+    ExitCode::from(BAD_INPUT)
+}

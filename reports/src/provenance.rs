@@ -1,0 +1,16 @@
+//! Where a verdict comes from.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that decides what a seed does, besides the seed. Two verdicts of one seed with equal
+/// provenance must be equal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The commit that was built, with `-dirty` if its sources had been edited; `unknown` if it was
+    /// not built from a repository.
+    pub revision: String,
+    /// The XXH3 hash of the lock file, in hexadecimal: the versions of all dependencies.
+    pub lock_hash: String,
+    /// The XXH3 hash of the options as JSON, in hexadecimal.
+    pub options_hash: String,
+}

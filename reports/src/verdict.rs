@@ -1,0 +1,431 @@
+//! `verdict.json`: how a run ended, and its summary for people.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hstore_core::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::provenance::Provenance;
+use crate::text::{LINES_MAX, heading, labelled, seconds};
+
+/// The outcome of a run in which every check was made and held.
+const PASSED: &str = "passed";
+/// More operations that prove a violation are not shown.
+const OPERATIONS_SHOWN_MAX: usize = 4;
+
+/// What this crate reads of `verdict.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Verdict {
+    /// The root of all randomness.
+    pub seed: u64,
+    /// `passed`, or how it failed.
+    pub outcome: String,
+    /// What was violated, if anything was.
+    pub violation: Option<Violation>,
+    /// The hash over all events.
+    pub trace_hash: String,
+    /// Events under the hash.
+    pub trace_events: u64,
+    /// What the seed drew; any fields.
+    pub options: Map<String, Value>,
+    /// What happened.
+    pub counts: Counts,
+    /// How much virtual time passed, in microseconds.
+    pub virtual_us: u64,
+    /// Where the verdict comes from.
+    pub provenance: Provenance,
+    /// The command that makes the run again.
+    pub reproduce: String,
+    /// How long the files beside it are; absent where none were written.
+    pub lines: Option<Lines>,
+}
+
+/// The number of lines of the files beside a verdict: they tell when one was cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines {
+    /// Of `history.jsonl`.
+    pub history: u64,
+    /// Of `trace.jsonl`.
+    pub trace: u64,
+}
+
+/// A property that does not hold.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Violation {
+    /// Its name.
+    pub property: String,
+    /// Who noticed.
+    pub checker: String,
+    /// What was expected.
+    pub expected: String,
+    /// What was seen.
+    pub seen: String,
+    /// The operations that prove it.
+    pub operations: Vec<String>,
+    /// When it was noticed, on the virtual clock.
+    pub at: Timestamp,
+}
+
+/// The figures that a summary shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "they are the names in the file")]
+pub struct Counts {
+    pub appends_acked: u64,
+    pub appends_failed: u64,
+    pub appends_unknown: u64,
+    pub reads: u64,
+    pub records_read: u64,
+    pub tails: u64,
+    pub epochs: u64,
+    pub recoveries: u64,
+    pub recovery_attempts: u64,
+    pub holes: u64,
+    pub purges: u64,
+    pub leader_changes_with_appends_in_flight: u64,
+    pub planned_faults: u64,
+    pub effective_faults: u64,
+    pub crashes: u64,
+    pub crashes_with_unsynced_bytes: u64,
+    pub crashes_inside_file_operation: u64,
+    pub messages: u64,
+    pub messages_lost: u64,
+    pub messages_duplicated: u64,
+    pub file_operations: u64,
+    pub syncs: u64,
+    pub operations_checked: u64,
+    pub invariants_checked: u64,
+    pub mutant_reached: u64,
+}
+
+/// What a summary says beyond the verdict, because only the caller knows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around<'a> {
+    /// How long the run took.
+    pub wall: Option<Duration>,
+    /// The command that makes the run again, if not the verdict's.
+    pub reproduce: Option<&'a str>,
+    /// Where the run directory is.
+    pub directory: Option<&'a Path>,
+}
+
+/// A run on a screen: no more than [`LINES_MAX`] lines.
+#[must_use]
+pub fn summary(verdict: &Verdict, around: &Around<'_>) -> String {
+    let mut before = Vec::new();
+    let mut after = figures(verdict, around);
+    match &verdict.violation {
+        None => before.push(heading(&first_line(verdict))),
+        Some(violation) => before.extend(failure(verdict, violation)),
+    }
+    if verdict.outcome != PASSED {
+        let reproduce = around.reproduce.unwrap_or(&verdict.reproduce);
+        after.extend(labelled("reproduce", reproduce, 3));
+    }
+    if let Some(directory) = around.directory {
+        after.extend(labelled("directory", &directory.display().to_string(), 2));
+    }
+    let room = LINES_MAX.saturating_sub(before.len() + after.len());
+    let drawn = options(&verdict.options, room);
+    let lines: Vec<String> = before.into_iter().chain(drawn).chain(after).collect();
+    lines.join("\n") + "\n"
+}
+
+fn first_line(verdict: &Verdict) -> String {
+    let outcome = verdict.outcome.to_uppercase();
+    let seed = verdict.seed;
+    match &verdict.violation {
+        Some(violation) => format!(
+            "{outcome} {}, seed {seed}: found by {} at {}",
+            violation.property, violation.checker, violation.at
+        ),
+        None if verdict.outcome == PASSED => format!(
+            "{outcome} seed {seed}: {} appends acknowledged, every check made and held",
+            verdict.counts.appends_acked
+        ),
+        None => format!("{outcome} seed {seed}"),
+    }
+}
+
+fn failure(verdict: &Verdict, violation: &Violation) -> Vec<String> {
+    let mut lines = vec![heading(&first_line(verdict))];
+    lines.extend(labelled("expected", &violation.expected, 2));
+    lines.extend(labelled("seen", &violation.seen, 2));
+    let shown = violation.operations.iter().take(OPERATIONS_SHOWN_MAX);
+    for (at, operation) in shown.enumerate() {
+        let label = if at == 0 { "proof" } else { "" };
+        lines.extend(labelled(label, operation, 1));
+    }
+    let hidden = violation
+        .operations
+        .len()
+        .saturating_sub(OPERATIONS_SHOWN_MAX);
+    if hidden > 0 {
+        lines.extend(labelled("", &format!("and {hidden} more operations"), 1));
+    }
+    lines
+}
+
+/// What was drawn: plain values first, then a line for each group. Fields come and go with the
+/// simulator, so they are shown under their own names.
+fn options(options: &Map<String, Value>, lines_max: usize) -> Vec<String> {
+    let is_shown = |name: &str, value: &Value| name != "seed" && !value.is_null();
+    let (groups, plain): (Vec<_>, Vec<_>) = options
+        .iter()
+        .filter(|(name, value)| is_shown(name, value))
+        .partition(|(_, value)| value.is_object());
+    let plain: Vec<String> = plain
+        .into_iter()
+        .map(|(name, value)| format!("{name} {}", brief(value)))
+        .collect();
+    let mut lines = labelled("options", &plain.join(", "), 3);
+    for (name, value) in groups {
+        lines.extend(labelled(name, &brief(value), 2));
+    }
+    if lines.len() > lines_max {
+        lines.truncate(lines_max.saturating_sub(1));
+        lines.extend(labelled("", "... (--json shows all)", 1));
+        lines.truncate(lines_max);
+    }
+    lines
+}
+
+/// A value without JSON's punctuation. Equal items of a list are counted.
+fn brief(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| match value {
+                Value::Object(_) => format!("{name} ({})", brief(value)),
+                _ => format!("{name} {}", brief(value)),
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+        Value::Array(items) => {
+            let mut counted: Vec<(String, usize)> = Vec::new();
+            for item in items.iter().map(brief) {
+                match counted.iter_mut().find(|(known, _)| *known == item) {
+                    Some((_, count)) => *count += 1,
+                    None => counted.push((item, 1)),
+                }
+            }
+            let items = counted.into_iter().map(|(item, count)| match count {
+                1 => item,
+                _ => format!("{count} x {item}"),
+            });
+            format!("[{}]", items.collect::<Vec<_>>().join("; "))
+        }
+        Value::String(text) => text.clone(),
+        plain => plain.to_string(),
+    }
+}
+
+fn figures(verdict: &Verdict, around: &Around<'_>) -> Vec<String> {
+    let n = &verdict.counts;
+    let mut lines = labelled(
+        "cluster",
+        &format!(
+            "{} epochs, {} leader changes with appends in flight, {} recoveries in {} attempts, \
+             {} holes, {} purges",
+            n.epochs,
+            n.leader_changes_with_appends_in_flight,
+            n.recoveries,
+            n.recovery_attempts,
+            n.holes,
+            n.purges
+        ),
+        2,
+    );
+    lines.extend(labelled(
+        "nemesis",
+        &format!(
+            "{} faults planned, {} took effect; {} crashes, of which {} found unsynced bytes and {} fell \
+             inside a file operation",
+            n.planned_faults,
+            n.effective_faults,
+            n.crashes,
+            n.crashes_with_unsynced_bytes,
+            n.crashes_inside_file_operation
+        ),
+        2,
+    ));
+    lines.extend(labelled(
+        "clients",
+        &format!(
+            "appends {} acked, {} failed, {} unknown; {} records in {} reads; {} tails",
+            n.appends_acked, n.appends_failed, n.appends_unknown, n.records_read, n.reads, n.tails
+        ),
+        1,
+    ));
+    let mut checks = format!(
+        "{} operations judged, invariants judged {} times",
+        n.operations_checked, n.invariants_checked
+    );
+    if verdict.options.get("mutant").is_some_and(|m| !m.is_null()) {
+        checks += &format!("; planted bug reached {} times", n.mutant_reached);
+    }
+    lines.extend(labelled("checks", &checks, 1));
+    lines.extend(labelled(
+        "traffic",
+        &format!(
+            "{} messages ({} lost, {} duplicated), {} file operations, {} syncs",
+            n.messages, n.messages_lost, n.messages_duplicated, n.file_operations, n.syncs
+        ),
+        1,
+    ));
+    let mut time = format!(
+        "{} of virtual time",
+        seconds(verdict.virtual_us as f64 / 1e6)
+    );
+    if let Some(wall) = around.wall {
+        time += &format!(" in {} of wall time", seconds(wall.as_secs_f64()));
+    }
+    lines.extend(labelled("time", &time, 1));
+    lines.extend(labelled(
+        "trace",
+        &format!(
+            "{} over {} events",
+            verdict.trace_hash, verdict.trace_events
+        ),
+        1,
+    ));
+    let from = &verdict.provenance;
+    lines.extend(labelled(
+        "build",
+        &format!(
+            "revision {}, lock file {}, options {}",
+            from.revision, from.lock_hash, from.options_hash
+        ),
+        1,
+    ));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::text::COLUMNS_MAX;
+
+    fn verdict(outcome: &str, violation: Value, count: u64) -> Verdict {
+        let counts: Map<String, Value> = [
+            "appends_acked",
+            "appends_failed",
+            "appends_unknown",
+            "reads",
+            "records_read",
+            "tails",
+            "epochs",
+            "recoveries",
+            "recovery_attempts",
+            "holes",
+            "purges",
+            "leader_changes_with_appends_in_flight",
+            "planned_faults",
+            "effective_faults",
+            "crashes",
+            "crashes_with_unsynced_bytes",
+            "crashes_inside_file_operation",
+            "messages",
+            "messages_lost",
+            "messages_duplicated",
+            "file_operations",
+            "syncs",
+            "operations_checked",
+            "invariants_checked",
+            "mutant_reached",
+        ]
+        .into_iter()
+        .map(|name| (name.to_owned(), json!(count)))
+        .collect();
+        let group: Map<String, Value> = (0..40)
+            .map(|n| (format!("rather_long_name_{n}"), json!(1_000_000 * n)))
+            .collect();
+        serde_json::from_value(json!({
+            "seed": u64::MAX,
+            "outcome": outcome,
+            "violation": violation,
+            "trace_hash": "0123456789abcdef",
+            "trace_events": count,
+            "options": {
+                "seed": 1, "mutant": "ack-before-fsync", "profile": "default", "none": null,
+                "locations": [{"rack": 0}, {"rack": 1}, {"rack": 0}],
+                "net": group, "disk": group, "faults": group, "workload": group, "mix": group,
+                "more": group,
+            },
+            "counts": counts,
+            "virtual_us": count,
+            "provenance": {
+                "revision": "0123456789ab-dirty", "lock_hash": "0123456789abcdef",
+                "options_hash": "0123456789abcdef", "a_field_of_tomorrow": [1],
+            },
+            "reproduce": "hstore-sim run --seed 18446744073709551615 --mutant ack-before-fsync",
+            "a_field_of_tomorrow": {"x": 1},
+        }))
+        .expect("a verdict")
+    }
+
+    fn assert_fits(text: &str) {
+        assert!(text.lines().count() <= LINES_MAX, "{text}");
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(COLUMNS_MAX), "{text}");
+    }
+
+    #[test]
+    fn a_run_that_passed_fits_a_screen_whatever_its_figures() {
+        let around = Around {
+            wall: Some(Duration::from_millis(12)),
+            reproduce: None,
+            directory: Some(Path::new("runs/seed-1")),
+        };
+        let text = summary(&verdict("passed", Value::Null, 1_000_000_000_000), &around);
+        assert_fits(&text);
+        assert!(
+            text.starts_with("PASSED seed 18446744073709551615: "),
+            "{text}"
+        );
+        assert!(text.contains("in 12.0 ms of wall time"), "{text}");
+        assert!(text.contains("[2 x rack 0; rack 1]"), "{text}");
+        assert!(text.contains("mutant ack-before-fsync"), "{text}");
+        assert!(text.contains("--json shows all"), "{text}");
+        assert!(!text.contains("none"), "{text}");
+        assert!(!text.contains("reproduce"), "{text}");
+        assert!(text.ends_with("directory   runs/seed-1\n"), "{text}");
+    }
+
+    #[test]
+    fn a_failure_says_what_was_violated_and_how_to_see_it_again() {
+        let violation = json!({
+            "property": "lost-write", "checker": "linearizability", "expected": "much ".repeat(99),
+            "seen": "little ".repeat(99), "operations": vec!["c1 append #7 ".repeat(20); 9],
+            "at": 1_234_567_890,
+        });
+        let verdict = verdict("safety", violation, 1);
+        let text = summary(&verdict, &Around::default());
+        assert_fits(&text);
+        let first =
+            "SAFETY lost-write, seed 18446744073709551615: found by linearizability at 1234.567ms";
+        assert_eq!(text.lines().next(), Some(first));
+        assert!(text.contains("  expected    much much"), "{text}");
+        assert!(text.contains("  seen        little little"), "{text}");
+        assert!(text.contains("  proof       c1 append #7"), "{text}");
+        assert!(text.contains("and 5 more operations"), "{text}");
+        assert!(text.contains("planted bug reached 1 times"), "{text}");
+        assert!(text.contains(&verdict.reproduce), "{text}");
+    }
+
+    #[test]
+    fn a_failure_without_a_violation_has_a_first_line_too() {
+        let text = summary(&verdict("vacuous", Value::Null, 0), &Around::default());
+        assert!(
+            text.starts_with("VACUOUS seed 18446744073709551615\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("  reproduce   hstore-sim run --seed"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,355 @@
+//! Many seeds, one summary.
+//!
+//! Seeds are run on several threads; everything but the speed figures is made of their results in the
+//! order of seeds, so it does not depend on how many threads there are.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use hstore_reports::directory::{RUNS_FILE, SUMMARY_FILE};
+use hstore_reports::provenance::Provenance;
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::fresh_dir::WriteError;
+use crate::memory::peak_rss_bytes;
+use crate::ordered::for_each_in_order;
+use crate::outcome::Outcome;
+use crate::provenance::{REVISION, options_hash, provenance};
+use crate::report::{Counts, RunReport};
+use crate::run::{RunArtifacts, RunRequest};
+use crate::run_dir::{self, PROGRAM, write_value};
+use crate::seed_range::SeedRange;
+use crate::settings::Settings;
+use crate::stopwatch::Stopwatch;
+
+/// So many failures, the first ones, are run again with their trace and get a run directory.
+pub const KEPT_FAILURES_MAX: usize = 20;
+
+/// Runs that take longer count as this long in the quantiles: an hour.
+const WALL_US_MAX: u64 = 3_600_000_000;
+/// The property that a failure violates if its run, made again for its run directory, went otherwise.
+const SAME_TRACE: &str = "same-seed-same-trace";
+/// `averages` has the figure that everybody asks for under this name.
+const ACKED_APPENDS: (&str, &str) = ("appends_acked", "acked_appends");
+
+/// Which seeds to run, and with what.
+#[derive(Clone, Copy, Debug)]
+pub struct CampaignRequest {
+    /// The seeds.
+    pub seeds: SeedRange,
+    /// What each is run with.
+    pub settings: Settings,
+    /// How many threads run seeds.
+    pub jobs: NonZeroUsize,
+}
+
+/// What a campaign found. Written as `summary.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The seeds.
+    pub seeds: SeedRange,
+    /// What each was run with.
+    pub settings: Settings,
+    /// How many threads ran seeds.
+    pub jobs: NonZeroUsize,
+    /// Runs made.
+    pub runs: u64,
+    /// Runs that passed.
+    pub passed: u64,
+    /// All others.
+    pub failed: u64,
+    /// How many runs ended how.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// How long it took.
+    pub wall_seconds: f64,
+    /// How much virtual time all runs had.
+    pub virtual_seconds: f64,
+    /// Runs by second of wall time, all jobs together.
+    pub seeds_per_second: f64,
+    /// Virtual by wall time.
+    pub sim_seconds_per_wall_second: f64,
+    /// How long single runs took.
+    pub wall_ms_per_seed: WallMillis,
+    /// The most memory the process had; absent where the system does not say.
+    pub peak_rss_bytes: Option<u64>,
+    /// The mean of each figure of a run.
+    pub averages: BTreeMap<String, f64>,
+    /// The runs that failed, in the order of seeds.
+    pub failures: Vec<Failure>,
+    /// The hash over the trace hashes of all runs, in the order of seeds.
+    pub traces_hash: String,
+    /// Where the verdicts come from. The options are the settings here; each run has its own in
+    /// `runs.jsonl`.
+    pub provenance: Provenance,
+}
+
+impl Summary {
+    /// The exit code of the campaign: the lowest of its runs that is not 0.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        let codes = self.outcomes.keys().map(|outcome| outcome.exit_code());
+        codes.filter(|&code| code != 0).min().unwrap_or(0)
+    }
+}
+
+/// How long single runs took, in milliseconds of wall time.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct WallMillis {
+    /// Half of them were faster.
+    pub p50: f64,
+    /// All but one of a hundred were faster.
+    pub p99: f64,
+    /// The slowest.
+    pub max: f64,
+    /// The seed of the slowest.
+    pub max_seed: u64,
+}
+
+/// A run that did not pass.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was violated, if it is known.
+    pub property: Option<String>,
+    /// Who noticed.
+    pub checker: Option<String>,
+    /// The command that makes the run again.
+    pub reproduce: String,
+}
+
+/// A run of a campaign: a line of `runs.jsonl`.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunLine {
+    /// The seed.
+    pub seed: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was violated, if anything was.
+    pub property: Option<String>,
+    /// Who noticed.
+    pub checker: Option<String>,
+    /// The hash over all events.
+    pub trace_hash: String,
+    /// Events under the hash.
+    pub trace_events: u64,
+    /// How much virtual time passed, in microseconds.
+    pub virtual_us: u64,
+    /// The hash of what the seed drew.
+    pub options_hash: String,
+    /// What happened.
+    pub counts: Counts,
+}
+
+impl RunLine {
+    fn new(report: &RunReport) -> Self {
+        let violation = report.violation.as_ref();
+        Self {
+            seed: report.seed,
+            outcome: report.outcome,
+            property: violation.map(|violation| violation.property.clone()),
+            checker: violation.map(|violation| violation.checker.clone()),
+            trace_hash: report.trace_hash.clone(),
+            trace_events: report.trace_events,
+            virtual_us: report.virtual_us,
+            options_hash: options_hash(&report.options),
+            counts: report.counts,
+        }
+    }
+}
+
+/// Runs a campaign with `run_one`. If there is a directory to `keep` it in, which exists and is empty,
+/// the campaign directory is written there. `observe` is called after each run, in the order of seeds.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn campaign(
+    request: &CampaignRequest,
+    run_one: impl Fn(&RunRequest) -> RunArtifacts + Sync,
+    keep: Option<&Path>,
+    mut observe: impl FnMut(&RunLine),
+) -> Result<Summary, WriteError> {
+    let stopwatch = Stopwatch::start();
+    let settings = &request.settings;
+    let mut kept = keep.map(Kept::create).transpose()?;
+    let mut totals = Totals::new(request);
+    let work = |seed| {
+        let stopwatch = Stopwatch::start();
+        let line = RunLine::new(&run_one(&settings.request(seed, false)).report);
+        (line, stopwatch.elapsed())
+    };
+    for_each_in_order(request.seeds, request.jobs, work, |_, (mut line, wall)| {
+        if let Some(kept) = &mut kept {
+            if line.outcome != Outcome::Passed {
+                kept.failure(&mut line, settings, &run_one)?;
+            }
+            kept.line(&line)?;
+        }
+        totals.add(&line, wall);
+        observe(&line);
+        Ok(())
+    })?;
+    let summary = totals.summary(request, stopwatch.elapsed());
+    if let Some(kept) = kept {
+        kept.finish(&summary)?;
+    }
+    Ok(summary)
+}
+
+/// The files of a campaign directory, as they grow.
+struct Kept {
+    directory: PathBuf,
+    runs_file: PathBuf,
+    runs: BufWriter<File>,
+    failures: usize,
+}
+
+impl Kept {
+    fn create(directory: &Path) -> Result<Self, WriteError> {
+        let runs_file = directory.join(RUNS_FILE);
+        let runs = File::create_new(&runs_file).map_err(WriteError::at(&runs_file))?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            runs_file,
+            runs: BufWriter::new(runs),
+            failures: 0,
+        })
+    }
+
+    /// Makes a failed run again, this time with its trace, and keeps that.
+    fn failure(
+        &mut self,
+        line: &mut RunLine,
+        settings: &Settings,
+        run_one: &impl Fn(&RunRequest) -> RunArtifacts,
+    ) -> Result<(), WriteError> {
+        if self.failures == KEPT_FAILURES_MAX {
+            return Ok(());
+        }
+        self.failures += 1;
+        let artifacts = run_one(&settings.request(line.seed, true));
+        if artifacts.report.trace_hash != line.trace_hash {
+            line.outcome = Outcome::NonDeterministic;
+            line.property = Some(SAME_TRACE.to_owned());
+            line.checker = Some("campaign".to_owned());
+        }
+        let directory = self.directory.join(format!("seed-{}", line.seed));
+        fs::create_dir(&directory).map_err(WriteError::at(&directory))?;
+        run_dir::write(&directory, artifacts, settings)?;
+        Ok(())
+    }
+
+    fn line(&mut self, line: &RunLine) -> Result<(), WriteError> {
+        let text = serde_json::to_string(line).expect("a line is plain data");
+        writeln!(self.runs, "{text}").map_err(WriteError::at(&self.runs_file))
+    }
+
+    fn finish(mut self, summary: &Summary) -> Result<(), WriteError> {
+        self.runs.flush().map_err(WriteError::at(&self.runs_file))?;
+        write_value(&self.directory.join(SUMMARY_FILE), summary)
+    }
+}
+
+/// What is added up over the runs.
+struct Totals {
+    settings: Settings,
+    outcomes: BTreeMap<Outcome, u64>,
+    virtual_us: u64,
+    counts: BTreeMap<String, u64>,
+    failures: Vec<Failure>,
+    traces_hash: u64,
+    wall_us: Histogram<u64>,
+    slowest: (Duration, u64),
+}
+
+impl Totals {
+    fn new(request: &CampaignRequest) -> Self {
+        Self {
+            settings: request.settings,
+            outcomes: BTreeMap::new(),
+            virtual_us: 0,
+            counts: BTreeMap::new(),
+            failures: Vec::new(),
+            traces_hash: 0,
+            wall_us: Histogram::new_with_bounds(1, WALL_US_MAX, 3).expect("the bounds are apart"),
+            slowest: (Duration::ZERO, request.seeds.first()),
+        }
+    }
+
+    fn add(&mut self, line: &RunLine, wall: Duration) {
+        *self.outcomes.entry(line.outcome).or_default() += 1;
+        self.virtual_us += line.virtual_us;
+        for (name, count) in figures(&line.counts) {
+            *self.counts.entry(name).or_default() += count;
+        }
+        self.traces_hash = xxh3_64_with_seed(line.trace_hash.as_bytes(), self.traces_hash);
+        let wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
+        self.wall_us.saturating_record(wall_us);
+        self.slowest = self.slowest.max((wall, line.seed));
+        if line.outcome != Outcome::Passed {
+            self.failures.push(Failure {
+                seed: line.seed,
+                outcome: line.outcome,
+                property: line.property.clone(),
+                checker: line.checker.clone(),
+                reproduce: self.settings.reproduce(PROGRAM, line.seed, REVISION),
+            });
+        }
+    }
+
+    fn summary(self, request: &CampaignRequest, wall: Duration) -> Summary {
+        let runs: u64 = self.outcomes.values().sum();
+        let passed = self.outcomes.get(&Outcome::Passed).copied().unwrap_or(0);
+        let wall_seconds = wall.as_secs_f64();
+        let virtual_seconds = self.virtual_us as f64 / 1e6;
+        let quantile_ms = |quantile| self.wall_us.value_at_quantile(quantile) as f64 / 1e3;
+        let (slowest, slowest_seed) = self.slowest;
+        Summary {
+            seeds: request.seeds,
+            settings: request.settings,
+            jobs: request.jobs,
+            runs,
+            passed,
+            failed: runs - passed,
+            wall_seconds,
+            virtual_seconds,
+            seeds_per_second: runs as f64 / wall_seconds,
+            sim_seconds_per_wall_second: virtual_seconds / wall_seconds,
+            wall_ms_per_seed: WallMillis {
+                p50: quantile_ms(0.50),
+                p99: quantile_ms(0.99),
+                max: slowest.as_secs_f64() * 1e3,
+                max_seed: slowest_seed,
+            },
+            peak_rss_bytes: peak_rss_bytes(),
+            averages: self
+                .counts
+                .into_iter()
+                .map(|(name, sum)| (name, sum as f64 / runs as f64))
+                .collect(),
+            outcomes: self.outcomes,
+            failures: self.failures,
+            traces_hash: format!("{:016x}", self.traces_hash),
+            provenance: provenance(&request.settings),
+        }
+    }
+}
+
+/// All figures of a run by name.
+fn figures(counts: &Counts) -> BTreeMap<String, u64> {
+    let value = serde_json::to_value(counts).expect("figures are plain data");
+    let mut figures: BTreeMap<String, u64> =
+        serde_json::from_value(value).expect("all figures are counts");
+    let (counted, asked) = ACKED_APPENDS;
+    let acked = figures.remove(counted).expect("appends are counted");
+    figures.insert(asked.to_owned(), acked);
+    figures
+}

@@ -1,0 +1,206 @@
+//! What can be asked.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hstore_sim::mutants::{MUTANTS, Mutant};
+use hstore_sim::options::{Engine, PROFILES, Profile};
+use hstore_sim::seed_range::SeedRange;
+use hstore_sim::settings::{DEFAULT_ENGINE, Settings};
+
+/// More threads than this are certainly a mistake.
+const JOBS_MAX: u64 = 1024;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  passed
+  1  safety: something happened that never may
+  2  bad input: wrong arguments, or a file that cannot be read or written
+  3  inconclusive: a checker could not tell
+  4  liveness: the cluster did not come to work again after it was healed
+  5  panic: an assertion of the product failed
+  6  non-deterministic: two runs of one seed differed
+  7  vacuous: the run did too little to mean anything
+A campaign ends with the lowest code of its runs that is not 0.";
+
+const DIRECTORIES: &str = "\
+Directories: --out makes the directory, and its parents. It must not exist yet, or be empty: nothing is \
+ever overwritten. It appears when it is complete, or not at all. `hstore-reports show DIR` reads it.";
+
+/// Runs a simulated HStore cluster, hurts it, and checks what its clients saw.
+///
+/// The same seed gives the same run, byte for byte.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hstore-sim",
+    version,
+    arg_required_else_help = false,
+    subcommand_required = true,
+    after_help = EXIT_CODES
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run one seed and say what happened
+    #[command(after_help = EXIT_CODES, after_long_help = help_with_directories())]
+    Run(RunArgs),
+    /// Run many seeds and sum up
+    #[command(after_help = EXIT_CODES, after_long_help = help_with_directories())]
+    Campaign(CampaignArgs),
+    /// Run each seed twice, in two fresh processes, and compare
+    #[command(after_help = EXIT_CODES)]
+    Determinism(DeterminismArgs),
+    /// List what there is to choose from
+    List(ListArgs),
+}
+
+fn help_with_directories() -> String {
+    format!("{EXIT_CODES}\n\n{DIRECTORIES}")
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The root of all randomness
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Write a run directory: options, plan, history, trace, verdict
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the verdict as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The revision that the run is known from; if this build is another, a note says so
+    #[arg(long, value_name = "REV")]
+    pub(crate) revision: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CampaignArgs {
+    /// The seeds, both ends included
+    #[arg(long, value_name = "A..B")]
+    pub(crate) seeds: SeedRange,
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Write a campaign directory: a summary, a line for each run, a run directory for each of the first
+    /// 20 failures
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeterminismArgs {
+    /// The seeds, both ends included
+    #[arg(long, value_name = "A..B")]
+    pub(crate) seeds: SeedRange,
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Print the comparison as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Of what
+    pub(crate) what: Listed,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Listed {
+    Profiles,
+    Faults,
+    Invariants,
+    Mutants,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    /// How many seeds to run at a time [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..=JOBS_MAX))]
+    jobs: Option<u64>,
+}
+
+impl JobsArgs {
+    pub(crate) fn count(&self) -> NonZeroUsize {
+        let asked = self.jobs.and_then(|jobs| usize::try_from(jobs).ok());
+        asked
+            .and_then(NonZeroUsize::new)
+            .or_else(|| std::thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SettingsArgs {
+    /// The store under each node
+    #[arg(long, value_enum, default_value_t = DEFAULT_ENGINE)]
+    engine: Engine,
+    /// What seeds draw from: see `list profiles`
+    #[arg(long, value_name = "NAME", value_parser = profile, default_value = PROFILES[0].name)]
+    profile: &'static Profile,
+    /// A planted bug to turn on: see `list mutants`
+    #[arg(long, value_name = "NAME", value_parser = mutant)]
+    mutant: Option<&'static Mutant>,
+    /// Whether checks look inside the cluster, or only at what clients saw
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    white_box: Switch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+impl SettingsArgs {
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            profile: self.profile,
+            engine: self.engine,
+            mutant: self.mutant,
+            white_box: self.white_box == Switch::On,
+        }
+    }
+}
+
+fn profile(name: &str) -> Result<&'static Profile, String> {
+    let known = PROFILES.iter().map(|profile| profile.name);
+    Profile::by_name(name).ok_or_else(|| unknown("profile", known))
+}
+
+fn mutant(name: &str) -> Result<&'static Mutant, String> {
+    let known = MUTANTS.iter().map(|mutant| mutant.name);
+    Mutant::by_name(name).ok_or_else(|| unknown("mutant", known))
+}
+
+fn unknown<'a>(what: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    format!("there is no such {what}; there are: {}", known.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,130 @@
+//! What a seed is run with: everything that a person chooses on the command line.
+
+use clap::ValueEnum;
+use serde::Serialize;
+use serde::ser::SerializeStruct;
+
+use crate::mutants::Mutant;
+use crate::options::{Engine, PROFILES, Profile};
+use crate::run::RunRequest;
+
+/// The store under each node if none is named.
+pub const DEFAULT_ENGINE: Engine = Engine::Model;
+
+/// What to run seeds with.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// What seeds draw from.
+    pub profile: &'static Profile,
+    /// The store under each node.
+    pub engine: Engine,
+    /// The planted bug to turn on.
+    pub mutant: Option<&'static Mutant>,
+    /// Whether checks look inside the cluster too.
+    pub white_box: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            profile: &PROFILES[0],
+            engine: DEFAULT_ENGINE,
+            mutant: None,
+            white_box: true,
+        }
+    }
+}
+
+impl Settings {
+    /// The run of a seed.
+    #[must_use]
+    pub fn request(&self, seed: u64, record_trace: bool) -> RunRequest {
+        RunRequest {
+            seed,
+            profile: self.profile,
+            engine: self.engine,
+            mutant: self.mutant.map(|mutant| mutant.name.to_owned()),
+            white_box: self.white_box,
+            record_trace,
+        }
+    }
+
+    /// The command line that chooses these settings: what is not the default.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let default = Self::default();
+        let mut arguments = Vec::new();
+        let mut choose = |flag: &str, value: &str| {
+            arguments.extend([flag.to_owned(), value.to_owned()]);
+        };
+        if self.profile.name != default.profile.name {
+            choose("--profile", self.profile.name);
+        }
+        if self.engine != default.engine {
+            choose("--engine", &engine_name(self.engine));
+        }
+        if let Some(mutant) = self.mutant {
+            choose("--mutant", mutant.name);
+        }
+        if self.white_box != default.white_box {
+            choose("--white-box", if self.white_box { "on" } else { "off" });
+        }
+        arguments
+    }
+
+    /// The command that runs `seed` again as it was run by a build of `revision`.
+    #[must_use]
+    pub fn reproduce(&self, program: &str, seed: u64, revision: &str) -> String {
+        let mut words = vec![program.to_owned(), "run".to_owned()];
+        words.extend(["--seed".to_owned(), seed.to_string()]);
+        words.extend(self.arguments());
+        words.extend(["--revision".to_owned(), revision.to_owned()]);
+        words.join(" ")
+    }
+}
+
+/// As in `summary.json`.
+impl Serialize for Settings {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Settings", 4)?;
+        fields.serialize_field("profile", self.profile.name)?;
+        fields.serialize_field("engine", &self.engine)?;
+        fields.serialize_field("mutant", &self.mutant.map(|mutant| mutant.name))?;
+        fields.serialize_field("white_box", &self.white_box)?;
+        fields.end()
+    }
+}
+
+/// The engine's name on the command line.
+fn engine_name(engine: Engine) -> String {
+    let value = engine.to_possible_value().expect("no engine is hidden");
+    value.get_name().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutants::MUTANTS;
+
+    #[test]
+    fn the_command_names_what_is_not_the_default() {
+        let plain = Settings::default();
+        assert_eq!(
+            plain.reproduce("hstore-sim", 7, "abc"),
+            "hstore-sim run --seed 7 --revision abc"
+        );
+        let special = Settings {
+            profile: Profile::by_name("calm").expect("a profile"),
+            mutant: Some(&MUTANTS[0]),
+            white_box: false,
+            ..plain
+        };
+        assert_eq!(
+            special.reproduce("x/hstore-sim", 7, "abc"),
+            format!(
+                "x/hstore-sim run --seed 7 --profile calm --mutant {} --white-box off --revision abc",
+                MUTANTS[0].name
+            )
+        );
+    }
+}

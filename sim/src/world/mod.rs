@@ -1,0 +1,386 @@
+//! The world: a cluster, its network and disks, its clients and what hurts them, in one queue of events.
+//!
+//! Virtual time is madsim's clock, moved from event to event; nothing else passes time. Everything
+//! happens on one thread, in the order of (time, order of scheduling), so a seed has one run.
+
+mod faults;
+mod network;
+mod nodes;
+mod phases;
+mod workload;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hstore_core::{Address, ClientId, NodeId, NodeSet, Rng, Timestamp};
+use hstore_node::Input;
+use hstore_replicator::config::ClusterConfig;
+use hstore_replicator::effects::{DiskDone, DiskToken};
+use hstore_workloads::Generator;
+use jepsen_lite::history::Recorder;
+use serde_json::json;
+
+use crate::clients::Slot;
+use crate::host::Host;
+use crate::invariants::Invariants;
+use crate::net::SimNet;
+use crate::options::SimOptions;
+use crate::plan::FaultPlan;
+use crate::report::{Counts, Violation};
+use crate::seeds::{SimSeeds, Stream};
+use crate::trace::{Kind, Trace};
+
+/// How long a cluster may take to begin its work.
+const WARMUP: Duration = Duration::from_secs(30);
+/// How long chaos may last, plan and workload together.
+const CHAOS: Duration = Duration::from_secs(300);
+/// How long a healed cluster may take to work again, and to read everything back.
+const CONVERGE: Duration = Duration::from_secs(60);
+/// Under this share of the operations acknowledged as appends, in percent, a run means nothing.
+const ACKED_PERCENT_MIN: u64 = 20;
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// The cluster starts; nothing goes wrong yet.
+    Warmup,
+    /// Clients work, faults strike.
+    Chaos,
+    /// All faults are undone.
+    Heal,
+    /// The cluster has to come to work again.
+    Converge,
+    /// Everything is read back.
+    FinalRead,
+    /// All is done.
+    Done,
+}
+
+/// Why a run stopped short.
+#[derive(Clone, Debug)]
+pub enum Stopped {
+    /// Something happened that never may.
+    Safety(Violation),
+    /// Something did not happen in time.
+    Liveness(Violation),
+    /// Too little happened.
+    Vacuous(Violation),
+}
+
+/// What happens next.
+#[derive(Debug)]
+enum Next {
+    Deliver {
+        from: Address,
+        to: Address,
+        message: u64,
+        frame: Bytes,
+    },
+    NodeTimer(NodeId),
+    SyncEnds(NodeId),
+    DiskDone(NodeId, DiskToken, DiskDone),
+    ClientTimer(usize),
+    Think(usize),
+    FaultBegins(usize),
+    FaultEnds(usize),
+    /// Looks whether the phase is over.
+    Look,
+}
+
+#[derive(Debug)]
+struct Scheduled {
+    at: Timestamp,
+    order: u64,
+    /// For what concerns a process: its life. Dropped if that is over.
+    life: u64,
+    next: Next,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+impl Eq for Scheduled {}
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// A fault that strikes or has struck.
+#[derive(Clone, Copy, Debug, Default)]
+struct Struck {
+    /// The nodes it strikes, once it began.
+    nodes: NodeSet,
+    /// It changed something.
+    effective: bool,
+    /// It waits for a file operation: so many more.
+    countdown: Option<u32>,
+    /// It is over.
+    ended: bool,
+}
+
+/// The world.
+pub struct World {
+    options: SimOptions,
+    config: Arc<ClusterConfig>,
+    plan: FaultPlan,
+    now: Timestamp,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    order: u64,
+    phase: Phase,
+    phase_began: Timestamp,
+    hosts: Vec<Host>,
+    /// What reached a paused process, in order.
+    held: BTreeMap<NodeId, Vec<Scheduled>>,
+    net: SimNet,
+    slots: Vec<Slot>,
+    /// Where each client process works.
+    slot_of: BTreeMap<ClientId, usize>,
+    next_client: u32,
+    generator: Generator,
+    recorder: Recorder,
+    faults: Vec<Struck>,
+    /// After healing: one for each log, in their order.
+    probes: Vec<Probe>,
+    invariants: Invariants,
+    trace: Trace,
+    counts: Counts,
+    stopped: Option<Stopped>,
+    messages: u64,
+    rng_net: Rng,
+    rng_disk: Rng,
+    rng_product: Rng,
+}
+
+/// What a world leaves.
+pub struct Remains {
+    /// Why it stopped short, if it did.
+    pub stopped: Option<Stopped>,
+    /// What clients did and saw.
+    pub recorder: Recorder,
+    /// What happened.
+    pub counts: Counts,
+    /// Every event.
+    pub trace: Trace,
+    /// The end of time.
+    pub now: Timestamp,
+}
+
+impl World {
+    /// A world before its first event.
+    #[must_use]
+    pub fn new(options: SimOptions, plan: FaultPlan, keep_trace: bool) -> Self {
+        let seeds = SimSeeds(options.seed);
+        let config = Arc::new(options.cluster());
+        config.validate().expect("profiles draw valid clusters");
+        let generator = Generator::new(options.workload.clone(), seeds.stream(Stream::Workload));
+        let mut world = Self {
+            net: SimNet::new(options.net),
+            hosts: config.nodes.keys().map(|&node| Host::new(node)).collect(),
+            faults: vec![Struck::default(); plan.faults.len()],
+            config,
+            plan,
+            now: Timestamp::ZERO,
+            queue: BinaryHeap::new(),
+            order: 0,
+            phase: Phase::Warmup,
+            phase_began: Timestamp::ZERO,
+            held: BTreeMap::new(),
+            slots: Vec::new(),
+            slot_of: BTreeMap::new(),
+            next_client: 1,
+            generator,
+            recorder: Recorder::new(),
+            probes: Vec::new(),
+            invariants: Invariants::default(),
+            trace: Trace::new(keep_trace),
+            counts: Counts::default(),
+            stopped: None,
+            messages: 0,
+            rng_net: seeds.stream(Stream::Net),
+            rng_disk: seeds.stream(Stream::Disk),
+            rng_product: seeds.stream(Stream::Product),
+            options,
+        };
+        world.counts.planned_faults = world.plan.faults.len() as u64;
+        world
+    }
+
+    /// Has clients carry out what this generator draws, instead of what the options say.
+    #[must_use]
+    pub fn with_generator(mut self, generator: Generator) -> Self {
+        self.generator = generator;
+        self
+    }
+
+    /// Runs to the end, or to the first violation. `advance` moves the clock that the product would
+    /// see if it asked for one.
+    #[must_use]
+    pub fn run(mut self, mut advance: impl FnMut(Duration)) -> Remains {
+        for node in 0..self.hosts.len() {
+            self.start_node(NodeId(node as u8));
+        }
+        for _ in 0..self.options.workload.clients {
+            self.new_slot(true);
+        }
+        self.schedule(self.now, Next::Look);
+        while self.phase != Phase::Done && self.stopped.is_none() {
+            let Some(Reverse(scheduled)) = self.queue.pop() else {
+                unreachable!("the next look at the phase is always scheduled");
+            };
+            advance(scheduled.at.since(self.now));
+            self.now = scheduled.at;
+            self.take(scheduled);
+        }
+        self.finish()
+    }
+
+    fn finish(mut self) -> Remains {
+        self.counts.effective_faults =
+            self.faults.iter().filter(|struck| struck.effective).count() as u64;
+        let net = self.net.counts();
+        self.counts.messages = net.sent;
+        self.counts.messages_lost = net.dropped + net.blocked;
+        self.counts.messages_duplicated = net.duplicated;
+        self.counts.invariants_checked = self.invariants.checked();
+        if self.stopped.is_none() {
+            self.stopped = self.vacuous().map(Stopped::Vacuous);
+        }
+        Remains {
+            stopped: self.stopped,
+            recorder: self.recorder,
+            counts: self.counts,
+            trace: self.trace,
+            now: self.now,
+        }
+    }
+
+    fn vacuous(&self) -> Option<Violation> {
+        let acked_min = u64::from(self.options.workload.operations) * ACKED_PERCENT_MIN / 100;
+        let counts = &self.counts;
+        let (property, expected, seen) = if counts.appends_acked < acked_min {
+            (
+                "enough-appends",
+                format!("at least {acked_min} appends are acknowledged"),
+                format!("{} were", counts.appends_acked),
+            )
+        } else if counts.planned_faults > 0 && counts.effective_faults == 0 {
+            (
+                "effective-faults",
+                "at least one planned fault takes effect".to_owned(),
+                format!("all {} were inert", counts.planned_faults),
+            )
+        } else {
+            return None;
+        };
+        Some(Violation {
+            property: property.to_owned(),
+            checker: "vacuity".to_owned(),
+            expected,
+            seen,
+            operations: Vec::new(),
+            at: self.now,
+        })
+    }
+
+    fn schedule(&mut self, at: Timestamp, next: Next) {
+        let life = match &next {
+            Next::NodeTimer(node) | Next::SyncEnds(node) | Next::DiskDone(node, ..) => {
+                self.host(*node).life()
+            }
+            _ => 0,
+        };
+        self.order += 1;
+        let order = self.order;
+        self.queue.push(Reverse(Scheduled {
+            at,
+            order,
+            life,
+            next,
+        }));
+    }
+
+    fn take(&mut self, scheduled: Scheduled) {
+        // A process that is over gets nothing any more; one that is paused gets it later.
+        let node = match &scheduled.next {
+            Next::Deliver {
+                to: Address::Node(node),
+                ..
+            } => Some(*node),
+            Next::NodeTimer(node) | Next::SyncEnds(node) | Next::DiskDone(node, ..) => {
+                if self.host(*node).life() != scheduled.life {
+                    return;
+                }
+                Some(*node)
+            }
+            _ => None,
+        };
+        if let Some(node) = node
+            && self.host(node).paused
+        {
+            self.mark_pause_effective(node);
+            self.held.entry(node).or_default().push(scheduled);
+            return;
+        }
+        match scheduled.next {
+            Next::Deliver {
+                from,
+                to,
+                message,
+                frame,
+            } => self.deliver(from, to, message, &frame),
+            Next::NodeTimer(node) => self.node_timer(node),
+            Next::SyncEnds(node) => self.sync_ends(node),
+            Next::DiskDone(node, token, done) => {
+                let now = self.now;
+                let numbers = [u64::from(node.0), token.owner as u64, token.number];
+                self.trace.event(
+                    now,
+                    Kind::Disk,
+                    numbers,
+                    &[],
+                    || json!({"node": node.to_string(), "request": format!("{token:?}")}),
+                );
+                self.step(node, Input::Disk { token, done });
+            }
+            Next::ClientTimer(slot) => self.client_timer(slot),
+            Next::Think(slot) => self.begin_operation(slot),
+            Next::FaultBegins(index) => self.fault_begins(index),
+            Next::FaultEnds(index) => self.fault_ends(index),
+            Next::Look => self.look(),
+        }
+    }
+
+    fn host(&self, node: NodeId) -> &Host {
+        &self.hosts[usize::from(node.0)]
+    }
+
+    fn host_mut(&mut self, node: NodeId) -> &mut Host {
+        &mut self.hosts[usize::from(node.0)]
+    }
+}
+
+/// A client that looks whether a log works.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    slot: usize,
+    /// Its operation was answered.
+    done: bool,
+}
+
+fn number(address: Address) -> u64 {
+    match address {
+        Address::Node(node) => u64::from(node.0),
+        Address::Client(client) => 1_000 + u64::from(client.0),
+    }
+}

@@ -1,0 +1,308 @@
+//! The nodes' side of the world: starting, killing, stepping, disk work, and what is judged of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hstore_core::{Address, LogId, Lsn, NodeId, NodeSet};
+use hstore_node::Input;
+use hstore_replicator::effects::{Event, Outputs};
+use hstore_replicator::wire;
+use serde_json::json;
+
+use super::{Next, Stopped, World};
+use crate::host::{Follows, Metadata};
+use crate::plan::{FaultKind, Trigger};
+use crate::report::Violation;
+use crate::trace::Kind;
+
+impl World {
+    pub(super) fn start_node(&mut self, node: NodeId) {
+        let seed = self.rng_product.seed();
+        let config = Arc::clone(&self.config);
+        let mut out = Outputs::default();
+        let started = self.host_mut(node).start(&config, seed, &mut out);
+        let now = self.now;
+        self.trace.event(
+            now,
+            Kind::Process,
+            [u64::from(node.0), 1],
+            &[],
+            || json!({"node": node.to_string(), "process": "starts"}),
+        );
+        self.trace_files(node);
+        match started {
+            Ok(metadata) => {
+                self.judge_durable(node, &metadata);
+                self.carry_out(node, out);
+            }
+            Err(error) => {
+                // The disk is as the product left it before a power failure: that it cannot be
+                // opened is the product's doing.
+                self.violate(Violation {
+                    property: "store-opens-after-crash".to_owned(),
+                    checker: "invariant".to_owned(),
+                    expected: format!("{node} starts on the disk that a power failure left"),
+                    seen: error.to_string(),
+                    operations: Vec::new(),
+                    at: now,
+                });
+            }
+        }
+    }
+
+    pub(super) fn kill_node(&mut self, node: NodeId, inside_file_operation: bool) {
+        if !self.host(node).is_up() {
+            return;
+        }
+        // What a sequencer was doing dies with it; a change of leader follows.
+        let mut rng = self.rng_disk.clone();
+        let loss = self.host_mut(node).power_fail(&mut rng);
+        self.rng_disk = rng;
+        self.held.remove(&node);
+        self.host_mut(node).paused = false;
+        self.counts.crashes += 1;
+        self.counts.crashes_with_unsynced_bytes += u64::from(loss.unsynced_bytes > 0);
+        self.counts.crashes_inside_file_operation += u64::from(inside_file_operation);
+        let now = self.now;
+        let numbers = [u64::from(node.0), 0, loss.unsynced_bytes];
+        self.trace.event(now, Kind::Process, numbers, &[], || {
+            json!({"node": node.to_string(), "process": "dies", "unsynced_bytes": loss.unsynced_bytes})
+        });
+        self.trace_files(node);
+    }
+
+    pub(super) fn step(&mut self, node: NodeId, input: Input) {
+        let now = self.now;
+        let mut out = Outputs::default();
+        let Some(machine) = self.host_mut(node).node_mut() else {
+            return;
+        };
+        machine.step(now, input, &mut out);
+        self.carry_out(node, out);
+    }
+
+    pub(super) fn carry_out(&mut self, node: NodeId, out: Outputs) {
+        for event in &out.events {
+            self.on_event(node, event);
+        }
+        for (to, message) in out.messages {
+            if self.options.white_box {
+                let violation = self.invariants.on_message(self.now, node, &message);
+                self.judge(violation);
+            }
+            let frame = wire::encode(&message).expect("messages are bounded");
+            self.send(Address::Node(node), to, frame, || format!("{message:?}"));
+        }
+        let mut follows = Vec::new();
+        let read_us = self.options.disk.read_us;
+        let mut failed = false;
+        for request in out.disk {
+            let begun = self.host_mut(node).begin(request, read_us, &mut follows);
+            if begun.is_err() {
+                failed = true;
+                break;
+            }
+        }
+        self.trace_files(node);
+        if failed {
+            self.store_failed(node);
+            return;
+        }
+        self.follow(node, follows);
+        self.set_node_timer(node);
+    }
+
+    pub(super) fn follow(&mut self, node: NodeId, follows: Vec<Follows>) {
+        for it in follows {
+            match it {
+                Follows::Done(token, done, after_us) => {
+                    let at = self.now + Duration::from_micros(after_us);
+                    self.schedule(at, Next::DiskDone(node, token, done));
+                }
+                Follows::SyncBegins => {
+                    let disk = self.options.disk;
+                    let slow = self.host(node).slow;
+                    let us = self.rng_disk.within(disk.sync_us_min..=disk.sync_us_max);
+                    if slow > 1 {
+                        self.mark_slow_effective(node);
+                    }
+                    self.counts.syncs += 1;
+                    let at = self.now + Duration::from_micros(us * u64::from(slow));
+                    self.schedule(at, Next::SyncEnds(node));
+                }
+            }
+        }
+    }
+
+    pub(super) fn sync_ends(&mut self, node: NodeId) {
+        let mut follows = Vec::new();
+        let synced = self.host_mut(node).sync_ends(&mut follows);
+        self.trace_files(node);
+        match synced {
+            Ok(metadata) => {
+                self.judge_durable(node, &metadata);
+                self.follow(node, follows);
+            }
+            Err(_) => self.store_failed(node),
+        }
+    }
+
+    /// A file operation failed: because a planned crash struck inside it. The process is gone.
+    pub(super) fn store_failed(&mut self, node: NodeId) {
+        assert!(
+            self.host(node).crash_struck(),
+            "file operations fail only when the power does"
+        );
+        for index in 0..self.faults.len() {
+            let fault = &self.plan.faults[index];
+            let struck = &mut self.faults[index];
+            if matches!(fault.kind, FaultKind::Crash(Trigger::InFileOperation(_)))
+                && struck.countdown.is_some()
+                && struck.nodes.contains(node)
+            {
+                struck.effective = true;
+                struck.countdown = None;
+            }
+        }
+        self.kill_node(node, true);
+    }
+
+    pub(super) fn set_node_timer(&mut self, node: NodeId) {
+        let now = self.now;
+        let host = self.host_mut(node);
+        let Some(deadline) = host.node().and_then(hstore_node::Node::deadline) else {
+            return;
+        };
+        let deadline = deadline.max(now);
+        if host.timer.is_none_or(|set| deadline < set) {
+            host.timer = Some(deadline);
+            self.schedule(deadline, Next::NodeTimer(node));
+        }
+    }
+
+    pub(super) fn node_timer(&mut self, node: NodeId) {
+        let now = self.now;
+        let host = self.host_mut(node);
+        if host.timer.is_none_or(|set| set > now) {
+            return; // Replaced by an earlier one.
+        }
+        host.timer = None;
+        let due = host.node().and_then(hstore_node::Node::deadline);
+        if due.is_none_or(|at| at > now) {
+            self.set_node_timer(node);
+            return;
+        }
+        self.trace.event(
+            now,
+            Kind::NodeTimer,
+            [u64::from(node.0)],
+            &[],
+            || json!({"node": node.to_string()}),
+        );
+        self.step(node, Input::Time);
+    }
+
+    pub(super) fn on_event(&mut self, node: NodeId, event: &Event) {
+        match event {
+            Event::Activated { log, epoch } => {
+                self.counts.epochs += 1;
+                let waits = self.slots.iter().any(|slot| {
+                    slot.running
+                        .is_some_and(|running| running.append && running.log == *log)
+                });
+                if epoch.0 > 1 && waits {
+                    self.counts.leader_changes_with_appends_in_flight += 1;
+                }
+            }
+            Event::RecoveryBegan { .. } => self.counts.recovery_attempts += 1,
+            Event::RecoveryDecided { holes, .. } => self.counts.holes += u64::from(*holes),
+            Event::EpochClean { .. } => self.counts.recoveries += 1,
+            Event::Purged { .. } => self.counts.purges += 1,
+            _ => {}
+        }
+        let now = self.now;
+        self.trace.event(
+            now,
+            Kind::Process,
+            [u64::from(node.0), 2],
+            &[],
+            || json!({"node": node.to_string(), "event": format!("{event:?}")}),
+        );
+        if !self.options.white_box {
+            return;
+        }
+        let hosts = &self.hosts;
+        let durable = |log: LogId, lsn: Lsn| -> NodeSet {
+            hosts
+                .iter()
+                .filter(|host| host.has_durable(log, lsn))
+                .map(|host| host.id)
+                .collect()
+        };
+        let violation = self
+            .invariants
+            .on_event(now, node, event, &self.config, durable);
+        self.judge(violation);
+    }
+
+    pub(super) fn judge_durable(&mut self, node: NodeId, metadata: &[Metadata]) {
+        if self.options.white_box {
+            let violation = self.invariants.on_durable(self.now, node, metadata);
+            self.judge(violation);
+        }
+    }
+
+    pub(super) fn judge(&mut self, violation: Option<Violation>) {
+        if let Some(violation) = violation {
+            self.violate(violation);
+        }
+    }
+
+    pub(super) fn violate(&mut self, violation: Violation) {
+        self.stopped.get_or_insert(Stopped::Safety(violation));
+    }
+
+    pub(super) fn trace_files(&mut self, node: NodeId) {
+        let now = self.now;
+        let operations = self.host_mut(node).drain_file_operations();
+        for operation in operations {
+            self.counts.file_operations += 1;
+            let numbers = [
+                u64::from(node.0),
+                operation.seq,
+                operation.kind as u64,
+                operation.offset,
+                operation.len,
+                u64::from(operation.crc32c),
+                operation.failed.map_or(0, |kind| 1 + kind as u64),
+            ];
+            let names = [&*operation.path, operation.to.as_deref().unwrap_or("")].join("\0");
+            self.trace.event(
+                now,
+                Kind::File,
+                numbers,
+                names.as_bytes(),
+                || json!({"node": node.to_string(), "file": operation.to_string()}),
+            );
+            self.count_down();
+        }
+    }
+
+    /// Crashes that wait for file operations of any node.
+    pub(super) fn count_down(&mut self) {
+        for index in 0..self.faults.len() {
+            let FaultKind::Crash(Trigger::AfterFileOperations { delay_us, .. }) =
+                self.plan.faults[index].kind
+            else {
+                continue;
+            };
+            let countdown = &mut self.faults[index].countdown;
+            *countdown = countdown.map(|more| more - 1);
+            if *countdown == Some(0) {
+                *countdown = None;
+                let at = self.now + Duration::from_micros(delay_us);
+                self.schedule(at, Next::FaultBegins(index));
+            }
+        }
+    }
+}

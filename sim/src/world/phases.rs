@@ -1,0 +1,189 @@
+//! The phases of a run, and when each is over.
+
+use std::time::Duration;
+
+use hstore_core::{LogId, Lsn};
+use hstore_workloads::Operation;
+use serde_json::json;
+
+use super::{CHAOS, CONVERGE, Next, Phase, Probe, Stopped, WARMUP, World};
+use crate::report::Violation;
+use crate::trace::Kind;
+
+impl World {
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.phase_began = self.now;
+        let now = self.now;
+        self.trace.event(
+            now,
+            Kind::Phase,
+            [phase as u64],
+            &[],
+            || json!({"phase": format!("{phase:?}")}),
+        );
+    }
+
+    pub(super) fn look(&mut self) {
+        let lasted = self.now.since(self.phase_began);
+        match self.phase {
+            Phase::Warmup => {
+                if self.config.logs.keys().all(|&log| self.is_open(log)) {
+                    self.enter(Phase::Chaos);
+                    self.begin_chaos();
+                } else if lasted > WARMUP {
+                    self.late("every log has a sequencer that answers", "warm-up");
+                }
+            }
+            Phase::Chaos => {
+                let planned = Duration::from_micros(self.options.chaos_us);
+                let idle = self.slots.iter().all(|slot| slot.running.is_none());
+                let exhausted = self.generator.is_exhausted();
+                if lasted >= planned && exhausted && idle {
+                    self.heal();
+                } else if lasted > CHAOS {
+                    self.late("clients get through their operations", "chaos");
+                }
+            }
+            Phase::Heal => self.enter(Phase::Converge),
+            Phase::Converge => {
+                if self.has_converged() {
+                    self.enter(Phase::FinalRead);
+                } else if lasted > CONVERGE {
+                    let what = "every log takes an append, and every node serves all of it";
+                    self.late(what, "convergence");
+                }
+            }
+            Phase::FinalRead => {
+                if self.has_read_everything() {
+                    self.enter(Phase::Done);
+                } else if lasted > CONVERGE {
+                    self.late(
+                        "every log can be read from its first record",
+                        "the final read",
+                    );
+                }
+            }
+            Phase::Done => {}
+        }
+        self.schedule(self.now + Duration::from_millis(20), Next::Look);
+    }
+
+    pub(super) fn begin_chaos(&mut self) {
+        for index in 0..self.plan.faults.len() {
+            let fault = &self.plan.faults[index];
+            let begins = self.now + Duration::from_micros(fault.at_us);
+            let ends = self.now + Duration::from_micros(fault.until_us);
+            self.schedule(begins, Next::FaultBegins(index));
+            self.schedule(ends, Next::FaultEnds(index));
+        }
+        for slot in 0..self.slots.len() {
+            let at = self.now + self.generator.think();
+            self.schedule(at, Next::Think(slot));
+        }
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.enter(Phase::Heal);
+        for index in 0..self.faults.len() {
+            self.fault_ends(index);
+        }
+        // One process for each log looks whether it works again, and reads it all.
+        for _ in 0..self.config.logs.len() {
+            let slot = self.new_slot(false);
+            self.probes.push(Probe { slot, done: false });
+        }
+    }
+
+    pub(super) fn is_open(&self, log: LogId) -> bool {
+        self.hosts
+            .iter()
+            .filter_map(|host| host.node())
+            .any(|node| node.open_epoch(log).is_some())
+    }
+
+    /// Appends to every log until it is acknowledged; then waits until all nodes serve all of it.
+    pub(super) fn has_converged(&mut self) -> bool {
+        let logs: Vec<LogId> = self.config.logs.keys().copied().collect();
+        let mut all = true;
+        for (index, log) in logs.into_iter().enumerate() {
+            let Probe { slot, done } = self.probes[index];
+            if !done && self.slots[slot].running.is_none() {
+                let operation = self.generator.append(log);
+                self.begin(slot, operation, false);
+            }
+            all &= self.probes[index].done && self.is_served_everywhere(log);
+        }
+        if all {
+            for probe in &mut self.probes {
+                probe.done = false;
+            }
+        }
+        all
+    }
+
+    /// Whether every node lets readers of `log` read up to the same LSN, in the open epoch.
+    pub(super) fn is_served_everywhere(&self, log: LogId) -> bool {
+        let up_to: Vec<Lsn> = self
+            .hosts
+            .iter()
+            .map(|host| host.node().map_or(Lsn::MIN, |node| node.readable(log)))
+            .collect();
+        let Some(open) = self
+            .hosts
+            .iter()
+            .filter_map(|host| host.node()?.open_epoch(log))
+            .max()
+        else {
+            return false;
+        };
+        up_to
+            .iter()
+            .all(|lsn| *lsn == up_to[0] && lsn.epoch == open)
+    }
+
+    pub(super) fn has_read_everything(&mut self) -> bool {
+        let logs: Vec<LogId> = self.config.logs.keys().copied().collect();
+        for (index, log) in logs.into_iter().enumerate() {
+            let Probe { slot, done } = self.probes[index];
+            if !done && self.slots[slot].running.is_none() {
+                let operation = Operation::Read {
+                    log,
+                    from: Lsn::FIRST,
+                    limit: u32::MAX,
+                };
+                self.begin(slot, operation, true);
+            }
+        }
+        self.probes.iter().all(|probe| probe.done)
+    }
+
+    pub(super) fn late(&mut self, what: &str, phase: &str) {
+        let mut operations = Vec::new();
+        for host in &self.hosts {
+            let state = match host.node() {
+                None => "down".to_owned(),
+                Some(node) => {
+                    let logs = node.describe().map(|(log, state)| {
+                        let (sealed, clean) = node.bounds(log);
+                        let readable = node.readable(log);
+                        format!(
+                            "{log} {state}, sealed {sealed}, clean {clean}, readable {readable}"
+                        )
+                    });
+                    logs.collect::<Vec<_>>().join("; ")
+                }
+            };
+            operations.push(format!("{}: {state}", host.id));
+        }
+        let violation = Violation {
+            property: format!("progress in {phase}"),
+            checker: "liveness".to_owned(),
+            expected: format!("{what} within {:?}", self.now.since(self.phase_began)),
+            seen: "it did not".to_owned(),
+            operations,
+            at: self.now,
+        };
+        self.stopped.get_or_insert(Stopped::Liveness(violation));
+    }
+}

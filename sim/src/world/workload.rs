@@ -1,0 +1,144 @@
+//! The clients' side of the world: operations begin, end, and are recorded.
+
+use hstore_core::{Address, ClientId};
+use hstore_replicator::client::ClientOutputs;
+use hstore_replicator::wire;
+use hstore_workloads::Operation;
+use serde_json::json;
+
+use super::{Next, Phase, World};
+use crate::clients::{Ended, Slot};
+use crate::trace::Kind;
+
+impl World {
+    pub(super) fn new_slot(&mut self, worker: bool) -> usize {
+        let slot = self.slots.len();
+        let (id, seed) = self.next_client(slot);
+        self.slots.push(Slot::new(id, &self.config, seed, worker));
+        slot
+    }
+
+    pub(super) fn next_client(&mut self, slot: usize) -> (ClientId, u64) {
+        let id = ClientId(self.next_client);
+        self.next_client += 1;
+        self.slot_of.insert(id, slot);
+        (id, self.rng_product.seed())
+    }
+
+    pub(super) fn begin_operation(&mut self, slot: usize) {
+        if self.phase != Phase::Chaos || self.slots[slot].running.is_some() {
+            return;
+        }
+        if let Some(operation) = self.generator.next_operation() {
+            self.begin(slot, operation, false);
+        }
+    }
+
+    pub(super) fn begin(&mut self, slot: usize, operation: Operation, is_final: bool) {
+        let now = self.now;
+        let bytes = postcard::to_stdvec(&operation).expect("an operation has a serialised form");
+        self.trace.event(
+            now,
+            Kind::Operation,
+            [slot as u64, 1],
+            &bytes,
+            || json!({"client": slot, "begins": format!("{operation:?}")}),
+        );
+        let mut out = ClientOutputs::default();
+        let it = &mut self.slots[slot];
+        it.begin(now, operation, is_final, &mut self.recorder, &mut out);
+        self.carry_out_client(slot, out);
+    }
+
+    pub(super) fn carry_out_client(&mut self, slot: usize, out: ClientOutputs) {
+        let from = Address::Client(self.slots[slot].client.id());
+        for (to, message) in out.messages {
+            let frame = wire::encode(&message).expect("messages are bounded");
+            self.send(from, to.into(), frame, || format!("{message:?}"));
+        }
+        for (_, outcome) in out.done {
+            let now = self.now;
+            let bytes = postcard::to_stdvec(&outcome).expect("an outcome has a serialised form");
+            self.trace.event(
+                now,
+                Kind::Operation,
+                [slot as u64, 0],
+                &bytes,
+                || json!({"client": slot, "ends": format!("{outcome:?}")}),
+            );
+            let ended = self.slots[slot].end(now, outcome, &mut self.recorder);
+            self.on_ended(slot, &ended);
+        }
+        self.set_client_timer(slot);
+    }
+
+    pub(super) fn on_ended(&mut self, slot: usize, ended: &Ended) {
+        let counts = &mut self.counts;
+        match ended {
+            Ended::Appended(log, lsn) => {
+                counts.appends_acked += 1;
+                self.generator.observe(*log, *lsn);
+            }
+            Ended::AppendFailed => counts.appends_failed += 1,
+            Ended::AppendUnknown => counts.appends_unknown += 1,
+            Ended::Read(records) => {
+                counts.reads += 1;
+                counts.records_read += *records as u64;
+            }
+            Ended::Tail => counts.tails += 1,
+            Ended::Unanswered => {}
+        }
+        if matches!(ended, Ended::Appended(..) | Ended::Read(_))
+            && let Some(probe) = self.probes.iter_mut().find(|probe| probe.slot == slot)
+        {
+            probe.done = true;
+        }
+        if matches!(ended, Ended::AppendUnknown | Ended::Unanswered) {
+            // What a process does not know it never learns: another one goes on in its place.
+            let (id, seed) = self.next_client(slot);
+            let worker = self.slots[slot].worker;
+            self.slot_of.remove(&self.slots[slot].client.id());
+            self.slots[slot] = Slot::new(id, &self.config, seed, worker);
+        }
+        if self.slots[slot].worker {
+            let at = self.now + self.generator.think();
+            self.schedule(at, Next::Think(slot));
+        }
+    }
+
+    pub(super) fn set_client_timer(&mut self, slot: usize) {
+        let now = self.now;
+        let it = &mut self.slots[slot];
+        let Some(deadline) = it.client.deadline() else {
+            return;
+        };
+        let deadline = deadline.max(now);
+        if it.timer.is_none_or(|set| deadline < set) {
+            it.timer = Some(deadline);
+            self.schedule(deadline, Next::ClientTimer(slot));
+        }
+    }
+
+    pub(super) fn client_timer(&mut self, slot: usize) {
+        let now = self.now;
+        let it = &mut self.slots[slot];
+        if it.timer.is_none_or(|set| set > now) {
+            return;
+        }
+        it.timer = None;
+        if it.client.deadline().is_some_and(|at| at <= now) {
+            self.trace.event(
+                now,
+                Kind::ClientTimer,
+                [slot as u64],
+                &[],
+                || json!({"client": slot}),
+            );
+            let mut out = ClientOutputs::default();
+            self.slots[slot].client.on_time(now, &mut out);
+            self.carry_out_client(slot, out);
+        } else {
+            self.set_client_timer(slot);
+        }
+    }
+}
