@@ -35,12 +35,12 @@ pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
         .filter(|owner| facts.acked_here(owner))
         .collect();
     let mut fates = vec![Fate::Unread; acked.len()];
-    let mut final_reads = 0_u64;
-    for (id, read) in final_reads_of(facts, ops) {
-        final_reads += 1;
-        compare(facts, &acked, &mut fates, id, &read, &mut findings);
+    let final_reads: Vec<(OpId, ReadAnswer<'_>)> = final_reads_of(facts, ops).collect();
+    for (id, read) in &final_reads {
+        compare(facts, &acked, &mut fates, *id, read, &mut findings);
     }
-    findings.verdict_or(|| coverage(&acked, &fates, final_reads))
+    beyond_the_end(facts, &acked, &mut fates, &final_reads, &mut findings);
+    findings.verdict_or(|| coverage(&acked, &fates, final_reads.len()))
 }
 
 fn final_reads_of<'h>(
@@ -54,7 +54,7 @@ fn final_reads_of<'h>(
     })
 }
 
-/// Looks for the acknowledged records in one final read.
+/// Looks for the acknowledged records of which one final read speaks.
 fn compare(
     facts: &LogFacts<'_>,
     acked: &[&Owner],
@@ -69,24 +69,12 @@ fn compare(
         .map(|&(lsn, record)| (lsn.as_u64(), record))
         .collect();
     shown.sort();
-    let invoked = facts.history.op(id).invoked().index.0;
     let first = acked.partition_point(|owner| owner.lsn < position(read.from));
+    let end = read.end();
     let mut at = 0;
     for (owner, fate) in acked[first..].iter().zip(&mut fates[first..]) {
-        if owner.lsn >= read.end() {
-            // Above a read that its limit cut, there is nothing to learn; above the tail of one that
-            // reached it, only whoever had been acknowledged before must be missed.
-            if !read.reached_tail() {
-                break;
-            }
-            let append = owner.append.get().expect("an acked owner has its append");
-            if facts.history.op(append).deadline() < invoked && *fate != Fate::Lost {
-                *fate = Fate::Lost;
-                findings.add(AnomalyKind::LostWrite, || {
-                    above_end(facts, append, owner, id, read)
-                });
-            }
-            continue;
+        if owner.lsn >= end {
+            break;
         }
         while shown.get(at).is_some_and(|&(lsn, _)| lsn < owner.lsn) {
             at += 1;
@@ -106,8 +94,44 @@ fn compare(
     }
 }
 
+/// Looks for records that lie above the tail of a final read which began after they had been
+/// acknowledged.
+fn beyond_the_end(
+    facts: &LogFacts<'_>,
+    acked: &[&Owner],
+    fates: &mut [Fate],
+    final_reads: &[(OpId, ReadAnswer<'_>)],
+    findings: &mut Findings,
+) {
+    let reached = final_reads.iter().filter(|(_, read)| read.reached_tail());
+    let mut tails: Vec<(u64, OpId)> = reached.map(|&(id, read)| (read.tail(), id)).collect();
+    tails.sort_unstable();
+    let mut tails = tails.into_iter().peekable();
+    // Of all reads that ended at or below a record, the last one to begin misses it if any does.
+    let mut last_begun: Option<(u64, OpId)> = None;
+    for (owner, fate) in acked.iter().zip(fates) {
+        while let Some((tail, read)) = tails.next_if(|&(tail, _)| tail <= owner.lsn) {
+            if last_begun.is_none_or(|(_, last)| last < read) {
+                last_begun = Some((tail, read));
+            }
+        }
+        let Some((tail, read)) = last_begun else {
+            continue;
+        };
+        let append = owner.append.get().expect("an acked owner has its append");
+        let history = facts.history;
+        let begun = history.op(read).invoked().index.0;
+        if history.op(append).deadline() < begun && *fate != Fate::Lost {
+            *fate = Fate::Lost;
+            findings.add(AnomalyKind::LostWrite, || {
+                above_end(facts, append, owner, read, tail)
+            });
+        }
+    }
+}
+
 /// Whether the final reads said enough.
-fn coverage(acked: &[&Owner], fates: &[Fate], final_reads: u64) -> Verdict {
+fn coverage(acked: &[&Owner], fates: &[Fate], final_reads: usize) -> Verdict {
     let unread = || {
         let fates = acked.iter().zip(fates);
         fates.filter(|&(_, fate)| *fate == Fate::Unread)
@@ -136,13 +160,7 @@ fn witnesses<'h>(facts: &LogFacts<'h>) -> Witnesses<'h> {
 }
 
 /// A final read says that the log ends below an acknowledged record.
-fn above_end(
-    facts: &LogFacts<'_>,
-    append: OpId,
-    owner: &Owner,
-    read: OpId,
-    answer: &ReadAnswer<'_>,
-) -> Anomaly {
+fn above_end(facts: &LogFacts<'_>, append: OpId, owner: &Owner, read: OpId, tail: u64) -> Anomaly {
     let witnesses = witnesses(facts);
     witnesses.anomaly(
         AnomalyKind::LostWrite,
@@ -150,14 +168,14 @@ fn above_end(
         &[owner.lsn],
         vec![
             witnesses.real_time(append, read),
-            by_end(read, answer.tail(), append, owner.lsn),
+            by_end(read, tail, append, owner.lsn),
         ],
         Words {
             expected: expected(witnesses, append, owner),
             seen: format!(
                 "{} says that the log ends at {}",
                 witnesses.name(read),
-                answer.tail
+                Lsn::from_u64(tail)
             ),
         },
     )

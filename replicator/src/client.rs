@@ -96,6 +96,8 @@ struct Running {
     deadline: Timestamp,
     /// A request that might have an effect is on its way, unanswered.
     exposed: bool,
+    /// A hint was followed since the last pause: two nodes may point at each other.
+    hinted: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +150,7 @@ impl Client {
             phase: Phase::Waiting { retry_at: now },
             deadline: now + self.config.timing.operation_timeout,
             exposed: false,
+            hinted: false,
         };
         self.calls.insert(id, running);
         self.ask(now, id, out);
@@ -222,7 +225,11 @@ impl Client {
                 continue;
             }
             match running.phase {
-                Phase::Waiting { retry_at } if retry_at <= now => self.ask(now, id, out),
+                Phase::Waiting { retry_at } if retry_at <= now => {
+                    let running = self.calls.get_mut(&id).expect("running");
+                    running.hinted = false;
+                    self.ask(now, id, out);
+                }
                 Phase::Asking { node, retry_at, .. } if retry_at <= now => {
                     if running.exposed {
                         // Asking again could append twice.
@@ -328,20 +335,28 @@ impl Client {
             ClientAnswer::Redirect(hint) => {
                 running.exposed = false;
                 running.phase = Phase::Waiting { retry_at };
+                let follow = !std::mem::replace(&mut running.hinted, true);
                 match hint {
                     Some(node) if *node != from => {
                         self.leaders.insert(log, *node);
-                        self.ask(now, id, out);
+                        if follow {
+                            self.ask(now, id, out);
+                        }
                     }
                     _ => self.forget_leader(log, from),
                 }
             }
             ClientAnswer::WrongIncarnation(incarnation) => {
-                running.exposed = false;
                 let known = self.incarnations.entry(from).or_default();
                 *known = (*known).max(*incarnation);
                 self.leaders.entry(log).or_insert(from);
-                self.ask(now, id, out);
+                if running.exposed {
+                    // The life it was meant for may have taken it before it ended; what this life
+                    // refused may be a duplicate.
+                    self.end(id, Outcome::Unknown, out);
+                } else {
+                    self.ask(now, id, out);
+                }
             }
             ClientAnswer::Busy => {
                 running.exposed = false;
@@ -388,5 +403,96 @@ impl Call {
         match self {
             Self::Append { log, .. } | Self::Tail { log } | Self::Read { log, .. } => *log,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use hstore_core::NodeSet;
+    use hstore_core::quorum::Location;
+
+    use super::*;
+    use crate::config::Timing;
+
+    const NODE: NodeId = NodeId(0);
+    const LOG: LogId = LogId(1);
+
+    /// A client of a cluster with one node, that has begun to append.
+    fn appending() -> (Client, ClientOutputs) {
+        let config = ClusterConfig {
+            nodes: [(NODE, Location::default())].into(),
+            metadata: NodeSet::only(NODE),
+            logs: BTreeMap::new(),
+            timing: Timing::default(),
+        };
+        let mut client = Client::new(ClientId(1), Arc::new(config), 1);
+        let mut out = ClientOutputs::default();
+        let record = Record::new(Bytes::from_static(b"r"));
+        let call = Call::Append { log: LOG, record };
+        client.call(Timestamp::ZERO, call, &mut out);
+        (client, out)
+    }
+
+    fn request(out: &mut ClientOutputs) -> Option<Request> {
+        match out.messages.pop()?.1 {
+            Message::Request(request) => Some(request),
+            other => panic!("a client sends no {other:?}"),
+        }
+    }
+
+    fn answered(
+        client: &mut Client,
+        now: Timestamp,
+        number: u64,
+        answer: ClientAnswer,
+        out: &mut ClientOutputs,
+    ) {
+        let reply = Message::Reply(Reply { number, answer });
+        client.on_message(now, NODE, &reply, out);
+    }
+
+    /// The network duplicates an append. The node's life 5 takes the first copy and ends; life 6 refuses
+    /// the second. The refusal says nothing of the first: sending again would append twice.
+    #[test]
+    fn a_refusal_by_a_later_life_leaves_an_append_unknown() {
+        let (mut client, mut out) = appending();
+        let first = request(&mut out).expect("it asks at once");
+        assert_eq!(first.incarnation, Incarnation(0));
+
+        // Nobody has life 0: being refused is certain to have had no effect.
+        let five = ClientAnswer::WrongIncarnation(Incarnation(5));
+        answered(&mut client, Timestamp::ZERO, first.number, five, &mut out);
+        let second = request(&mut out).expect("it asks again");
+        assert_eq!(second.incarnation, Incarnation(5));
+        assert!(out.done.is_empty());
+
+        let six = ClientAnswer::WrongIncarnation(Incarnation(6));
+        answered(&mut client, Timestamp::ZERO, second.number, six, &mut out);
+        assert_eq!(request(&mut out), None);
+        assert_eq!(out.done, [(CallId(0), Outcome::Unknown)]);
+    }
+
+    /// A node that refuses a request of its own life has not taken it: the append may be sent again.
+    #[test]
+    fn a_redirected_append_is_sent_again_and_fails_for_certain_if_nobody_takes_it() {
+        let (mut client, mut out) = appending();
+        let first = request(&mut out).expect("it asks at once");
+        let one = ClientAnswer::WrongIncarnation(Incarnation(1));
+        answered(&mut client, Timestamp::ZERO, first.number, one, &mut out);
+        let mut now = Timestamp::ZERO;
+        for round in 0.. {
+            let Some(sent) = request(&mut out) else { break };
+            assert_eq!(sent.incarnation, Incarnation(1));
+            let refused = ClientAnswer::Redirect(None);
+            answered(&mut client, now, sent.number, refused, &mut out);
+            now = client.deadline().expect("it will ask again or give up");
+            client.on_time(now, &mut out);
+            assert!(round < 1_000, "it gives up");
+        }
+        assert_eq!(out.done, [(CallId(0), Outcome::Failed)]);
+        assert!(now >= Timestamp::ZERO + Timing::default().operation_timeout);
     }
 }

@@ -91,7 +91,8 @@ pub enum ClientAnswer {
     },
     /// This node does not sequence the log; the request had no effect.
     Redirect(Option<NodeId>),
-    /// The request was meant for another life of this node; it had no effect.
+    /// The request was meant for another life of this node. This life did not take it; if that other
+    /// one ever lived, it may have.
     WrongIncarnation(Incarnation),
     /// The window is full; the request had no effect.
     Busy,

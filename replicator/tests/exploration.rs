@@ -19,7 +19,9 @@ const BASE: Limits = Limits {
     third: false,
     ack_at_s2: false,
     tail_at_s1: false,
-    slow_disks: false,
+    slow_disk: None,
+    white_box: true,
+    prompt: true,
 };
 
 fn tell(name: &str, report: &Report) {
@@ -62,7 +64,9 @@ fn probe() {
             ("third", _) => limits.third = true,
             ("ack", _) => limits.ack_at_s2 = true,
             ("tail", _) => limits.tail_at_s1 = true,
-            ("slow", _) => limits.slow_disks = true,
+            ("slow", n) => limits.slow_disk = Some(n.parse().unwrap()),
+            ("black", _) => limits.white_box = false,
+            ("late", _) => limits.prompt = false,
             ("bug", name) => hstore_core::planted::activate(Some(name)),
             (other, _) => panic!("{other}"),
         }

@@ -26,8 +26,21 @@ pub struct RunReport {
     pub plan: FaultPlan,
     /// What happened.
     pub counts: Counts,
+    /// How long acknowledged appends took, in microseconds of virtual time.
+    pub append_latency: Latency,
     /// How much virtual time passed, in microseconds.
     pub virtual_us: u64,
+}
+
+/// The distribution of a latency, in microseconds of virtual time; zeros if there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Half of them took no longer.
+    pub p50_us: u64,
+    /// All but one in a hundred took no longer.
+    pub p99_us: u64,
+    /// None took longer.
+    pub max_us: u64,
 }
 
 /// A property that does not hold.

@@ -2,9 +2,10 @@
 
 use std::panic::{self, AssertUnwindSafe};
 
+use hdrhistogram::Histogram;
 use hstore_core::{Timestamp, planted};
 use jepsen_lite::check::{self, Check, CheckOptions};
-use jepsen_lite::history::History;
+use jepsen_lite::history::{History, OpKind, Status};
 use jepsen_lite::verdict::VerdictKind;
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use crate::nemesis::draw_plan;
 use crate::options::{Engine, Profile, SimOptions};
 use crate::outcome::Outcome;
 use crate::plan::FaultPlan;
-use crate::report::{Counts, RunReport, Violation};
+use crate::report::{Counts, Latency, RunReport, Violation};
 use crate::seeds::{SimSeeds, Stream};
 use crate::trace::Kind;
 use crate::world::{Remains, Stopped, World};
@@ -128,6 +129,7 @@ fn conclude(
         trace_events: trace.events(),
         options,
         plan,
+        append_latency: append_latency(&history),
         counts,
         virtual_us: now.0 / 1_000,
     };
@@ -135,6 +137,24 @@ fn conclude(
         report,
         history,
         trace: trace.into_kept(),
+    }
+}
+
+fn append_latency(history: &History) -> Latency {
+    let mut histogram = Histogram::<u64>::new(3).expect("3 digits are a valid precision");
+    for op in history.ops() {
+        let acked = op.kind() == OpKind::Append && op.status() == Status::Ok;
+        if let (true, Some(completed)) = (acked, op.completed()) {
+            let nanos = completed.time_ns - op.invoked().time_ns;
+            histogram
+                .record(nanos / 1_000)
+                .expect("the histogram grows as it must");
+        }
+    }
+    Latency {
+        p50_us: histogram.value_at_quantile(0.5),
+        p99_us: histogram.value_at_quantile(0.99),
+        max_us: histogram.max(),
     }
 }
 
@@ -197,6 +217,7 @@ fn panicked(options: SimOptions, plan: FaultPlan, note: Option<String>) -> RunAr
             trace_events: 0,
             options,
             plan,
+            append_latency: Latency::default(),
             counts: Counts::default(),
             virtual_us: 0,
         },

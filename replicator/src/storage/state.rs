@@ -19,6 +19,9 @@ pub(super) struct LogState {
     pub(super) soft_seal: Epoch,
     /// Up to where the sequencer of the reigning epoch lets readers read.
     pub(super) released: Lsn,
+    /// Up to where readers were let read already. What was released stays released, also while the
+    /// node catches up with the epochs that followed.
+    pub(super) floor: Lsn,
     /// Durable state of each epoch this node had to do with. Never forgotten while the epoch is
     /// readable.
     pub(super) epochs: BTreeMap<Epoch, EpochState>,
@@ -83,13 +86,14 @@ pub(super) struct ParkedFetch {
 
 impl LogState {
     /// Up to where readers may read here: all clean epochs, and the released part of the epoch
-    /// after them.
+    /// after them. Never goes back.
     pub(super) fn readable(&self) -> Lsn {
-        if self.released.epoch == self.bounds.last_clean.next() {
+        let bound = if self.released.epoch == self.bounds.last_clean.next() {
             self.released
         } else {
             Lsn::end_of(self.bounds.last_clean)
-        }
+        };
+        bound.max(self.floor)
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {

@@ -80,6 +80,7 @@ impl StorageNode {
     pub fn on_release(&mut self, sequencer: NodeId, log: LogId, released: Lsn, env: &mut Env) {
         let state = self.logs.entry(log).or_default();
         if released > state.released {
+            state.floor = state.readable();
             state.released = released;
             // What is released is fully replicated. Remembered in memory at once, on disk with the
             // next store.

@@ -7,7 +7,7 @@ use hstore_core::{Lsn, Precedence};
 
 use super::table::mix;
 use super::world::{
-    Kind, Limits, LocalAction, Marks, NODES, OFFSETS, Part, SEQUENCERS, World,
+    Kind, Limits, LocalAction, Loss, Marks, NODES, NOTHING, OFFSETS, Part, SEQUENCERS, World,
 };
 
 /// A state of the world: components by number, and the observer.
@@ -89,12 +89,14 @@ struct Search {
     /// Open addressing over `states`; `u32::MAX` is free.
     index: Vec<u32>,
     transitions: u64,
+    /// Whether steps keep an account of what they consist of.
+    keeps_account: bool,
 }
 
-/// A step from a state: how, what followed, and where it led.
+/// A step from a state: what it consists of, and where it led.
 struct Step {
-    action: Action,
-    outcome: u32,
+    /// Empty unless accounts are kept.
+    account: Vec<(Action, u32)>,
     after: Result<State, String>,
 }
 
@@ -109,6 +111,7 @@ pub(crate) fn explore(limits: Limits, states_max: usize) -> Report {
         parents: Vec::new(),
         index: vec![u32::MAX; 1 << 16],
         transitions: 0,
+        keeps_account: false,
     };
     let rest = State {
         nodes,
@@ -119,9 +122,10 @@ pub(crate) fn explore(limits: Limits, states_max: usize) -> Report {
     };
     // S1 reigns over epoch 1 when the exploration begins.
     let activate = LocalAction::Activate { sequencer: 0 };
-    let reigns = search.world.act(activate, sequencers[0], register)[0];
-    let begin = search.apply(&rest, Action::Local(activate), reigns, 0);
-    search.insert(begin.after.expect("the beginning breaks nothing"), u32::MAX);
+    let choice = search.world.act(activate, sequencers[0], register);
+    let reigns = search.world.choice(choice)[0];
+    let begin = search.apply(&rest, Action::Local(activate), reigns);
+    search.insert(begin.expect("the beginning breaks nothing"), u32::MAX);
 
     let mut violation = None;
     let mut next = 0;
@@ -134,8 +138,7 @@ pub(crate) fn explore(limits: Limits, states_max: usize) -> Report {
             match step.after {
                 Ok(after) => search.insert(after, next as u32),
                 Err(what) => {
-                    let mut trace = search.trace(next as u32);
-                    trace.push(search.describe(step.action, step.outcome));
+                    let trace = search.trace(next as u32, &Err(what.clone()));
                     violation = Some(Violation { what, trace });
                     break;
                 }
@@ -143,7 +146,11 @@ pub(crate) fn explore(limits: Limits, states_max: usize) -> Report {
         }
         next += 1;
         if std::env::var_os("EXPLORE_PROGRESS").is_some() && next.is_multiple_of(1 << 20) {
-            eprintln!("{next} of {} states, {}", search.states.len(), search.world.sizes());
+            eprintln!(
+                "{next} of {} states, {}",
+                search.states.len(),
+                search.world.sizes()
+            );
         }
         assert!(
             search.states.len() <= states_max,
@@ -185,30 +192,10 @@ impl Search {
         let messages = self.world.network(state.network).len();
         for i in 0..messages {
             let message = self.world.network(state.network)[i];
-            let (outcome, unchanged) = match self.world.receiver(message) {
-                Part::Node(node) => {
-                    let before = state.nodes[node];
-                    let outcome = self.world.deliver_to_node(node, before, message);
-                    (outcome, before)
-                }
-                Part::Sequencer(sequencer) => {
-                    let before = state.sequencers[sequencer];
-                    let outcome = self.world.deliver_to_sequencer(sequencer, before, message);
-                    (outcome, before)
-                }
-                Part::Register { asker } => {
-                    let before = state.sequencers[asker];
-                    let register = state.register;
-                    let outcome =
-                        self.world.deliver_to_register(asker, before, register, message);
-                    (outcome, before)
-                }
-            };
-            let it = self.world.outcome(outcome);
-            if it.after == unchanged && it.sent.is_empty() {
-                continue;
+            let outcome = self.deliver(state, message);
+            if outcome != NOTHING {
+                self.push(state, Action::Deliver(message), outcome, steps);
             }
-            self.push(state, Action::Deliver(message), outcome, steps);
         }
         let seen = state.seen;
         let limits = self.limits;
@@ -250,40 +237,105 @@ impl Search {
         }
     }
 
+    fn deliver(&mut self, state: &State, message: u16) -> u32 {
+        match self.world.receiver(message) {
+            Part::Node(node) => self.world.deliver_to_node(node, state.nodes[node], message),
+            Part::Sequencer(sequencer) => {
+                let before = state.sequencers[sequencer];
+                self.world.deliver_to_sequencer(sequencer, before, message)
+            }
+            Part::Register { asker } => {
+                let (before, register) = (state.sequencers[asker], state.register);
+                self.world
+                    .deliver_to_register(asker, before, register, message)
+            }
+        }
+    }
+
     fn act(&mut self, state: &State, action: LocalAction, part: u32, steps: &mut Vec<Step>) {
         // Only an activation speaks to the register.
         let register = match action {
             LocalAction::Activate { .. } => state.register,
             _ => 0,
         };
-        for outcome in self.world.act(action, part, register) {
-            let it = self.world.outcome(outcome);
-            let counts = matches!(action, LocalAction::Append { .. } | LocalAction::TailAtS1);
-            if it.after == part && it.sent.is_empty() && !counts {
-                continue;
-            }
+        let choice = self.world.act(action, part, register);
+        for i in 0..self.world.choice(choice).len() {
+            let outcome = self.world.choice(choice)[i];
             self.push(state, Action::Local(action), outcome, steps);
         }
     }
 
+    /// Adds the step that begins with an outcome: with each answer that arrives promptly, and without
+    /// it where it may be lost.
     fn push(&mut self, state: &State, action: Action, outcome: u32, steps: &mut Vec<Step>) {
-        let network = self.world.send(state.network, outcome);
-        let step = self.apply(state, action, outcome, network);
-        let beyond = match &step.after {
+        let mut account = Vec::new();
+        if self.keeps_account {
+            account.push((action, outcome));
+        }
+        match self.apply(state, action, outcome) {
+            Err(what) => steps.push(Step {
+                account,
+                after: Err(what),
+            }),
             Ok(after) => {
-                after == state
-                    || after.seen.attempts > self.limits.attempts
-                    || after.seen.waves_failed > self.limits.late_waves
+                let prompt = self.world.outcome(outcome).prompt.clone();
+                self.finish(state, after, &prompt, account, steps);
             }
-            Err(_) => false,
+        }
+    }
+
+    fn finish(
+        &mut self,
+        before: &State,
+        state: State,
+        prompt: &[u16],
+        account: Vec<(Action, u32)>,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some((&message, others)) = prompt.split_first() else {
+            let seen = &state.seen;
+            let is_within = seen.attempts <= self.limits.attempts
+                && seen.waves_failed <= self.limits.late_waves;
+            if is_within && state != *before {
+                let after = Ok(state);
+                steps.push(Step { account, after });
+            }
+            return;
         };
-        if !beyond {
-            steps.push(step);
+        let loss = self.world.may_be_lost(message);
+        if loss != Loss::Never {
+            self.finish(before, state, others, account.clone(), steps);
+        }
+        if loss == Loss::Certain {
+            return;
+        }
+        let outcome = self.deliver(&state, message);
+        if outcome == NOTHING {
+            if loss == Loss::Never {
+                self.finish(before, state, others, account, steps);
+            }
+            return;
+        }
+        let mut account = account;
+        if self.keeps_account {
+            account.push((Action::Deliver(message), outcome));
+        }
+        match self.apply(&state, Action::Deliver(message), outcome) {
+            Err(what) => steps.push(Step {
+                account,
+                after: Err(what),
+            }),
+            Ok(after) => {
+                let more = &self.world.outcome(outcome).prompt;
+                let prompt = [others, more].concat();
+                self.finish(before, after, &prompt, account, steps);
+            }
         }
     }
 
     /// The state after an outcome, or the invariant it breaks.
-    fn apply(&self, state: &State, action: Action, outcome: u32, network: u32) -> Step {
+    fn apply(&mut self, state: &State, action: Action, outcome: u32) -> Result<State, String> {
+        let network = self.world.send(state.network, outcome);
         let it = self.world.outcome(outcome);
         let mut after = *state;
         after.network = network;
@@ -322,14 +374,9 @@ impl Search {
         if let Some(node) = changed_node {
             after.nodes[node] = it.after;
         }
-        let broken = self.observe(&mut after, state, &it.marks, changed_node);
-        Step {
-            action,
-            outcome,
-            after: match broken {
-                None => Ok(after),
-                Some(what) => Err(what),
-            },
+        match self.observe(&mut after, state, &it.marks, changed_node) {
+            None => Ok(after),
+            Some(what) => Err(what),
         }
     }
 
@@ -358,7 +405,9 @@ impl Search {
             }
             seen.epoch = epoch;
         }
-        if let Some(node) = changed_node {
+        if let Some(node) = changed_node
+            && before.nodes[node] != after.nodes[node]
+        {
             let old = self.world.view(node, before.nodes[node]);
             let new = self.world.view(node, after.nodes[node]);
             if !old.precedes(new) {
@@ -370,8 +419,10 @@ impl Search {
         let fresh = marks.acked & !seen.acked;
         seen.acked |= fresh;
         for offset in bits(fresh) {
-            let copies = views().filter(|it| it.durable[offset] == Kind::Record).count();
-            if copies < 2 {
+            let copies = views()
+                .filter(|it| it.durable[offset] == Kind::Record)
+                .count();
+            if copies < 2 && self.limits.white_box {
                 return Some(format!(
                     "ack before durable: e1:{} is acked with {copies} durable copies",
                     offset + 1
@@ -409,6 +460,11 @@ impl Search {
             }
             seen.decided = Some(decided);
         }
+        if changed_node.is_none() && fresh == 0 && marks.clean.is_none() {
+            // Nothing of what follows has changed.
+            after.seen = seen;
+            return None;
+        }
         let record = Kind::Record as u8;
         if let Some(decided) = &seen.decided {
             for offset in 0..OFFSETS {
@@ -423,7 +479,9 @@ impl Search {
                     ));
                 }
                 if offset < usize::from(seen.served) && !decided_record {
-                    return Some(format!("changed: {lsn} was released and recovered as no record"));
+                    return Some(format!(
+                        "changed: {lsn} was released and recovered as no record"
+                    ));
                 }
                 if decided_record {
                     let copies = views().filter(|it| it.durable[offset] == Kind::Record);
@@ -479,7 +537,10 @@ impl Search {
                 LocalAction::LateWave => "a wave of S1 is late".to_owned(),
                 LocalAction::Release => "S1 releases".to_owned(),
                 LocalAction::Impatience { sequencer } => {
-                    format!("S{} goes on without stragglers, or tries again", sequencer + 1)
+                    format!(
+                        "S{} goes on without stragglers, or tries again",
+                        sequencer + 1
+                    )
                 }
                 LocalAction::Sync { node } => format!("n{node} syncs"),
                 LocalAction::Crash { node } => format!("n{node} loses power and starts again"),
@@ -503,8 +564,9 @@ impl Search {
         text
     }
 
-    /// The shortest way to a state.
-    fn trace(&mut self, state: u32) -> Vec<String> {
+    /// The shortest way to a state, and a last step from there.
+    fn trace(&mut self, state: u32, last: &Result<State, String>) -> Vec<String> {
+        self.keeps_account = true;
         let mut way = vec![state];
         while let Some(&last) = way.last()
             && self.parents[last as usize] != u32::MAX
@@ -513,22 +575,29 @@ impl Search {
         }
         way.reverse();
         let mut trace = Vec::new();
-        for pair in way.windows(2) {
-            let (from, to) = (self.states[pair[0] as usize], self.states[pair[1] as usize]);
+        for at in 0..way.len() {
+            let from = self.states[way[at] as usize];
+            let to = way.get(at + 1).map(|&to| Ok(self.states[to as usize]));
+            let to = to.as_ref().unwrap_or(last);
             let mut steps = Vec::new();
             self.steps(&from, &mut steps);
             let step = steps
                 .into_iter()
-                .find(|step| step.after.as_ref() == Ok(&to))
+                .find(|step| step.after == *to)
                 .expect("the step was taken before");
-            trace.push(self.describe(step.action, step.outcome));
+            for (action, outcome) in step.account {
+                trace.push(self.describe(action, outcome));
+            }
         }
         trace
     }
 
     fn report(&self, violation: Option<Violation>) -> Report {
         let count = |which: fn(&Seen) -> bool| {
-            self.states.iter().filter(|state| which(&state.seen)).count()
+            self.states
+                .iter()
+                .filter(|state| which(&state.seen))
+                .count()
         };
         Report {
             states: self.states.len(),
@@ -540,7 +609,8 @@ impl Search {
             observed: count(|seen| seen.observed),
             late: count(|seen| seen.late != 0),
             holes: count(|seen| {
-                seen.decided.is_some_and(|it| it.contains(&(Kind::Hole as u8)))
+                seen.decided
+                    .is_some_and(|it| it.contains(&(Kind::Hole as u8)))
             }),
             restarted: count(|seen| seen.attempts > 1),
             purged: count(|seen| seen.purged),
@@ -559,7 +629,8 @@ fn bits(mask: u8) -> impl Iterator<Item = usize> {
 fn hash(state: &State) -> u64 {
     let seen = &state.seen;
     let decided = seen.decided.map_or(0xff, |it| {
-        it.iter().fold(0_u64, |code, &kind| code << 2 | u64::from(kind))
+        it.iter()
+            .fold(0_u64, |code, &kind| code << 2 | u64::from(kind))
     });
     let flags = [
         seen.appended,
@@ -579,7 +650,9 @@ fn hash(state: &State) -> u64 {
         two(state.sequencers[1], state.sequencers[2]),
         two(state.register, state.network),
     ];
-    parts.into_iter().fold(0, |code, part| mix(code ^ mix(part)).rotate_left(17))
+    parts
+        .into_iter()
+        .fold(0, |code, part| mix(code ^ mix(part)).rotate_left(17))
 }
 
 fn two(a: u32, b: u32) -> u64 {

@@ -8,10 +8,13 @@
 //!   number of times or never: loss, delay, reordering and duplication are all in that.
 //! - *Disks*: a write that must be synced is synced, and answered, in the step that asks for it. The
 //!   same step cut short by a crash is covered: before the sync it is as if the message had not yet
-//!   arrived, after it as if the answer was lost. What is lost by that is only refusals given on the
-//!   strength of a seal that a crash then takes back; they stop a sequencer that may stop anyway. With
-//!   `slow_disks` the sync is a step of its own all the same. A write that is answered once *written*
-//!   (a planted bug) stays unsynced until the next sync.
+//!   arrived, after it as if the answer was lost. What is left out by that is only refusals given on
+//!   the strength of a seal that a crash then takes back; they stop a sequencer that may stop anyway.
+//!   All the same, a scope can have one node with a `slow_disk`, whose syncs are steps of their own. A
+//!   write that is answered once *written* (a planted bug) stays unsynced until the next sync.
+//! - *Answers* to sequencers are in the network like everything else, or, in the larger scopes, `prompt`:
+//!   they arrive within the step that gives them. Why no violation is missed by that is said at
+//!   [`World::loss`].
 //! - *Sequencers* are processes of their own. That one crashes is covered: it is one that nothing is
 //!   delivered to any more.
 //! - *Register*: one real acceptor that keeps every promise at once, spoken to by the real proposer: the
@@ -34,7 +37,8 @@ use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
 use hstore_replicator::effects::{DiskDone, DiskToken, DiskWork, Durability, Env, Event, Outputs};
 use hstore_replicator::keys::{DurableState, durable_state};
 use hstore_replicator::message::{
-    ClientAnswer, ClientAsk, Message, RegisterStep, StorageAnswer, StorageAsk,
+    ClientAnswer, ClientAsk, Message, RecoveryAnswer, RegisterStep, StorageAnswer, StorageAsk,
+    StoreOutcome,
 };
 use hstore_replicator::register::Acceptor;
 use hstore_replicator::sequencer::Sequencer;
@@ -58,6 +62,8 @@ const NEVER: Duration = Duration::from_secs(3_600);
 /// Enough seeds that every copyset is drawn by one.
 const SEEDS: u64 = 16;
 
+/// The number of an outcome that changes nothing and sends nothing.
+pub(crate) const NOTHING: u32 = u32::MAX - 1;
 /// A client of S1 and S2.
 const CLIENT: Address = Address::Client(ClientId(1));
 
@@ -81,8 +87,6 @@ pub(crate) struct NodeView {
     pub(crate) readable: Lsn,
     /// What its metadata promises, by key.
     promises: BTreeMap<Bytes, DurableState>,
-    /// Whether a crash would lose anything.
-    pub(crate) unsynced: bool,
 }
 
 impl NodeView {
@@ -136,8 +140,7 @@ pub(crate) struct Marks {
     pub(crate) attempts: u8,
     pub(crate) waves_failed: u8,
     pub(crate) purged: bool,
-    pub(crate) deposed: bool,
-    /// A reader of the old epoch could see up to here on this node.
+    /// In words.
     words: Vec<String>,
 }
 
@@ -147,8 +150,10 @@ pub(crate) struct Outcome {
     pub(crate) after: u32,
     /// The register afterwards, if it was involved.
     pub(crate) register: Option<u32>,
-    /// Messages sent, by number.
+    /// Messages sent into the network, by number.
     pub(crate) sent: Vec<u16>,
+    /// Messages that arrive within the step.
+    pub(crate) prompt: Vec<u16>,
     pub(crate) marks: Marks,
 }
 
@@ -158,7 +163,20 @@ pub(crate) enum Part {
     Node(usize),
     Sequencer(usize),
     /// The register, asked by a sequencer.
-    Register { asker: usize },
+    Register {
+        asker: usize,
+    },
+}
+
+/// What becomes of an answer that is given promptly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// It arrives.
+    Never,
+    /// It arrives, or it does not: both are explored.
+    Possible,
+    /// It does not arrive.
+    Certain,
 }
 
 /// What a scope leaves out and how far it goes.
@@ -182,8 +200,13 @@ pub(crate) struct Limits {
     pub(crate) ack_at_s2: bool,
     /// Whether S1 is asked for a tail.
     pub(crate) tail_at_s1: bool,
-    /// Whether a sync is a step of its own.
-    pub(crate) slow_disks: bool,
+    /// A node whose syncs are steps of their own.
+    pub(crate) slow_disk: Option<usize>,
+    /// Whether the invariants may look at disks when a record is acked; otherwise only what clients
+    /// and readers see is judged.
+    pub(crate) white_box: bool,
+    /// Whether answers to sequencers arrive within the step that gives them, or not at all.
+    pub(crate) prompt: bool,
 }
 
 /// All components in all states that were met, and what follows from what.
@@ -193,7 +216,7 @@ pub(crate) struct World {
     nodes: [Interner<(NodeState, NodeView)>; NODES],
     sequencers: Interner<Sequencer>,
     registers: Interner<(Acceptor, u64)>,
-    messages: Interner<(Address, Part, Message)>,
+    messages: Interner<(Address, Part, Message, Loss)>,
     networks: Interner<Vec<u16>>,
     outcomes: Vec<Outcome>,
     /// By receiver: what a delivery leads to.
@@ -204,8 +227,9 @@ pub(crate) struct World {
     pair_count: u32,
     of_register: PairMap,
     of_network: PairMap,
-    /// What local actions lead to.
-    of_actions: BTreeMap<(LocalAction, u32, u32), Vec<u32>>,
+    /// What local actions lead to: by action, from (state, register) to a place in `choices`.
+    of_actions: BTreeMap<LocalAction, PairMap>,
+    choices: Vec<Vec<u32>>,
 }
 
 /// Something that happens at one component by itself.
@@ -247,6 +271,7 @@ impl World {
             of_register: PairMap::new(),
             of_network: PairMap::new(),
             of_actions: BTreeMap::new(),
+            choices: Vec::new(),
         }
     }
 
@@ -267,7 +292,9 @@ impl World {
         });
         let idle = self.intern_sequencer(Sequencer::new(LOG));
         let register = self.intern_register(Acceptor::default(), 0);
-        let network = self.networks.intern(Image::of(&Vec::<u16>::new()), Vec::new);
+        let network = self
+            .networks
+            .intern(Image::of(&Vec::<u16>::new()), Vec::new);
         (nodes, [idle; SEQUENCERS], register, network)
     }
 
@@ -281,6 +308,10 @@ impl World {
 
     pub(crate) fn receiver(&self, message: u16) -> Part {
         self.messages.get(u32::from(message)).1
+    }
+
+    pub(crate) fn may_be_lost(&self, message: u16) -> Loss {
+        self.messages.get(u32::from(message)).3
     }
 
     pub(crate) fn outcome(&self, outcome: u32) -> &Outcome {
@@ -329,7 +360,12 @@ impl World {
         self.registers.intern(image, || (acceptor, writes))
     }
 
-    fn intern_messages(&mut self, from: Address, messages: Vec<(Address, Message)>) -> Vec<u16> {
+    /// The numbers of messages: of those for the network, and of those that arrive at once.
+    fn intern_messages(
+        &mut self,
+        from: Address,
+        messages: Vec<(Address, Message)>,
+    ) -> (Vec<u16>, Vec<u16>) {
         let mut sent: Vec<u16> = messages
             .into_iter()
             .filter_map(|(to, message)| {
@@ -338,13 +374,63 @@ impl World {
                     return None;
                 }
                 let image = Image::of(&from).and(&to).and_image(Image::of(&message));
-                let number = self.messages.intern(image, || (from, part, message));
+                let loss = self.loss(&message);
+                let number = self.messages.intern(image, || (from, part, message, loss));
                 Some(u16::try_from(number).expect("fewer than 2^16 messages"))
             })
             .collect();
         sent.sort_unstable();
         sent.dedup();
-        sent
+        if self.limits.prompt {
+            sent.into_iter().partition(|&it| !self.is_prompt(it))
+        } else {
+            (sent, Vec::new())
+        }
+    }
+
+    fn is_prompt(&self, message: u16) -> bool {
+        let (_, part, message, _) = self.messages.get(u32::from(message));
+        let tells_epochs = matches!(
+            message,
+            Message::Stored {
+                answer: StorageAnswer::Recovered(_),
+                ..
+            }
+        );
+        matches!(part, Part::Sequencer(_)) || tells_epochs
+    }
+
+    /// Which prompt answers may get lost. An answer that arrives late is no more than one that arrives
+    /// at once to a question that arrived late, wherever the question's effect on the node can be
+    /// delayed as well:
+    ///
+    /// - *digested*, *sealed?*, *recovered?*: asking has no effect on the node.
+    /// - *sealed*: until the sequencer knows, a sealed node differs from one that is not only in refusing
+    ///   S1's stores and older ballots; it might as well not have been sent those yet.
+    /// - *mutated*: matters when it is the last one. A recovery that does not hear it and tries again
+    ///   does what it would do if it tried again at the beginning of Clean.
+    /// - *stored*: an ack at once is the ack that binds most. Where waves time out, a node that stored
+    ///   without S1's knowing makes a difference: both are explored.
+    /// - *cleaned*, *preempted*: both are explored.
+    /// - A *refused* store stops S1. One that S1 does not hear of lets it do more: only that is explored.
+    fn loss(&self, message: &Message) -> Loss {
+        let Message::Stored { answer, .. } = message else {
+            return Loss::Never;
+        };
+        match answer {
+            StorageAnswer::Store { outcome, .. } => match outcome {
+                StoreOutcome::Sealed(_) => Loss::Certain,
+                StoreOutcome::Stored if self.limits.late_waves > 0 => Loss::Possible,
+                StoreOutcome::Stored | StoreOutcome::Missing => Loss::Never,
+            },
+            StorageAnswer::Recovery { answer, .. } => match answer {
+                RecoveryAnswer::Cleaned | RecoveryAnswer::Preempted { .. } => Loss::Possible,
+                RecoveryAnswer::Sealed { .. }
+                | RecoveryAnswer::Digest { .. }
+                | RecoveryAnswer::Mutated { .. } => Loss::Never,
+            },
+            _ => Loss::Never,
+        }
     }
 
     fn part(&self, from: Address, to: Address) -> Option<Part> {
@@ -373,7 +459,10 @@ impl World {
                 ..
             } => {
                 // A release of nothing yet tells nothing.
-                released.epoch > Epoch(1) && self.limits.catch_up || released.offset > Offset(0)
+                match released.epoch {
+                    Epoch(1) => released.offset > Offset(0),
+                    _ => self.limits.catch_up,
+                }
             }
             _ => true,
         }
@@ -397,6 +486,15 @@ impl World {
         after
     }
 
+    fn unless_nothing(&self, before: u32, outcome: u32) -> u32 {
+        let it = &self.outcomes[outcome as usize];
+        if it.after == before && it.sent.is_empty() && it.prompt.is_empty() {
+            NOTHING
+        } else {
+            outcome
+        }
+    }
+
     fn push(&mut self, outcome: Outcome) -> u32 {
         self.outcomes.push(outcome);
         u32::try_from(self.outcomes.len() - 1).expect("fewer than 2^32 outcomes")
@@ -404,13 +502,13 @@ impl World {
 
     // Steps.
 
-    /// What the delivery of a message leads to.
+    /// What the delivery of a message leads to; [`NOTHING`] if to nothing.
     pub(crate) fn deliver_to_node(&mut self, node: usize, state: u32, message: u16) -> u32 {
         let column = u32::from(message);
         if let Some(outcome) = self.of_nodes[node].get(state, column) {
             return outcome;
         }
-        let (from, _, message) = self.messages.get(column).clone();
+        let (from, _, message, _) = self.messages.get(column).clone();
         let outcome = self.step_node(node, state, |machine, env| match (&message, from) {
             (Message::Storage { log, ask }, _) => machine.on_ask(from, *log, ask, env),
             (Message::Stored { log, answer }, Address::Node(peer)) => {
@@ -418,6 +516,7 @@ impl World {
             }
             _ => unreachable!("a storage node is not sent this"),
         });
+        let outcome = self.unless_nothing(state, outcome);
         self.of_nodes[node].set(state, column, outcome);
         outcome
     }
@@ -432,7 +531,7 @@ impl World {
         if let Some(outcome) = self.of_sequencers[sequencer].get(state, column) {
             return outcome;
         }
-        let (from, _, message) = self.messages.get(column).clone();
+        let (from, _, message, _) = self.messages.get(column).clone();
         let Address::Node(node) = from else {
             unreachable!("only nodes are in the network");
         };
@@ -445,6 +544,7 @@ impl World {
             _ => unreachable!("a sequencer is not sent this"),
         };
         let outcome = self.step_sequencer(sequencer, state, 0, NOW, step);
+        let outcome = self.unless_nothing(state, outcome);
         self.of_sequencers[sequencer].set(state, column, outcome);
         outcome
     }
@@ -470,6 +570,7 @@ impl World {
         }
         let first = self.messages.get(u32::from(message)).2.clone();
         let outcome = self.exchange(asker, state, register, vec![first], |_, _| {});
+        let outcome = self.unless_nothing(state, outcome);
         self.of_register.set(pair, u32::from(message), outcome);
         outcome
     }
@@ -528,10 +629,12 @@ impl World {
             }
         }
         let marks = marks(&out);
+        let (sent, prompt) = self.intern_messages(me.into(), out.messages);
         let outcome = Outcome {
             after: self.intern_sequencer(machine),
             register: Some(self.intern_register(acceptor, writes)),
-            sent: self.intern_messages(me.into(), out.messages),
+            sent,
+            prompt,
             marks,
         };
         self.push(outcome)
@@ -559,10 +662,12 @@ impl World {
         };
         step(&mut machine, &mut env);
         let marks = marks(&out);
+        let (sent, prompt) = self.intern_messages(me.into(), out.messages);
         let outcome = Outcome {
             after: self.intern_sequencer(machine),
             register: None,
-            sent: self.intern_messages(me.into(), out.messages),
+            sent,
+            prompt,
             marks,
         };
         self.push(outcome)
@@ -586,23 +691,39 @@ impl World {
             out: &mut out,
         };
         step(&mut state.machine, &mut env);
-        state.work(self.limits.slow_disks, &mut env);
+        state.work(self.limits.slow_disk == Some(node), &mut env);
         let marks = marks(&out);
+        let (sent, prompt) = self.intern_messages(NodeId(node as u8).into(), out.messages);
         let outcome = Outcome {
             after: self.intern_node(node, state),
             register: None,
-            sent: self.intern_messages(NodeId(node as u8).into(), out.messages),
+            sent,
+            prompt,
             marks,
         };
         self.push(outcome)
     }
 
-    /// What an action may lead to: more than one thing where chance has a part.
-    pub(crate) fn act(&mut self, action: LocalAction, state: u32, register: u32) -> Vec<u32> {
-        let key = (action, state, register);
-        if let Some(known) = self.of_actions.get(&key) {
-            return known.clone();
+    /// What an action may lead to, as a place for [`World::choice`].
+    pub(crate) fn act(&mut self, action: LocalAction, state: u32, register: u32) -> u32 {
+        let known = self.of_actions.get(&action);
+        if let Some(place) = known.and_then(|known| known.get(state, register)) {
+            return place;
         }
+        let choice = self.work_out(action, state, register);
+        self.choices.push(choice);
+        let place = u32::try_from(self.choices.len() - 1).expect("fewer than 2^32 choices");
+        let known = self.of_actions.entry(action).or_insert_with(PairMap::new);
+        known.set(state, register, place);
+        place
+    }
+
+    /// The outcomes of an action: more than one where chance has a part.
+    pub(crate) fn choice(&self, place: u32) -> &[u32] {
+        &self.choices[place as usize]
+    }
+
+    fn work_out(&mut self, action: LocalAction, state: u32, register: u32) -> Vec<u32> {
         let mut outcomes: Vec<u32> = Vec::new();
         match action {
             LocalAction::Append { payload } => {
@@ -680,11 +801,15 @@ impl World {
                 };
                 after.sync(&mut env);
                 after.work(true, &mut env);
+                let marks = marks(&out);
+                let me = NodeId(node as u8);
+                let (sent, prompt) = self.intern_messages(me.into(), out.messages);
                 let outcome = Outcome {
                     after: self.intern_node(node, after),
                     register: None,
-                    sent: self.intern_messages(NodeId(node as u8).into(), out.messages.clone()),
-                    marks: marks(&out),
+                    sent,
+                    prompt,
+                    marks,
                 };
                 outcomes.push(self.push(outcome));
             }
@@ -702,6 +827,7 @@ impl World {
                     after: self.intern_node(node, after),
                     register: None,
                     sent: Vec::new(),
+                    prompt: Vec::new(),
                     marks: Marks::default(),
                 };
                 outcomes.push(self.push(outcome));
@@ -717,7 +843,6 @@ impl World {
                 distinct.push(outcome);
             }
         }
-        self.of_actions.insert(key, distinct.clone());
         distinct
     }
 
@@ -731,12 +856,17 @@ impl World {
         sent.sort_unstable();
         sent.dedup();
         let mut marks = first.marks.clone();
-        assert!(second.marks.acked == 0 && !second.marks.observed, "too early");
+        assert!(
+            second.marks.acked == 0 && !second.marks.observed,
+            "too early"
+        );
         marks.words.extend(second.marks.words.iter().cloned());
+        assert!(first.prompt.is_empty() && second.prompt.is_empty());
         let joint = Outcome {
             after: second.after,
             register: first.register,
             sent,
+            prompt: Vec::new(),
             marks,
         };
         self.push(joint)
@@ -745,7 +875,7 @@ impl World {
     // Words.
 
     pub(crate) fn describe_message(&self, message: u16) -> String {
-        let (from, part, message) = self.messages.get(u32::from(message));
+        let (from, part, message, _) = self.messages.get(u32::from(message));
         let to = match part {
             Part::Node(node) => format!("n{node}"),
             Part::Sequencer(sequencer) => format!("S{}", sequencer + 1),
@@ -832,7 +962,11 @@ fn view(state: &NodeState) -> NodeView {
     };
     let beyond = Lsn::new(1, OFFSETS as u32 + 1);
     assert!(
-        state.live.scan(LOG, beyond, Lsn::end_of(Epoch(1)), 1).copies.is_empty(),
+        state
+            .live
+            .scan(LOG, beyond, Lsn::end_of(Epoch(1)), 1)
+            .copies
+            .is_empty(),
         "the old epoch has at most {OFFSETS} offsets"
     );
     let metadata = state.durable.metadata();
@@ -844,7 +978,6 @@ fn view(state: &NodeState) -> NodeView {
             .into_iter()
             .filter_map(|(key, value)| Some((key.clone(), durable_state(&key, &value)?)))
             .collect(),
-        unsynced: state.live != state.durable,
     }
 }
 
@@ -857,14 +990,13 @@ fn marks(out: &Outputs) -> Marks {
                 marks.acked |= 1 << (lsn.offset.0 - 1);
             }
             Event::Activated { epoch, .. } => marks.activated = Some(*epoch),
-            Event::Opened { .. } => marks.opened = true,
+            Event::Opened { epoch, .. } => marks.opened |= *epoch > Epoch(1),
             Event::EpochClean { epoch, ballot, .. } if *epoch == Epoch(1) => {
                 marks.clean = Some(*ballot);
             }
             Event::RecoveryBegan { epoch, .. } if *epoch == Epoch(1) => marks.attempts += 1,
             Event::WaveFailed { .. } => marks.waves_failed += 1,
             Event::Purged { .. } => marks.purged = true,
-            Event::Stopped { .. } => marks.deposed = true,
             _ => {}
         }
     }
@@ -893,7 +1025,11 @@ fn config(sequencer: usize, _limits: Limits) -> ClusterConfig {
     };
     let timing = Timing {
         activation_patience: NEVER,
-        release_delay: if sequencer == 0 { Duration::ZERO } else { NEVER },
+        release_delay: if sequencer == 0 {
+            Duration::ZERO
+        } else {
+            NEVER
+        },
         wave_timeout: if sequencer == 0 { WAVE_TIMEOUT } else { NEVER },
         grey_list: NEVER,
         resend: NEVER,
@@ -912,4 +1048,3 @@ fn config(sequencer: usize, _limits: Limits) -> ClusterConfig {
     config.validate().expect("the explored cluster can be");
     config
 }
-
