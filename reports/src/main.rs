@@ -14,6 +14,8 @@ use hstore_reports::{campaign, verdict};
 #[derive(Debug, Parser)]
 #[command(
     version,
+    arg_required_else_help = false,
+    subcommand_required = true,
     after_help = "Exit codes: 0 shown, 2 bad arguments or a missing or damaged file."
 )]
 struct Cli {

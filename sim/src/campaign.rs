@@ -353,3 +353,150 @@ fn figures(counts: &Counts) -> BTreeMap<String, u64> {
     figures.insert(asked.to_owned(), acked);
     figures
 }
+
+#[cfg(test)]
+mod tests {
+    use hstore_core::Timestamp;
+    use hstore_reports::directory::{read_campaign, read_run};
+    use jepsen_lite::history::Recorder;
+
+    use super::*;
+    use crate::options::PROFILES;
+    use crate::plan::FaultPlan;
+    use crate::report::Violation;
+    use crate::seeds::{SimSeeds, Stream};
+
+    fn outcome_of(seed: u64) -> Outcome {
+        match seed {
+            50 => Outcome::Vacuous,
+            51 => Outcome::Liveness,
+            52..100 => Outcome::Inconclusive,
+            _ => Outcome::Passed,
+        }
+    }
+
+    /// A run whose end follows from its seed. Seed 53 goes otherwise if its trace is kept.
+    fn run_one(request: &RunRequest) -> RunArtifacts {
+        let seed = request.seed;
+        let outcome = outcome_of(seed);
+        let flips = seed == 53 && request.record_trace;
+        let options = PROFILES[0].draw(seed, &mut SimSeeds(seed).stream(Stream::Options));
+        let report = RunReport {
+            seed,
+            outcome,
+            violation: (outcome == Outcome::Liveness).then(|| Violation {
+                property: "convergence".to_owned(),
+                checker: "liveness".to_owned(),
+                expected: "progress".to_owned(),
+                seen: "none".to_owned(),
+                operations: Vec::new(),
+                at: Timestamp::ZERO,
+            }),
+            trace_hash: format!("{:016x}", seed + 1000 * u64::from(flips)),
+            trace_events: 1,
+            options,
+            plan: FaultPlan::default(),
+            counts: Counts {
+                appends_acked: seed,
+                ..Counts::default()
+            },
+            virtual_us: 500_000,
+        };
+        let trace = request.record_trace.then(|| "{}".to_owned());
+        RunArtifacts {
+            report,
+            history: Recorder::new().finish().expect("an empty history"),
+            trace: trace.into_iter().collect(),
+        }
+    }
+
+    fn request(first: u64, last: u64, jobs: usize) -> CampaignRequest {
+        CampaignRequest {
+            seeds: SeedRange::new(first, last).expect("not empty"),
+            settings: Settings::default(),
+            jobs: NonZeroUsize::new(jobs).expect("not 0"),
+        }
+    }
+
+    #[test]
+    fn what_passes_is_counted_and_averaged() {
+        let summary = campaign(&request(1, 4, 2), run_one, None, |_| {}).expect("no files");
+        assert_eq!((summary.runs, summary.passed, summary.failed), (4, 4, 0));
+        assert_eq!(summary.exit_code(), 0);
+        assert_eq!(summary.averages["acked_appends"], 2.5);
+        assert!(!summary.averages.contains_key("appends_acked"));
+        assert_eq!(summary.virtual_seconds, 2.0);
+        assert!(summary.failures.is_empty());
+        assert!((1..=4).contains(&summary.wall_ms_per_seed.max_seed));
+    }
+
+    #[test]
+    fn everything_but_passed_is_a_failure_and_the_lowest_code_counts() {
+        let run = |first, last| {
+            campaign(&request(first, last, 2), run_one, None, |_| {}).expect("no files")
+        };
+        let all = run(40, 59);
+        assert_eq!((all.runs, all.passed, all.failed), (20, 10, 10));
+        assert_eq!(all.exit_code(), Outcome::Inconclusive.exit_code());
+        assert_eq!(run(40, 51).exit_code(), Outcome::Liveness.exit_code());
+        assert_eq!(run(40, 50).exit_code(), Outcome::Vacuous.exit_code());
+        let first = &all.failures[0];
+        assert_eq!((first.seed, first.outcome), (50, Outcome::Vacuous));
+        assert_eq!(first.property, None);
+        assert!(
+            first
+                .reproduce
+                .starts_with("hstore-sim run --seed 50 --revision ")
+        );
+        let second = &all.failures[1];
+        assert_eq!(second.property.as_deref(), Some("convergence"));
+        assert_eq!(second.checker.as_deref(), Some("liveness"));
+    }
+
+    #[test]
+    fn the_number_of_jobs_changes_nothing_but_the_speed() {
+        let run = |jobs| {
+            let mut seen = Vec::new();
+            let summary = campaign(&request(1, 80, jobs), run_one, None, |line| {
+                seen.push((line.seed, line.options_hash.clone()));
+            })
+            .expect("no files");
+            let failures: Vec<u64> = summary.failures.iter().map(|it| it.seed).collect();
+            (seen, failures, summary.traces_hash, summary.averages)
+        };
+        let alone = run(1);
+        assert_eq!(alone, run(3));
+        assert!(alone.0.is_sorted_by_key(|(seed, _)| *seed));
+        let other = campaign(&request(2, 81, 1), run_one, None, |_| {}).expect("no files");
+        assert_ne!(alone.2, other.traces_hash);
+    }
+
+    #[test]
+    fn the_first_failures_are_kept_and_confirmed() {
+        let room = tempfile::tempdir().expect("a directory");
+        let summary =
+            campaign(&request(45, 99, 2), run_one, Some(room.path()), |_| {}).expect("written");
+        // 50 to 99 failed, of which 20 are kept.
+        assert_eq!(summary.failed, 50);
+        let kept = |seed: u64| room.path().join(format!("seed-{seed}"));
+        for seed in 50..70 {
+            let run = read_run(&kept(seed)).expect("a whole run directory");
+            assert_eq!(run.verdict.seed, seed);
+            assert_eq!(run.verdict.lines.map(|lines| lines.trace), Some(1));
+        }
+        assert!(!kept(49).exists() && !kept(70).exists());
+
+        let lines = fs::read_to_string(room.path().join(RUNS_FILE)).expect("a file");
+        assert_eq!(lines.lines().count(), 55);
+        let view = read_campaign(room.path()).expect("a whole campaign directory");
+        assert_eq!(view.failures.len(), 50);
+        // Made again, seed 53 went otherwise.
+        let flipped = &view.failures[3];
+        assert_eq!(
+            (flipped.seed, flipped.outcome.as_str()),
+            (53, "non-deterministic")
+        );
+        assert_eq!(flipped.property.as_deref(), Some(SAME_TRACE));
+        assert_eq!(summary.outcomes[&Outcome::NonDeterministic], 1);
+    }
+}

@@ -202,4 +202,66 @@ mod tests {
         assert_eq!(parted("a\nb\n", "a\n"), Some((2, some("b"), None)));
         assert_eq!(parted("", "a\n"), Some((1, None, some("a"))));
     }
+
+    /// Stands in for `hstore-sim`: what it answers depends on the seed, and on whether it is called for
+    /// the first or the second time.
+    const PROGRAM: &str = r#"#!/bin/sh
+seed=$4
+calls="$0.calls"
+echo >> "$calls"
+turn=$(( $(wc -l < "$calls") % 2 ))
+hash=same
+case $seed in
+    2|3) hash=$turn ;;
+    4) echo "a first line" >&2; echo "error: out of order" >&2; exit 2 ;;
+esac
+while [ $# -gt 0 ]; do
+    if [ "$1" = --out ]; then
+        mkdir "$2"
+        echo '{"event":1}' > "$2/trace.jsonl"
+        [ $seed = 2 ] && echo "{\"turn\":$turn}" >> "$2/trace.jsonl"
+    fi
+    shift
+done
+echo "{\"outcome\":\"vacuous\",\"trace_hash\":\"$hash\",\"more\":1}"
+exit 7
+"#;
+
+    // One test, as no other may start a process while the program's file is open for writing.
+    #[test]
+    fn two_processes_are_compared_and_their_first_difference_located() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let room = tempfile::tempdir().expect("a directory");
+        let program = room.path().join("program");
+        std::fs::write(&program, PROGRAM).expect("written");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("ours");
+        let twins = Twins {
+            program,
+            settings: Settings::default(),
+        };
+
+        let same = twins.compare(1).expect("two verdicts");
+        assert_eq!((same.outcome, same.difference), (Outcome::Vacuous, None));
+        assert_eq!(twins.locate(1).expect("two traces"), None);
+
+        let differs = twins.compare(2).expect("two verdicts");
+        let difference = differs.difference.expect("a difference");
+        assert_eq!(difference.first_hash, "1");
+        assert_eq!(difference.second_hash, "0");
+        let event = twins.locate(2).expect("two traces").expect("an event");
+        assert_eq!(event.line, 2);
+        assert_eq!(event.first.as_deref(), Some(r#"{"turn":1}"#));
+        assert_eq!(event.second.as_deref(), Some(r#"{"turn":0}"#));
+
+        assert!(twins.compare(3).expect("two verdicts").difference.is_some());
+        assert_eq!(twins.locate(3).expect("two traces"), None);
+
+        let error = twins.compare(4).expect_err("no verdict").to_string();
+        assert!(
+            error.contains("seed 4") && error.ends_with("error: out of order"),
+            "{error}"
+        );
+        assert!(!error.contains('\n'), "{error}");
+    }
 }

@@ -6,7 +6,7 @@
 
 use hstore_core::Timestamp;
 use serde_json::{Value, json};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What an event is. The numbers are part of the hash: append, never renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,9 @@ impl Kind {
     }
 }
 
+/// How many numbers an event has at most.
+const NUMBERS_MAX: usize = 8;
+
 /// A rolling hash over events, and the events if they are kept.
 #[derive(Debug)]
 pub struct Trace {
@@ -83,13 +86,14 @@ impl Trace {
         describe: impl FnOnce() -> Value,
     ) {
         self.events += 1;
-        self.hash = xxh3_64_with_seed(&at.0.to_le_bytes(), self.hash ^ kind as u64);
-        for number in numbers {
-            self.hash = xxh3_64_with_seed(&number.to_le_bytes(), self.hash);
-        }
-        if !bytes.is_empty() {
-            self.hash = xxh3_64_with_seed(bytes, self.hash);
-        }
+        let mut words = [0; 4 + NUMBERS_MAX];
+        words[0] = self.hash;
+        words[1] = kind as u64;
+        words[2] = at.0;
+        words[3] = if bytes.is_empty() { 0 } else { xxh3_64(bytes) };
+        words[4..4 + N].copy_from_slice(&numbers);
+        let words = words.map(u64::to_le_bytes);
+        self.hash = xxh3_64(words[..4 + N].as_flattened());
         if let Some(kept) = &mut self.kept {
             let line = json!({
                 "event": self.events,

@@ -231,9 +231,6 @@ impl Search {
             if seen.crashes < limits.crashes {
                 self.act(state, LocalAction::Crash { node }, state.nodes[node], steps);
             }
-            if self.world.has_unsynced(node, state.nodes[node]) {
-                self.act(state, LocalAction::Sync { node }, state.nodes[node], steps);
-            }
         }
     }
 
@@ -364,7 +361,6 @@ impl Search {
                     after.seen.activated |= 1 << sequencer;
                 }
                 LocalAction::Impatience { sequencer } => after.sequencers[sequencer] = it.after,
-                LocalAction::Sync { node } => changed_node = Some(node),
                 LocalAction::Crash { node } => {
                     changed_node = Some(node);
                     after.seen.crashes += 1;
@@ -542,7 +538,6 @@ impl Search {
                         sequencer + 1
                     )
                 }
-                LocalAction::Sync { node } => format!("n{node} syncs"),
                 LocalAction::Crash { node } => format!("n{node} loses power and starts again"),
             },
         };

@@ -10,8 +10,7 @@
 //!   same step cut short by a crash is covered: before the sync it is as if the message had not yet
 //!   arrived, after it as if the answer was lost. What is left out by that is only refusals given on
 //!   the strength of a seal that a crash then takes back; they stop a sequencer that may stop anyway.
-//!   All the same, a scope can have one node with a `slow_disk`, whose syncs are steps of their own. A
-//!   write that is answered once *written* (a planted bug) stays unsynced until the next sync.
+//!   A write that is answered once *written* (a planted bug) stays unsynced until the next sync.
 //! - *Answers* to sequencers are in the network like everything else, or, in the larger scopes, `prompt`:
 //!   they arrive within the step that gives them. Why no violation is missed by that is said at
 //!   [`World::loss`].
@@ -119,7 +118,7 @@ struct NodeState {
     requests: u64,
     live: ModelState,
     durable: ModelState,
-    /// Written, and to be answered once synced.
+    /// Within a step: written, and to be answered once synced.
     unsynced: Vec<(DiskToken, Vec<Applied>)>,
 }
 
@@ -200,8 +199,6 @@ pub(crate) struct Limits {
     pub(crate) ack_at_s2: bool,
     /// Whether S1 is asked for a tail.
     pub(crate) tail_at_s1: bool,
-    /// A node whose syncs are steps of their own.
-    pub(crate) slow_disk: Option<usize>,
     /// Whether the invariants may look at disks when a record is acked; otherwise only what clients
     /// and readers see is judged.
     pub(crate) white_box: bool,
@@ -247,8 +244,6 @@ pub(crate) enum LocalAction {
     Release,
     /// Patience of a recovery is over: it goes on without stragglers, or begins another attempt.
     Impatience { sequencer: usize },
-    /// A node's disk makes all durable.
-    Sync { node: usize },
     /// A node loses power and starts again.
     Crash { node: usize },
 }
@@ -257,7 +252,7 @@ impl World {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            configs: std::array::from_fn(|sequencer| config(sequencer, limits)),
+            configs: std::array::from_fn(config),
             nodes: std::array::from_fn(|_| Interner::new()),
             sequencers: Interner::new(),
             registers: Interner::new(),
@@ -322,10 +317,6 @@ impl World {
         self.sequencers.get(sequencer).is_idle()
     }
 
-    pub(crate) fn has_unsynced(&self, node: usize, state: u32) -> bool {
-        !self.nodes[node].get(state).0.unsynced.is_empty()
-    }
-
     /// Components, messages and networks met so far, for people.
     pub(crate) fn sizes(&self) -> String {
         format!(
@@ -340,10 +331,10 @@ impl World {
     // Interning.
 
     fn intern_node(&mut self, node: usize, state: NodeState) -> u32 {
+        assert!(state.unsynced.is_empty(), "a step leaves nothing undone");
         let image = Image::without_counter(&state.machine, state.requests)
             .and(&state.live)
-            .and(&state.durable)
-            .and(&state.unsynced.iter().map(|it| it.0).collect::<Vec<_>>());
+            .and(&state.durable);
         self.nodes[node].intern(image, || {
             let view = view(&state);
             (state, view)
@@ -464,6 +455,11 @@ impl World {
                     _ => self.limits.catch_up,
                 }
             }
+            // S3 may have to recover epoch 2 as well: that is not what a scope is about.
+            Message::Storage {
+                ask: StorageAsk::Recovery { epoch, .. },
+                ..
+            } => *epoch == Epoch(1),
             _ => true,
         }
     }
@@ -691,7 +687,7 @@ impl World {
             out: &mut out,
         };
         step(&mut state.machine, &mut env);
-        state.work(self.limits.slow_disk == Some(node), &mut env);
+        state.work(&mut env);
         let marks = marks(&out);
         let (sent, prompt) = self.intern_messages(NodeId(node as u8).into(), out.messages);
         let outcome = Outcome {
@@ -787,32 +783,6 @@ impl World {
                 let step = |machine: &mut Sequencer, env: &mut Env| machine.on_time(env);
                 outcomes.push(self.step_sequencer(sequencer, state, 0, NOW, step));
             }
-            LocalAction::Sync { node } => {
-                let mut after = self.nodes[node].get(state).0.clone();
-                let mut out = Outputs::default();
-                let mut rng = Rng::from_seed(0);
-                let mut env = Env {
-                    now: NOW,
-                    me: NodeId(node as u8),
-                    incarnation: Incarnation(1),
-                    config: &self.configs[0],
-                    rng: &mut rng,
-                    out: &mut out,
-                };
-                after.sync(&mut env);
-                after.work(true, &mut env);
-                let marks = marks(&out);
-                let me = NodeId(node as u8);
-                let (sent, prompt) = self.intern_messages(me.into(), out.messages);
-                let outcome = Outcome {
-                    after: self.intern_node(node, after),
-                    register: None,
-                    sent,
-                    prompt,
-                    marks,
-                };
-                outcomes.push(self.push(outcome));
-            }
             LocalAction::Crash { node } => {
                 let (before, _) = self.nodes[node].get(state);
                 let boot = Boot::read(&before.durable.metadata()).expect("own metadata");
@@ -899,11 +869,11 @@ impl World {
 
 impl NodeState {
     /// Carries out the disk work that a step asked for, and what follows from it.
-    fn work(&mut self, slow: bool, env: &mut Env) {
+    fn work(&mut self, env: &mut Env) {
         loop {
             let requests = std::mem::take(&mut env.out.disk);
             if requests.is_empty() {
-                if slow || self.unsynced.is_empty() {
+                if self.unsynced.is_empty() {
                     return;
                 }
                 self.sync(env);
@@ -1016,7 +986,7 @@ fn marks(out: &Outputs) -> Marks {
 }
 
 /// What a sequencer is told: all know the same cluster and differ in their patience.
-fn config(sequencer: usize, _limits: Limits) -> ClusterConfig {
+fn config(sequencer: usize) -> ClusterConfig {
     let all = 0..=REGISTER.0;
     let nodeset: NodeSet = (0..NODES).map(|node| NodeId(node as u8)).collect();
     let spec = LogSpec {

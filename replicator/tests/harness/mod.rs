@@ -514,7 +514,9 @@ impl Cluster {
         match it.to {
             Address::Node(node) => {
                 if self.hosts[&node].life.is_none() {
-                    self.tell(format_args!("  {node} is down"));
+                    if self.telling == Telling::Messages {
+                        self.tell(format_args!("  {node} is down"));
+                    }
                     return;
                 }
                 let input = Input::Message {

@@ -1,0 +1,45 @@
+# Sets up, builds, shows and tests everything. Needs make and rustup's Rust; the rest it installs, or says
+# how to.
+
+# One target directory, outside of the checkout, so that a fresh checkout does not build everything again.
+ifeq ($(strip $(CARGO_TARGET_DIR)),)
+CARGO_TARGET_DIR := $(if $(strip $(XDG_CACHE_HOME)),$(XDG_CACHE_HOME),$(HOME)/.cache)/hstore-target
+endif
+export CARGO_TARGET_DIR
+
+# Where rustup puts cargo, for shells that have not been told yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# Flags of the environment would replace those of .cargo/config.toml, without which nothing is simulated.
+unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+
+CARGO_FLAGS := --release --locked
+HSTORE_SIM := $(CARGO_TARGET_DIR)/release/hstore-sim
+
+.PHONY: help demo test setup build
+
+help:
+	@echo 'make demo   set up, build, run a seed and a short campaign'
+	@echo 'make test   set up, check formatting and lints, run every test, and judge 200 seeds'
+
+demo: build
+	$(HSTORE_SIM) run --seed 1
+	$(HSTORE_SIM) campaign --seeds 1..50
+	@echo
+	@echo 'The simulator is $(HSTORE_SIM)'
+
+test: setup
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	cargo test $(CARGO_FLAGS) --workspace
+	scripts/no-planted-bugs.sh
+	$(HSTORE_SIM) determinism --seeds 1..10
+	$(HSTORE_SIM) campaign --seeds 1..200
+	@echo
+	@echo 'All is well: formatting, lints, tests, no planted bug in production, 200 seeds passed.'
+
+build: setup
+	cargo build $(CARGO_FLAGS) --package hstore-sim --package hstore-reports
+
+setup:
+	@scripts/setup.sh

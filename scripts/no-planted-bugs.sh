@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Asserts that a production build contains no planted bug.
+#
+# Planted bugs are known by their names, which are string literals in the code that asks whether one is
+# on. The product is built as a production binary has it, without the feature `planted`: no name may be
+# in it, nor the function that is asked. That the same search can find them is asserted on the product as
+# the simulator has it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The crates of the product. Those of the simulator itself name planted bugs rightly.
+product='hstore_(core|replicator|tier1|tier2|node)'
+# `hstore_core::planted::active::is_active`, as the compiler mangles it.
+asked='planted6active'
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+
+# objects PACKAGE DIRECTORY: builds PACKAGE and puts the object code of the product's crates, as they are
+# in this build, into DIRECTORY. What an archive has besides is for the compiler, documentation included.
+objects() {
+    local package=$1 directory=$2 archive
+    mkdir "$directory"
+    cargo build --release --locked --package "$package" --message-format=json >"$room/messages"
+    grep -oE "\"[^\"]*/lib${product}-[0-9a-f]+\.rlib\"" "$room/messages" | tr -d '"' | sort -u >"$room/archives"
+    while read -r archive; do
+        mkdir "$directory/$(basename "$archive")"
+        (cd "$directory/$(basename "$archive")" && ar x "$archive" && rm -f lib.rmeta)
+    done <"$room/archives"
+    [ -n "$(find "$directory" -name '*.o' -print -quit)" ] || {
+        echo "no-planted-bugs: found no object code of $package" >&2
+        exit 1
+    }
+}
+
+objects hstore-node "$room/production"
+objects hstore-sim "$room/simulator"
+binary=$(grep -oE '"executable":"[^"]*/hstore-sim"' "$room/messages" | cut -d'"' -f4 | sort -u)
+names=$("$binary" list mutants | cut -d' ' -f1)
+[ -n "$names" ] || {
+    echo "no-planted-bugs: there is no planted bug to look for" >&2
+    exit 1
+}
+
+failed=0
+for name in $names $asked; do
+    if ! LC_ALL=C grep -rqaF -- "$name" "$room/simulator"; then
+        echo "no-planted-bugs: $name is not in the simulator's build: the search finds nothing" >&2
+        failed=1
+    fi
+    if LC_ALL=C grep -rqaF -- "$name" "$room/production"; then
+        echo "no-planted-bugs: $name is in a production build" >&2
+        failed=1
+    fi
+done
+[ "$failed" = 0 ] || exit 1
+echo "no-planted-bugs: none of" $names "is in a production build; all are in the simulator's"

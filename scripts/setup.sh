@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Makes sure that everything needed to build is there: installs Debian or Ubuntu packages where it may,
+# and says what to run where it may not.
+set -euo pipefail
+
+# The command that must be there, and the package that brings it.
+required=(
+    "cc:build-essential"
+)
+
+packages=()
+for entry in "${required[@]}"; do
+    command -v "${entry%%:*}" >/dev/null || packages+=("${entry#*:}")
+done
+
+if [ "${#packages[@]}" -gt 0 ]; then
+    install=(apt-get install --yes --no-install-recommends "${packages[@]}")
+    if ! command -v apt-get >/dev/null; then
+        echo "missing: ${packages[*]} (Debian's names); install them with this system's package manager" >&2
+        exit 1
+    elif [ "$(id -u)" = 0 ]; then
+        as_root=(env DEBIAN_FRONTEND=noninteractive)
+    elif command -v sudo >/dev/null && sudo --non-interactive true 2>/dev/null; then
+        as_root=(sudo --non-interactive env DEBIAN_FRONTEND=noninteractive)
+    else
+        echo "missing: ${packages[*]}; install with" >&2
+        echo "    sudo apt-get update && sudo ${install[*]}" >&2
+        exit 1
+    fi
+    "${as_root[@]}" apt-get update
+    "${as_root[@]}" "${install[@]}"
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "missing: Rust; install with" >&2
+    echo "    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . \"\$HOME/.cargo/env\"" >&2
+    exit 1
+fi
+
+# rustup's minimal profile lacks these.
+components=()
+cargo fmt --version >/dev/null 2>&1 || components+=(rustfmt)
+cargo clippy --version >/dev/null 2>&1 || components+=(clippy)
+if [ "${#components[@]}" -gt 0 ]; then
+    if command -v rustup >/dev/null; then
+        rustup component add "${components[@]}"
+    else
+        echo "missing: ${components[*]} for $(cargo --version); install Rust with rustup" >&2
+        exit 1
+    fi
+fi
