@@ -39,7 +39,7 @@ test: setup
 	@echo 'All is well: formatting, lints, tests, no planted bug in production, 200 seeds passed.'
 
 build: setup
-	cargo build $(CARGO_FLAGS) --package hstore-sim --package hstore-reports
+	cargo build $(CARGO_FLAGS) --package hstore-sim --package hstore-reports --package jepsen-lite
 
 setup:
 	@scripts/setup.sh

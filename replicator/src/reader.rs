@@ -232,41 +232,122 @@ impl Reader {
     fn lost(&mut self, now: Timestamp, timing: &Timing) -> Option<Lsn> {
         let next = self.next;
         let quorums = quorums_of(&self.spans, next.epoch.max(Epoch(1)))?;
-        let passed: NodeSet = self
-            .sources
-            .iter()
-            .filter(|(_, source)| source.passed >= next)
-            .map(|(&node, _)| node)
-            .collect();
-        if !quorums.is_seal_quorum(passed) {
-            return None;
-        }
-        if !quorums.nodes().is_subset(passed) {
+        let told = |source: &&Source| source.passed >= next;
+        let everyone = self.nodes_where(|source| told(&source));
+        if !quorums.nodes().is_subset(everyone) {
+            // A copy that cannot be read proves neither a record nor its absence: its node does not
+            // count.
+            let absent =
+                self.nodes_where(|source| told(&source) && !source.entries.contains_key(&next));
+            if !quorums.is_seal_quorum(absent) {
+                return None;
+            }
             let until = *self.suspicion.get_or_insert(now + timing.reader_grace);
             if until > now {
                 return None;
             }
         }
-        // Up to what comes next: an entry, the end of what was looked at, or of the range.
+        // Up to the next LSN of which anyone tells anything, the end of what was looked at, or of the
+        // range.
+        let counted = self.sources.values().filter(told);
+        let looked_at = counted.map(|source| source.passed).min();
         let entry = self
             .sources
             .values()
-            .filter_map(|source| {
-                let readable = source.entries.iter().filter(|(_, entry)| entry.is_some());
-                readable.map(|(&lsn, _)| lsn).next()
-            })
-            .min()
-            .map(|lsn| Lsn::at(lsn.epoch, Offset(lsn.offset.0 - 1)));
-        let looked_at = self
-            .sources
-            .iter()
-            .filter(|(node, _)| passed.contains(**node))
-            .map(|(_, source)| source.passed)
+            .filter_map(|source| source.entries.range(next.successor()..).next())
+            .map(|(&lsn, _)| Lsn::at(lsn.epoch, Offset(lsn.offset.0 - 1)))
             .min();
-        entry
+        looked_at
             .into_iter()
-            .chain(looked_at)
+            .chain(entry)
             .chain([self.last()])
             .min()
+    }
+
+    fn nodes_where(&self, which: impl Fn(&Source) -> bool) -> NodeSet {
+        let sources = self.sources.iter().filter(|(_, source)| which(source));
+        sources.map(|(&node, _)| node).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hstore_core::quorum::QuorumSystem;
+
+    use super::*;
+
+    const GRACE: Timestamp = Timestamp::from_millis(10_000);
+
+    /// A reader of e1:1, three nodes, two copies a record.
+    fn reader() -> Reader {
+        let spans = vec![EpochSpan {
+            first: Epoch(1),
+            quorums: QuorumSystem::flat(3, 2).expect("valid"),
+        }];
+        Reader::new(
+            LogId(1),
+            spans,
+            Lsn::FIRST,
+            Lsn::new(1, 2),
+            10,
+            Timestamp::ZERO,
+        )
+    }
+
+    /// What a node holds at e1:1.
+    fn tell(reader: &mut Reader, node: u8, entries: &[Option<Entry>], now: Timestamp) {
+        let entries: Vec<_> = entries.iter().map(|it| (Lsn::FIRST, it.clone())).collect();
+        let timing = Timing::default();
+        reader.on_fetched(NodeId(node), &entries, Lsn::FIRST, now, &timing);
+    }
+
+    #[test]
+    fn a_seal_quorum_that_has_nothing_is_loss_after_a_grace() {
+        let mut reader = reader();
+        tell(&mut reader, 0, &[], Timestamp::ZERO);
+        tell(&mut reader, 1, &[], Timestamp::ZERO);
+        assert_eq!(reader.take_complete(), None);
+        reader.on_time(GRACE, &Timing::default(), 0, &mut |_, _| {});
+        let loss = Delivery::Gap {
+            kind: GapKind::DataLoss,
+            first: Lsn::FIRST,
+            last: Lsn::FIRST,
+        };
+        assert_eq!(reader.take_complete(), Some(vec![loss]));
+    }
+
+    /// The record is on nodes 0 and 2. Node 0 cannot read its copy, node 2 is slow.
+    #[test]
+    fn an_unreadable_copy_is_no_evidence_of_loss() {
+        let mut reader = reader();
+        tell(&mut reader, 0, &[None], Timestamp::ZERO);
+        tell(&mut reader, 1, &[], Timestamp::ZERO);
+        reader.on_time(GRACE, &Timing::default(), 0, &mut |_, _| {});
+        assert_eq!(reader.take_complete(), None);
+        let record = Record::new(bytes::Bytes::from_static(b"r"));
+        tell(
+            &mut reader,
+            2,
+            &[Some(Entry::Record(record.clone()))],
+            GRACE,
+        );
+        let read = Delivery::Record(Lsn::FIRST, record);
+        assert_eq!(reader.take_complete(), Some(vec![read]));
+    }
+
+    #[test]
+    fn loss_is_certain_once_everyone_has_told() {
+        let mut reader = reader();
+        tell(&mut reader, 0, &[None], Timestamp::ZERO);
+        tell(&mut reader, 1, &[], Timestamp::ZERO);
+        tell(&mut reader, 2, &[], Timestamp::ZERO);
+        let complete = reader.take_complete().expect("nobody is left to ask");
+        assert!(matches!(
+            complete[..],
+            [Delivery::Gap {
+                kind: GapKind::DataLoss,
+                ..
+            }]
+        ));
     }
 }

@@ -92,7 +92,11 @@ fn holds(name: &str, limits: Limits) {
     let told = [
         ("crashed", limits.crashes > 0, report.crashed),
         ("with a hole", limits.records > 1, report.holes),
-        ("with a second attempt", limits.attempts > 1, report.restarted),
+        (
+            "with a second attempt",
+            limits.attempts > 1,
+            report.restarted,
+        ),
         ("purged", limits.catch_up, report.purged),
     ];
     for (what, expected, states) in told {
@@ -262,12 +266,17 @@ fn is_found(bug: &str, what: &str, limits: Limits) {
     let reached = planted::reached();
     planted::activate(None);
     assert!(reached > 0, "the bug's code was never reached");
-    let violation = report.violation.expect("the planted bug breaks an invariant");
+    let violation = report
+        .violation
+        .expect("the planted bug breaks an invariant");
     let text = in_words(&violation);
     let mut stderr = std::io::stderr().lock();
     let told = format!("{bug} is found after {} states: {text}\n", report.states);
     stderr.write_all(told.as_bytes()).expect("stderr takes it");
-    assert!(violation.what.starts_with(what), "another invariant: {text}");
+    assert!(
+        violation.what.starts_with(what),
+        "another invariant: {text}"
+    );
 }
 
 #[test]

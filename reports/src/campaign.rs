@@ -146,15 +146,7 @@ pub fn summary(campaign: &Campaign, around: &Around<'_>) -> String {
         2,
     ));
     lines.extend(labelled("traces", &campaign.traces_hash, 1));
-    let from = &campaign.provenance;
-    lines.extend(labelled(
-        "build",
-        &format!(
-            "revision {}, lock file {}, options {}",
-            from.revision, from.lock_hash, from.options_hash
-        ),
-        1,
-    ));
+    lines.extend(labelled("build", &campaign.provenance.to_string(), 1));
     if let Some(directory) = around.directory {
         lines.extend(labelled("directory", &directory.display().to_string(), 2));
     }

@@ -1,5 +1,7 @@
 //! Where a verdict comes from.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides what a seed does, besides the seed. Two verdicts of one seed with equal
@@ -13,4 +15,15 @@ pub struct Provenance {
     pub lock_hash: String,
     /// The XXH3 hash of the options as JSON, in hexadecimal.
     pub options_hash: String,
+}
+
+/// On one line, for people.
+impl fmt::Display for Provenance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "revision {}, lock file {}, options {}",
+            self.revision, self.lock_hash, self.options_hash
+        )
+    }
 }

@@ -7,13 +7,14 @@ use hstore_core::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::directory::VERDICT_FILE;
 use crate::provenance::Provenance;
 use crate::text::{LINES_MAX, heading, labelled, seconds};
 
 /// The outcome of a run in which every check was made and held.
 const PASSED: &str = "passed";
-/// More operations that prove a violation are not shown.
-const OPERATIONS_SHOWN_MAX: usize = 4;
+/// Of the operations that prove a violation, no more lines are shown.
+const OPERATION_LINES_MAX: usize = 5;
 
 /// What this crate reads of `verdict.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -110,16 +111,23 @@ pub struct Around<'a> {
     pub directory: Option<&'a Path>,
 }
 
-/// A run on a screen: no more than [`LINES_MAX`] lines.
+/// A run on a screen: no more than [`LINES_MAX`] lines. Of a run that failed, the evidence comes first, and
+/// what happened is told in brief.
 #[must_use]
 pub fn summary(verdict: &Verdict, around: &Around<'_>) -> String {
-    let mut before = Vec::new();
-    let mut after = figures(verdict, around);
-    match &verdict.violation {
-        None => before.push(heading(&first_line(verdict))),
-        Some(violation) => before.extend(failure(verdict, violation)),
+    let has_passed = verdict.outcome == PASSED;
+    let mut before = vec![heading(&first_line(verdict))];
+    let mut after = if has_passed {
+        figures(verdict)
+    } else {
+        figures_in_brief(verdict)
+    };
+    if let Some(violation) = &verdict.violation {
+        before.extend(evidence(violation));
     }
-    if verdict.outcome != PASSED {
+    after.extend(labelled("time", &time(verdict, around), 1));
+    after.extend(labelled("build", &verdict.provenance.to_string(), 1));
+    if !has_passed {
         let reproduce = around.reproduce.unwrap_or(&verdict.reproduce);
         after.extend(labelled("reproduce", reproduce, 3));
     }
@@ -127,7 +135,15 @@ pub fn summary(verdict: &Verdict, around: &Around<'_>) -> String {
         after.extend(labelled("directory", &directory.display().to_string(), 2));
     }
     let room = LINES_MAX.saturating_sub(before.len() + after.len());
-    let drawn = options(&verdict.options, room);
+    let mut drawn = options(&verdict.options);
+    if drawn.len() > room {
+        // Without a line for each group they take less room, and the ellipsis tells if it is too little.
+        let groups: Vec<String> = option_groups(&verdict.options)
+            .map(|(name, value)| format!("{name} ({})", brief(value)))
+            .collect();
+        let all = [plain_options(&verdict.options), groups].concat();
+        drawn = labelled("options", &all.join(", "), room);
+    }
     let lines: Vec<String> = before.into_iter().chain(drawn).chain(after).collect();
     lines.join("\n") + "\n"
 }
@@ -148,47 +164,44 @@ fn first_line(verdict: &Verdict) -> String {
     }
 }
 
-fn failure(verdict: &Verdict, violation: &Violation) -> Vec<String> {
-    let mut lines = vec![heading(&first_line(verdict))];
-    lines.extend(labelled("expected", &violation.expected, 2));
+fn evidence(violation: &Violation) -> Vec<String> {
+    let mut lines = labelled("expected", &violation.expected, 2);
     lines.extend(labelled("seen", &violation.seen, 2));
-    let shown = violation.operations.iter().take(OPERATIONS_SHOWN_MAX);
-    for (at, operation) in shown.enumerate() {
+    let mut operations: Vec<String> = violation.operations.clone();
+    if operations.len() > OPERATION_LINES_MAX {
+        let hidden = operations.split_off(OPERATION_LINES_MAX - 1).len();
+        operations.push(format!(
+            "and {hidden} more lines in {VERDICT_FILE}, or with --json"
+        ));
+    }
+    for (at, operation) in operations.iter().enumerate() {
         let label = if at == 0 { "proof" } else { "" };
         lines.extend(labelled(label, operation, 1));
-    }
-    let hidden = violation
-        .operations
-        .len()
-        .saturating_sub(OPERATIONS_SHOWN_MAX);
-    if hidden > 0 {
-        lines.extend(labelled("", &format!("and {hidden} more operations"), 1));
     }
     lines
 }
 
 /// What was drawn: plain values first, then a line for each group. Fields come and go with the
 /// simulator, so they are shown under their own names.
-fn options(options: &Map<String, Value>, lines_max: usize) -> Vec<String> {
-    let is_shown = |name: &str, value: &Value| name != "seed" && !value.is_null();
-    let (groups, plain): (Vec<_>, Vec<_>) = options
-        .iter()
-        .filter(|(name, value)| is_shown(name, value))
-        .partition(|(_, value)| value.is_object());
-    let plain: Vec<String> = plain
-        .into_iter()
-        .map(|(name, value)| format!("{name} {}", brief(value)))
-        .collect();
-    let mut lines = labelled("options", &plain.join(", "), 3);
-    for (name, value) in groups {
+fn options(options: &Map<String, Value>) -> Vec<String> {
+    let mut lines = labelled("options", &plain_options(options).join(", "), 3);
+    for (name, value) in option_groups(options) {
         lines.extend(labelled(name, &brief(value), 2));
     }
-    if lines.len() > lines_max {
-        lines.truncate(lines_max.saturating_sub(1));
-        lines.extend(labelled("", "... (--json shows all)", 1));
-        lines.truncate(lines_max);
-    }
     lines
+}
+
+fn plain_options(options: &Map<String, Value>) -> Vec<String> {
+    options
+        .iter()
+        // The first line has the seed.
+        .filter(|(name, value)| *name != "seed" && !value.is_null() && !value.is_object())
+        .map(|(name, value)| format!("{name} {}", brief(value)))
+        .collect()
+}
+
+fn option_groups(options: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    options.iter().filter(|(_, value)| value.is_object())
 }
 
 /// A value without JSON's punctuation. Equal items of a list are counted.
@@ -221,85 +234,92 @@ fn brief(value: &Value) -> String {
     }
 }
 
-fn figures(verdict: &Verdict, around: &Around<'_>) -> Vec<String> {
+fn figures(verdict: &Verdict) -> Vec<String> {
     let n = &verdict.counts;
-    let mut lines = labelled(
-        "cluster",
-        &format!(
-            "{} epochs, {} leader changes with appends in flight, {} recoveries in {} attempts, \
-             {} holes, {} purges",
-            n.epochs,
-            n.leader_changes_with_appends_in_flight,
-            n.recoveries,
-            n.recovery_attempts,
-            n.holes,
-            n.purges
-        ),
-        2,
+    let cluster = format!(
+        "{} epochs, {} leader changes with appends in flight, {} recoveries in {} attempts, {} holes, \
+         {} purges",
+        n.epochs,
+        n.leader_changes_with_appends_in_flight,
+        n.recoveries,
+        n.recovery_attempts,
+        n.holes,
+        n.purges
     );
-    lines.extend(labelled(
-        "nemesis",
-        &format!(
-            "{} faults planned, {} took effect; {} crashes, of which {} found unsynced bytes and {} fell \
-             inside a file operation",
-            n.planned_faults,
-            n.effective_faults,
-            n.crashes,
-            n.crashes_with_unsynced_bytes,
-            n.crashes_inside_file_operation
-        ),
-        2,
-    ));
-    lines.extend(labelled(
-        "clients",
-        &format!(
-            "appends {} acked, {} failed, {} unknown; {} records in {} reads; {} tails",
-            n.appends_acked, n.appends_failed, n.appends_unknown, n.records_read, n.reads, n.tails
-        ),
-        1,
-    ));
-    let mut checks = format!(
+    let nemesis = format!(
+        "{} faults planned, {} took effect; {} crashes, of which {} found unsynced bytes and {} fell \
+         inside a file operation",
+        n.planned_faults,
+        n.effective_faults,
+        n.crashes,
+        n.crashes_with_unsynced_bytes,
+        n.crashes_inside_file_operation
+    );
+    let clients = format!(
+        "{}; {} records in {} reads; {} tails",
+        appends(n),
+        n.records_read,
+        n.reads,
+        n.tails
+    );
+    let traffic = format!(
+        "{} messages ({} lost, {} duplicated), {} file operations, {} syncs",
+        n.messages, n.messages_lost, n.messages_duplicated, n.file_operations, n.syncs
+    );
+    let mut lines = labelled("cluster", &cluster, 2);
+    lines.extend(labelled("nemesis", &nemesis, 2));
+    lines.extend(labelled("clients", &clients, 1));
+    lines.extend(labelled("checks", &checks(verdict), 1));
+    lines.extend(labelled("traffic", &traffic, 1));
+    lines
+}
+
+fn figures_in_brief(verdict: &Verdict) -> Vec<String> {
+    let n = &verdict.counts;
+    let happened = format!(
+        "{} epochs; {} of {} faults took effect; {} crashes, {} with unsynced bytes; {}; {}",
+        n.epochs,
+        n.effective_faults,
+        n.planned_faults,
+        n.crashes,
+        n.crashes_with_unsynced_bytes,
+        appends(n),
+        checks(verdict)
+    );
+    labelled("happened", &happened, 3)
+}
+
+fn appends(n: &Counts) -> String {
+    format!(
+        "appends {} acked, {} failed, {} unknown",
+        n.appends_acked, n.appends_failed, n.appends_unknown
+    )
+}
+
+fn checks(verdict: &Verdict) -> String {
+    let n = &verdict.counts;
+    let mut text = format!(
         "{} operations judged, invariants judged {} times",
         n.operations_checked, n.invariants_checked
     );
     if verdict.options.get("mutant").is_some_and(|m| !m.is_null()) {
-        checks += &format!("; planted bug reached {} times", n.mutant_reached);
+        text += &format!("; planted bug reached {} times", n.mutant_reached);
     }
-    lines.extend(labelled("checks", &checks, 1));
-    lines.extend(labelled(
-        "traffic",
-        &format!(
-            "{} messages ({} lost, {} duplicated), {} file operations, {} syncs",
-            n.messages, n.messages_lost, n.messages_duplicated, n.file_operations, n.syncs
-        ),
-        1,
-    ));
-    let mut time = format!(
+    text
+}
+
+fn time(verdict: &Verdict, around: &Around<'_>) -> String {
+    let mut text = format!(
         "{} of virtual time",
         seconds(verdict.virtual_us as f64 / 1e6)
     );
     if let Some(wall) = around.wall {
-        time += &format!(" in {} of wall time", seconds(wall.as_secs_f64()));
+        text += &format!(" in {} of wall time", seconds(wall.as_secs_f64()));
     }
-    lines.extend(labelled("time", &time, 1));
-    lines.extend(labelled(
-        "trace",
-        &format!(
-            "{} over {} events",
-            verdict.trace_hash, verdict.trace_events
-        ),
-        1,
-    ));
-    let from = &verdict.provenance;
-    lines.extend(labelled(
-        "build",
-        &format!(
-            "revision {}, lock file {}, options {}",
-            from.revision, from.lock_hash, from.options_hash
-        ),
-        1,
-    ));
-    lines
+    text + &format!(
+        "; trace {} of {} events",
+        verdict.trace_hash, verdict.trace_events
+    )
 }
 
 #[cfg(test)]
@@ -389,7 +409,7 @@ mod tests {
         assert!(text.contains("in 12.0 ms of wall time"), "{text}");
         assert!(text.contains("[2 x rack 0; rack 1]"), "{text}");
         assert!(text.contains("mutant ack-before-fsync"), "{text}");
-        assert!(text.contains("--json shows all"), "{text}");
+        assert!(text.contains("  workload    rather_long"), "{text}");
         assert!(!text.contains("none"), "{text}");
         assert!(!text.contains("reproduce"), "{text}");
         assert!(text.ends_with("directory   runs/seed-1\n"), "{text}");
@@ -411,8 +431,12 @@ mod tests {
         assert!(text.contains("  expected    much much"), "{text}");
         assert!(text.contains("  seen        little little"), "{text}");
         assert!(text.contains("  proof       c1 append #7"), "{text}");
-        assert!(text.contains("and 5 more operations"), "{text}");
-        assert!(text.contains("planted bug reached 1 times"), "{text}");
+        assert!(text.contains("and 5 more lines in verdict.json"), "{text}");
+        assert!(
+            text.contains("  happened    1 epochs; 1 of 1 faults took effect"),
+            "{text}"
+        );
+        assert!(text.contains("bug reached 1 times"), "{text}");
         assert!(text.contains(&verdict.reproduce), "{text}");
     }
 

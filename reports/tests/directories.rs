@@ -120,7 +120,10 @@ fn a_whole_run_directory_is_shown() {
         "{text}"
     );
     assert!(text.contains("1.50 s of virtual time"), "{text}");
-    assert!(text.contains("0123456789abcdef over 3 events"), "{text}");
+    assert!(
+        text.contains("trace 0123456789abcdef of 3 events"),
+        "{text}"
+    );
     assert!(output.stderr.is_empty());
 }
 
@@ -175,7 +178,11 @@ fn a_damaged_file_is_named_with_the_place() {
             "{}",
             "verdict.json:1:2: missing field `seed`",
         ),
-        ("verdict.json", "{\"seed\": 7,\n\"x\": 2,\n x}", "verdict.json:3:"),
+        (
+            "verdict.json",
+            "{\"seed\": 7,\n\"x\": 2,\n x}",
+            "verdict.json:3:",
+        ),
         ("verdict.json", cut, &format!("verdict.json:{lines}:")),
         (
             "verdict.json",

@@ -45,11 +45,21 @@ pub fn draw_plan(options: &SimOptions, rng: &mut Rng) -> FaultPlan {
                 Direction::Outbound,
             ])
             .expect("not empty");
-        let kind = FaultKind::Partition { direction };
+        // Partitions need not be transitive: some nodes may see a sequencer that others miss.
+        let bridge = if draw.rng.chance(0.4) {
+            draw.group(1..=2)
+        } else {
+            NodeSet::EMPTY
+        };
+        let kind = FaultKind::Partition { direction, bridge };
         faults.push(draw.fault(300..=3_000, target, kind));
     }
     for _ in 0..counts.degradations {
-        let target = draw.node_group_or_sequencer();
+        let target = if draw.rng.chance(0.3) {
+            Target::Everyone
+        } else {
+            draw.node_group_or_sequencer()
+        };
         let degradation = Degradation {
             loss: draw.rng.below(300) as f64 / 1_000.0,
             delay_us_min: 0,
@@ -108,9 +118,14 @@ impl Draw<'_> {
         if self.rng.chance(0.7) {
             return self.node_or_sequencer();
         }
+        Target::Nodes(self.group(2..=self.nodes() / 2 + 1))
+    }
+
+    /// Some nodes.
+    fn group(&mut self, sizes: std::ops::RangeInclusive<u64>) -> NodeSet {
         let mut nodes: Vec<NodeId> = (0..self.nodes()).map(|n| NodeId(n as u8)).collect();
         self.rng.shuffle(&mut nodes);
-        let count = self.rng.within(2..=self.nodes() / 2 + 1) as usize;
-        Target::Nodes(nodes.into_iter().take(count).collect::<NodeSet>())
+        let count = self.rng.within(sizes) as usize;
+        nodes.into_iter().take(count).collect()
     }
 }

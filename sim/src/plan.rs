@@ -49,6 +49,8 @@ pub enum FaultKind {
     Partition {
         /// Which way messages are lost.
         direction: Direction,
+        /// Nodes that reach both sides all the same, and are reached.
+        bridge: NodeSet,
     },
     /// All links of the target are bad.
     Degrade(Degradation),
@@ -101,7 +103,7 @@ impl FaultKind {
         ),
         (
             "partition",
-            "messages to, from, or between a target and the others are lost",
+            "messages to, from, or between a target and the others are lost; bridge nodes may reach both sides",
         ),
         (
             "degrade",

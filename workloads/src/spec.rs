@@ -50,7 +50,7 @@ impl Spec {
                 tail: rng.within(1..=2) as u32,
             },
             payload_bytes_min,
-            payload_bytes_max: payload_bytes_min + *rng.pick(&[16, 200, 2000]).expect("not empty"),
+            payload_bytes_max: payload_bytes_min + *rng.pick(&[16, 200, 1000]).expect("not empty"),
             read_limit: rng.within(5..=40) as u32,
             think_us_max: 300_000,
         }

@@ -463,9 +463,9 @@ impl Search {
         }
         let record = Kind::Record as u8;
         if let Some(decided) = &seen.decided {
-            for offset in 0..OFFSETS {
+            for (offset, &kind) in decided.iter().enumerate() {
                 let lsn = Lsn::new(1, offset as u32 + 1);
-                let decided_record = decided[offset] == record;
+                let decided_record = kind == record;
                 if seen.acked >> offset & 1 == 1 && !decided_record {
                     return Some(format!("lost: {lsn} was acked and recovered as no record"));
                 }

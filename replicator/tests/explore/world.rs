@@ -18,6 +18,8 @@
 //!   delivered to any more.
 //! - *Register*: one real acceptor that keeps every promise at once, spoken to by the real proposer: the
 //!   exchange of one change is one step. Preempted proposers have their own scripts.
+//! - *Chance*: every copyset and every write quorum that S1 may draw is explored. Which write quorum S2 asks
+//!   about its own tail is not: nobody seals its epoch before it was seen.
 //! - *Time* stands still. A timeout is a step that may happen at any time; resend timers are off, as
 //!   no message is ever gone.
 
@@ -736,7 +738,10 @@ impl World {
                 let step = |machine: &mut Sequencer, env: &mut Env| {
                     machine.on_request(CLIENT, 9, &ClientAsk::Tail, None, env);
                 };
-                outcomes.push(self.step_sequencer(0, state, 0, NOW, step));
+                // It asks a write quorum drawn at random.
+                for seed in 0..SEEDS {
+                    outcomes.push(self.step_sequencer(0, state, seed, NOW, step));
+                }
             }
             LocalAction::Activate { sequencer } => {
                 let ack = self.limits.ack_at_s2;

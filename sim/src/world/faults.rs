@@ -71,7 +71,9 @@ impl World {
                     self.host_mut(node).paused = up;
                 }
             }
-            FaultKind::Partition { direction } => {
+            FaultKind::Partition { direction, bridge } => {
+                let (inside, _) = self.sides(nodes.difference(bridge));
+                let (_, outside) = self.sides(nodes.union(bridge));
                 if direction != Direction::Outbound {
                     self.net.block(cause, &outside, &inside);
                 }

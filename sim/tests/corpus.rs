@@ -1,0 +1,103 @@
+//! The corpus: seeds that once showed something, and what they show now; and the planted bugs, each of
+//! which has to be found.
+
+use hstore_sim::mutants::{MUTANTS, Mutant};
+use hstore_sim::options::{Engine, PROFILES, Profile};
+use hstore_sim::outcome::Outcome;
+use hstore_sim::report::RunReport;
+use hstore_sim::run::{RunRequest, run};
+
+fn report(
+    seed: u64,
+    profile: &'static Profile,
+    mutant: Option<&Mutant>,
+    white_box: bool,
+) -> RunReport {
+    run(&RunRequest {
+        seed,
+        profile,
+        engine: Engine::Model,
+        mutant: mutant.map(|mutant| mutant.name.to_owned()),
+        white_box,
+        record_trace: false,
+    })
+    .report
+}
+
+/// `sim/corpus/seeds.txt`: a profile, a seed, and after `#` what it showed.
+#[test]
+fn seeds_that_once_failed_pass() {
+    let corpus = include_str!("../corpus/seeds.txt");
+    let lines = corpus
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut count = 0;
+    for line in lines {
+        let (what, why) = line.split_once('#').expect("a line says what it showed");
+        let (profile, seed) = what.trim().split_once(' ').expect("profile and seed");
+        let profile = Profile::by_name(profile).expect("the profile exists");
+        let seed = seed.trim().parse().expect("a seed is a number");
+        let report = report(seed, profile, None, true);
+        assert_eq!(
+            report.outcome,
+            Outcome::Passed,
+            "{line}: {why}\n{report:#?}"
+        );
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+/// The first seed up to `budget` with which a planted bug is found from outside alone, and its report.
+fn found(name: &str, budget: u64) -> RunReport {
+    let mutant = Mutant::by_name(name).expect("the bug is planted");
+    (1..=budget)
+        .map(|seed| report(seed, &PROFILES[0], Some(mutant), false))
+        .find(|report| report.outcome != Outcome::Passed)
+        .unwrap_or_else(|| panic!("{name} survives {budget} seeds"))
+}
+
+#[test]
+fn an_ack_before_the_sync_is_found_as_a_lost_write() {
+    let report = found("ack-before-fsync", 100);
+    let violation = report.violation.expect("a failure says what is violated");
+    assert_eq!(report.outcome, Outcome::Safety);
+    assert_eq!(violation.property, "LostWrite");
+    assert_eq!(violation.checker, "durability");
+}
+
+#[test]
+fn an_ack_before_recovery_is_found_as_not_linearizable() {
+    let report = found("ack-before-recovery", 2_000);
+    let violation = report.violation.expect("a failure says what is violated");
+    assert_eq!(report.outcome, Outcome::Safety);
+    assert_eq!(violation.checker, "linearizability");
+}
+
+/// From inside, an ack without a synced write quorum is seen at once.
+#[test]
+fn an_ack_before_the_sync_is_seen_at_the_ack() {
+    let mutant = Mutant::by_name("ack-before-fsync").expect("planted");
+    let report = report(1, &PROFILES[0], Some(mutant), true);
+    let violation = report.violation.expect("a failure says what is violated");
+    assert_eq!(violation.property, "acked-is-durable");
+    assert!(report.counts.mutant_reached > 0);
+}
+
+#[test]
+fn planted_bugs_that_are_off_are_not_reached() {
+    let report = report(3, &PROFILES[0], None, true);
+    assert_eq!(report.counts.mutant_reached, 0);
+    assert_eq!(MUTANTS.len(), 2, "each planted bug has a test here");
+}
+
+#[test]
+fn nothing_goes_wrong_where_nothing_is_made_to() {
+    let calm = Profile::by_name("calm").expect("the profile exists");
+    for seed in 1..=20 {
+        let report = report(seed, calm, None, true);
+        assert_eq!(report.outcome, Outcome::Passed, "{report:#?}");
+        assert_eq!(report.counts.crashes, 0);
+        assert_eq!(report.counts.planned_faults, 0);
+    }
+}
