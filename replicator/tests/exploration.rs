@@ -37,8 +37,9 @@
 //! | `ack_in_new_epoch_and_crash` | 1 | 1 | 1 | 0 | the same, and nodes catch up |
 //! | `tail_of_old_epoch` | 1 | 1 | 1 | 0 | S1 is asked for a tail, at any time |
 //!
-//! Not covered: unreadable copies, lost nodes, more copies or domains, several acceptors (scripts and
-//! the simulator have these); resending, because nothing is ever gone.
+//! Not covered: a third attempt, and so what an outlived bridge can do (`recovery_bridge_outlived.txt`
+//! does), unreadable copies, lost nodes, more copies or domains, several acceptors (scripts and the
+//! simulator have these); resending, because nothing is ever gone.
 //!
 //! That a violation would be found is shown with planted bugs; the shortest way to it is printed.
 

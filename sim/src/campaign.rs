@@ -363,7 +363,7 @@ mod tests {
     use super::*;
     use crate::options::PROFILES;
     use crate::plan::FaultPlan;
-    use crate::report::Violation;
+    use crate::report::{Latency, Violation};
     use crate::seeds::{SimSeeds, Stream};
 
     fn outcome_of(seed: u64) -> Outcome {
@@ -400,6 +400,7 @@ mod tests {
                 appends_acked: seed,
                 ..Counts::default()
             },
+            append_latency: Latency::default(),
             virtual_us: 500_000,
         };
         let trace = request.record_trace.then(|| "{}".to_owned());

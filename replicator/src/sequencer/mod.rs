@@ -46,7 +46,7 @@ enum Phase {
     },
     /// The register is asked for a new epoch.
     Activating {
-        proposer: Proposer,
+        proposer: Box<Proposer>,
         activation: Activation,
         patience: Timestamp,
     },
@@ -233,7 +233,7 @@ impl Sequencer {
                         above: None,
                     };
                     let patience = *patience;
-                    let proposer = Proposer::start(self.log, change, self.round, env);
+                    let proposer = Box::new(Proposer::start(self.log, change, self.round, env));
                     self.round = proposer.next_round();
                     self.phase = Phase::Activating {
                         proposer,
