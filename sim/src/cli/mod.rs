@@ -10,6 +10,7 @@ mod list;
 mod output;
 mod run;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -47,6 +48,9 @@ fn start_log() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        // A run has a time of its own: events tell it.
+        .without_time()
         .init();
     Ok(())
 }

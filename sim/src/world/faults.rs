@@ -45,6 +45,7 @@ impl World {
             &[],
             || json!({"fault": index, "begins": fault.kind.name(), "nodes": nodes.to_string()}),
         );
+        tracing::debug!(seed = self.options.seed, at = %now, fault = index, %nodes, kind = ?fault.kind, "strikes");
         let cause = Cause(index as u32);
         let (inside, outside) = self.sides(nodes);
         match fault.kind {
@@ -118,6 +119,7 @@ impl World {
             &[],
             || json!({"fault": index, "ends": fault.kind.name(), "nodes": nodes.to_string()}),
         );
+        tracing::debug!(seed = self.options.seed, at = %now, fault = index, %nodes, "is undone");
         let cause = Cause(index as u32);
         self.faults[index].ended = true;
         match fault.kind {
