@@ -207,11 +207,9 @@ impl Node {
         }
         match self.sessions.admit(client, request.number, env.now) {
             Admission::New => {}
-            Admission::Seen => return,
-            Admission::Full => {
-                refuse(ClientAnswer::Busy, env);
-                return;
-            }
+            // Nothing certain can be said of either: the request may be a duplicate of one that was
+            // taken, or be duplicated and taken later. Its client hears nothing, and knows nothing.
+            Admission::Seen | Admission::Full => return,
         }
         let hint = self.detector.as_ref().and_then(|detector| {
             let node = detector.sequencer(request.log, env.now)?;

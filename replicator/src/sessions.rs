@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hstore_core::{ClientId, Timestamp};
 
-/// How many clients a node remembers at most; more are refused until some have been idle long.
+/// How many clients a node remembers at most; more are not heard until some have been idle long.
 pub const SESSIONS_MAX: usize = 65_536;
 /// A client that was silent for this long is forgotten when room is needed. No network delays a
 /// duplicate for longer.
@@ -36,7 +36,7 @@ pub enum Admission {
     New,
     /// Drop it: it was seen, or is too old to tell.
     Seen,
-    /// Refuse it: too many clients.
+    /// Drop it: too many clients. It is not marked as seen, so no answer may call it refused.
     Full,
 }
 
@@ -97,5 +97,22 @@ mod tests {
             }
         }
         assert!(fresh > 1_000);
+    }
+
+    #[test]
+    fn a_full_table_hears_nobody_new_until_someone_was_idle_long() {
+        let mut sessions = Sessions::default();
+        for client in 0..SESSIONS_MAX as u32 {
+            let admission = sessions.admit(ClientId(client), 1, Timestamp::ZERO);
+            assert_eq!(admission, Admission::New);
+        }
+        let late = ClientId(u32::MAX);
+        let now = Timestamp::ZERO + IDLE / 2;
+        assert_eq!(sessions.admit(late, 1, now), Admission::Full);
+        assert_eq!(sessions.admit(ClientId(7), 1, now), Admission::Seen);
+        // Whoever spoke meanwhile is remembered.
+        let later = Timestamp::ZERO + IDLE;
+        assert_eq!(sessions.admit(late, 1, later), Admission::New);
+        assert_eq!(sessions.admit(ClientId(7), 1, later), Admission::Seen);
     }
 }
