@@ -15,25 +15,27 @@ asked='planted6active'
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 
-# objects PACKAGE DIRECTORY: builds PACKAGE and puts the object code of the product's crates, as they are
+# objects DIRECTORY CARGO-ARGUMENTS: builds, and puts the object code of the product's crates, as they are
 # in this build, into DIRECTORY. What an archive has besides is for the compiler, documentation included.
 objects() {
-    local package=$1 directory=$2 archive
+    local directory=$1 archive
+    shift
     mkdir "$directory"
-    cargo build --release --locked --package "$package" --message-format=json >"$room/messages"
+    cargo "$@" --release --locked --message-format=json >"$room/messages"
     grep -oE "\"[^\"]*/lib${product}-[0-9a-f]+\.rlib\"" "$room/messages" | tr -d '"' | sort -u >"$room/archives"
     while read -r archive; do
         mkdir "$directory/$(basename "$archive")"
         (cd "$directory/$(basename "$archive")" && ar x "$archive" && rm -f lib.rmeta)
     done <"$room/archives"
     [ -n "$(find "$directory" -name '*.o' -print -quit)" ] || {
-        echo "no-planted-bugs: found no object code of $package" >&2
+        echo "no-planted-bugs: found no object code in: cargo $*" >&2
         exit 1
     }
 }
 
-objects hstore-node "$room/production"
-objects hstore-sim "$room/simulator"
+objects "$room/production" build --package hstore-node
+# What `make test` has built just before: with another selection of crates, features and thus files differ.
+objects "$room/simulator" test --no-run --workspace
 binary=$(grep -oE '"executable":"[^"]*/hstore-sim"' "$room/messages" | cut -d'"' -f4 | sort -u)
 names=$("$binary" list mutants | cut -d' ' -f1)
 [ -n "$names" ] || {

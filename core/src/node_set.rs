@@ -30,6 +30,18 @@ impl NodeSet {
         Self(1 << node.0)
     }
 
+    /// The set as bits: node `n` is bit `n`.
+    #[must_use]
+    pub const fn bits(self) -> u128 {
+        self.0
+    }
+
+    /// The set of the nodes whose bits are set.
+    #[must_use]
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
     /// Adds `node`; tells whether it was absent.
     pub fn insert(&mut self, node: NodeId) -> bool {
         let before = *self;

@@ -33,6 +33,8 @@ pub struct Verdict {
     pub options: Map<String, Value>,
     /// What happened.
     pub counts: Counts,
+    /// How long acknowledged appends took; absent where it was not measured.
+    pub append_latency: Option<Latency>,
     /// How much virtual time passed, in microseconds.
     pub virtual_us: u64,
     /// Where the verdict comes from.
@@ -50,6 +52,15 @@ pub struct Lines {
     pub history: u64,
     /// Of `trace.jsonl`.
     pub trace: u64,
+}
+
+/// The distribution of a latency, in microseconds of virtual time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "they are the names in the file")]
+pub struct Latency {
+    pub p50_us: u64,
+    pub p99_us: u64,
+    pub max_us: u64,
 }
 
 /// A property that does not hold.
@@ -95,6 +106,8 @@ pub struct Counts {
     pub messages_duplicated: u64,
     pub file_operations: u64,
     pub syncs: u64,
+    pub flushed_tables: u64,
+    pub compacted_tables: u64,
     pub operations_checked: u64,
     pub invariants_checked: u64,
     pub mutant_reached: u64,
@@ -263,14 +276,26 @@ fn figures(verdict: &Verdict) -> Vec<String> {
         n.tails
     );
     let traffic = format!(
-        "{} messages ({} lost, {} duplicated), {} file operations, {} syncs",
-        n.messages, n.messages_lost, n.messages_duplicated, n.file_operations, n.syncs
+        "{} messages ({} lost, {} duplicated)",
+        n.messages, n.messages_lost, n.messages_duplicated
+    );
+    let disks = format!(
+        "{} file operations, {} syncs; tables {} flushed, {} compacted",
+        n.file_operations, n.syncs, n.flushed_tables, n.compacted_tables
     );
     let mut lines = labelled("cluster", &cluster, 2);
     lines.extend(labelled("nemesis", &nemesis, 2));
     lines.extend(labelled("clients", &clients, 1));
+    if let Some(latency) = verdict.append_latency {
+        let [p50, p99, max] = [latency.p50_us, latency.p99_us, latency.max_us]
+            .map(|micros| seconds(micros as f64 / 1e6));
+        let text =
+            format!("acknowledged appends took {p50} (half), {p99} (99%), {max} (all) or less");
+        lines.extend(labelled("latency", &text, 1));
+    }
     lines.extend(labelled("checks", &checks(verdict), 1));
     lines.extend(labelled("traffic", &traffic, 1));
+    lines.extend(labelled("disks", &disks, 1));
     lines
 }
 
@@ -309,12 +334,9 @@ fn checks(verdict: &Verdict) -> String {
 }
 
 fn time(verdict: &Verdict, around: &Around<'_>) -> String {
-    let mut text = format!(
-        "{} of virtual time",
-        seconds(verdict.virtual_us as f64 / 1e6)
-    );
+    let mut text = format!("virtual {}", seconds(verdict.virtual_us as f64 / 1e6));
     if let Some(wall) = around.wall {
-        text += &format!(" in {} of wall time", seconds(wall.as_secs_f64()));
+        text += &format!(", wall {}", seconds(wall.as_secs_f64()));
     }
     text + &format!(
         "; trace {} of {} events",
@@ -353,6 +375,8 @@ mod tests {
             "messages_duplicated",
             "file_operations",
             "syncs",
+            "flushed_tables",
+            "compacted_tables",
             "operations_checked",
             "invariants_checked",
             "mutant_reached",
@@ -373,9 +397,9 @@ mod tests {
                 "seed": 1, "mutant": "ack-before-fsync", "profile": "default", "none": null,
                 "locations": [{"rack": 0}, {"rack": 1}, {"rack": 0}],
                 "net": group, "disk": group, "faults": group, "workload": group, "mix": group,
-                "more": group,
             },
             "counts": counts,
+            "append_latency": {"p50_us": count, "p99_us": count, "max_us": count},
             "virtual_us": count,
             "provenance": {
                 "revision": "0123456789ab-dirty", "lock_hash": "0123456789abcdef",
@@ -406,7 +430,7 @@ mod tests {
             text.starts_with("PASSED seed 18446744073709551615: "),
             "{text}"
         );
-        assert!(text.contains("in 12.0 ms of wall time"), "{text}");
+        assert!(text.contains("wall 12.0 ms"), "{text}");
         assert!(text.contains("[2 x rack 0; rack 1]"), "{text}");
         assert!(text.contains("mutant ack-before-fsync"), "{text}");
         assert!(text.contains("  workload    rather_long"), "{text}");

@@ -36,6 +36,8 @@ fn verdict() -> Value {
         "messages_duplicated",
         "file_operations",
         "syncs",
+        "flushed_tables",
+        "compacted_tables",
         "operations_checked",
         "invariants_checked",
         "mutant_reached",
@@ -119,7 +121,7 @@ fn a_whole_run_directory_is_shown() {
         text.contains("profile calm") && text.contains("loss 0.5"),
         "{text}"
     );
-    assert!(text.contains("1.50 s of virtual time"), "{text}");
+    assert!(text.contains("virtual 1.50 s"), "{text}");
     assert!(
         text.contains("trace 0123456789abcdef of 3 events"),
         "{text}"

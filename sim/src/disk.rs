@@ -35,7 +35,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hstore_core::Rng;
-use hstore_core::ports::file_system::{FileError, FileErrorKind, FileId, FileSystem};
+use hstore_core::ports::file_system::{
+    FileError, FileErrorKind, FileId, FileSystem, LockId, PathKind,
+};
 
 use names::{Inode, Names};
 pub use operation::{FileOp, FileOpKind};
@@ -96,7 +98,9 @@ struct Medium {
     names: Names,
     /// The files that are open.
     open: BTreeMap<FileId, OpenFile>,
-    /// The number of the next file to be opened. Numbers are never used again.
+    /// The files that are locked.
+    locks: BTreeMap<LockId, OpenFile>,
+    /// The number of the next file to be opened or locked. Numbers are never used again.
     next_file: u64,
 }
 
@@ -138,6 +142,11 @@ const NOT_OPEN: Failure = Failure {
     detail: "the file is not open; it was closed, or the life that opened it is over",
 };
 
+const LOCKED: Failure = Failure {
+    kind: FileErrorKind::Locked,
+    detail: "it is locked by this process",
+};
+
 impl Default for SimDisk {
     fn default() -> Self {
         Self::new()
@@ -152,6 +161,7 @@ impl SimDisk {
             medium: Medium {
                 names: Names::new(),
                 open: BTreeMap::new(),
+                locks: BTreeMap::new(),
                 next_file: 0,
             },
             power: Power::On,
@@ -174,6 +184,7 @@ impl SimDisk {
     /// armed is over, and nothing is lost.
     pub fn process_exit(&mut self) {
         self.medium.open.clear();
+        self.medium.locks.clear();
         self.power = Power::On;
         self.incarnation += 1;
     }
@@ -292,6 +303,26 @@ impl Medium {
         self.open.insert(file, OpenFile { inode, path });
         file
     }
+
+    fn lock(&mut self, path: Arc<str>) -> Result<LockId, Failure> {
+        let inode = match self.names.open(&path) {
+            Err(failure) if failure.kind == FileErrorKind::NotFound => self.names.create(&path)?,
+            found => found?,
+        };
+        if self.locks.values().any(|held| held.inode == inode) {
+            return Err(LOCKED);
+        }
+        let lock = LockId(self.next_file);
+        self.next_file += 1;
+        self.locks.insert(lock, OpenFile { inode, path });
+        Ok(lock)
+    }
+
+    /// The files that are kept though no name may lead to them.
+    fn in_use(&self) -> impl Iterator<Item = Inode> {
+        let files = self.open.values().chain(self.locks.values());
+        files.map(|file| file.inode)
+    }
 }
 
 impl FileSystem for SimDisk {
@@ -363,10 +394,35 @@ impl FileSystem for SimDisk {
         })
     }
 
+    fn range_sync(&mut self, file: FileId, offset: u64, length: u64) -> Result<(), FileError> {
+        self.perform_on(FileOpKind::RangeSync, file, |_, _, op| {
+            // What is on its way may still be lost.
+            (op.offset, op.len) = (offset, length);
+            Ok(())
+        })
+    }
+
+    fn look_up(&mut self, path: &str) -> Result<PathKind, FileError> {
+        self.perform(FileOpKind::LookUp, Some(path.into()), |medium, op| {
+            let kind = medium.names.look_up(path)?;
+            if let PathKind::File(length) = kind {
+                op.len = length;
+            }
+            Ok(kind)
+        })
+    }
+
     fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError> {
         self.perform(FileOpKind::Rename, Some(from.into()), |medium, op| {
             op.to = Some(to.into());
             medium.names.rename(from, to)
+        })
+    }
+
+    fn link(&mut self, from: &str, to: &str) -> Result<(), FileError> {
+        self.perform(FileOpKind::Link, Some(from.into()), |medium, op| {
+            op.to = Some(to.into());
+            medium.names.link(from, to)
         })
     }
 
@@ -379,6 +435,12 @@ impl FileSystem for SimDisk {
     fn create_dir(&mut self, path: &str) -> Result<(), FileError> {
         self.perform(FileOpKind::CreateDir, Some(path.into()), |medium, _| {
             medium.names.create_dir(path)
+        })
+    }
+
+    fn remove_dir(&mut self, path: &str) -> Result<(), FileError> {
+        self.perform(FileOpKind::RemoveDir, Some(path.into()), |medium, _| {
+            medium.names.remove_dir(path)
         })
     }
 
@@ -395,9 +457,21 @@ impl FileSystem for SimDisk {
 
     fn sync_dir(&mut self, path: &str) -> Result<(), FileError> {
         self.perform(FileOpKind::SyncDir, Some(path.into()), |medium, op| {
-            let open = medium.open.values().map(|open| open.inode);
-            op.len = medium.names.sync_dir(path, open)?;
+            let in_use: Vec<Inode> = medium.in_use().collect();
+            op.len = medium.names.sync_dir(path, in_use)?;
             Ok(())
         })
+    }
+
+    fn lock(&mut self, path: &str) -> Result<LockId, FileError> {
+        self.perform(FileOpKind::Lock, Some(path.into()), |medium, op| {
+            medium.lock(op.path.clone())
+        })
+    }
+
+    fn unlock(&mut self, lock: LockId) {
+        if let Some(held) = self.medium.locks.remove(&lock) {
+            self.record(FileOp::new(self.next_op, FileOpKind::Unlock, held.path));
+        }
     }
 }

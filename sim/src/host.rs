@@ -13,12 +13,11 @@ use hstore_core::{LogId, Lsn, NodeId, Rng, Timestamp};
 use hstore_node::Node;
 use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::effects::{DiskDone, DiskRequest, DiskToken, DiskWork, Durability, Outputs};
-use hstore_tier1::model::ModelStore;
+use hstore_tier1::rocks::hosted::env::{BackgroundWork, Host as RocksHost};
 
-use crate::disk::{FileOp, MountedDisk, PowerLoss, SharedDisk, SimDisk};
-
-/// The directory of the store on the simulated disk.
-const STORE: &str = "store";
+use crate::disk::{FileOp, PowerLoss, SharedDisk, SimDisk};
+use crate::options::{Engine, StoreOptions};
+use crate::store::Store;
 
 /// A host.
 #[derive(Debug)]
@@ -26,6 +25,8 @@ pub struct Host {
     /// Its node's number.
     pub id: NodeId,
     disk: SharedDisk,
+    engine: Engine,
+    store_options: StoreOptions,
     process: Option<Process>,
     /// Counts the processes: what was begun for an older one is dropped.
     life: u64,
@@ -42,7 +43,7 @@ pub struct Host {
 #[derive(Debug)]
 struct Process {
     node: Node,
-    store: ModelStore<MountedDisk>,
+    store: Store,
     /// Written and not covered by a sync that ended.
     written: Vec<Written>,
     /// How many of `written` the running sync covers.
@@ -73,10 +74,12 @@ pub type Metadata = (Bytes, Bytes);
 impl Host {
     /// A host with an empty disk and no process.
     #[must_use]
-    pub fn new(id: NodeId) -> Self {
+    pub fn new(id: NodeId, engine: Engine, store_options: StoreOptions) -> Self {
         Self {
             id,
             disk: SharedDisk::new(SimDisk::new()),
+            engine,
+            store_options,
             process: None,
             life: 0,
             timer: None,
@@ -115,6 +118,15 @@ impl Host {
         self.durable.contains(&(log, lsn))
     }
 
+    /// What the process's store has written in the background.
+    #[must_use]
+    pub fn background_work(&self) -> BackgroundWork {
+        let process = self.process.as_ref();
+        process.map_or_else(BackgroundWork::default, |process| {
+            process.store.background_work()
+        })
+    }
+
     /// Starts a process on what the disk holds.
     ///
     /// # Errors
@@ -122,17 +134,23 @@ impl Host {
     pub fn start(
         &mut self,
         config: &Arc<ClusterConfig>,
+        now: Timestamp,
         seed: u64,
         out: &mut Outputs,
     ) -> Result<Vec<Metadata>, StoreError> {
         assert!(self.process.is_none(), "one process at a time");
         self.life += 1;
-        let mut store = ModelStore::open(self.disk.mount(), STORE)?;
+        let rocks_host = RocksHost {
+            now,
+            identity: seed | 1,
+        };
+        let disk = self.disk.mount();
+        let mut store = Store::open(disk, self.engine, self.store_options, rocks_host)?;
         let metadata = store.metadata()?;
         let node = Node::boot(self.id, Arc::clone(config), seed, &metadata, out)
             .map_err(|error| StoreError::Damaged(error.to_string()))?;
-        let copies = store.state().copies();
-        self.durable = copies.map(|(log, lsn, _)| (log, lsn)).collect();
+        let logs = config.logs.keys().copied();
+        self.durable = store.places(logs)?.into_iter().collect();
         self.timer = None;
         self.process = Some(Process {
             node,
@@ -145,10 +163,12 @@ impl Host {
 
     /// The power fails: the process ends, and with it everything unsynced is at the mercy of the disk.
     pub fn power_fail(&mut self, rng: &mut Rng) -> PowerLoss {
+        let loss = self.disk.lock().power_fail(rng);
+        // What the store does on its way out no longer reaches the disk.
         self.process = None;
         self.life += 1;
         self.timer = None;
-        self.disk.lock().power_fail(rng)
+        loss
     }
 
     /// From the `after`-th file operation on, all fail, as if the power had.

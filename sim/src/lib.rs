@@ -52,5 +52,6 @@ pub mod seed_range;
 pub mod seeds;
 pub mod settings;
 pub mod stopwatch;
+pub mod store;
 pub mod trace;
 pub mod world;

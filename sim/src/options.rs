@@ -12,6 +12,8 @@ use crate::net::NetOptions;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
+    /// RocksDB itself, each of its file operations on the simulated disk.
+    Rocksdb,
     /// The model store: a map and a write-ahead file.
     Model,
 }
@@ -41,6 +43,8 @@ pub struct SimOptions {
     pub net: NetOptions,
     /// How disks behave when nothing is wrong.
     pub disk: DiskOptions,
+    /// How the store is set up.
+    pub store: StoreOptions,
     /// What may go wrong, and how often.
     pub faults: FaultOptions,
     /// How long the chaos lasts at least, in microseconds of virtual time.
@@ -56,6 +60,15 @@ pub struct DiskOptions {
     pub sync_us_max: u64,
     /// A read takes this many microseconds.
     pub read_us: u64,
+}
+
+/// How the store is set up; the model store does without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreOptions {
+    /// So many bytes of batches lead to a flush.
+    pub flush_bytes: u64,
+    /// So many flushed tables lead to a compaction.
+    pub level0_tables: u16,
 }
 
 /// How many faults of each family a plan has.
@@ -156,6 +169,10 @@ impl Profile {
             },
             faults: (self.draw_faults)(rng),
             chaos_us: 10_000_000,
+            store: StoreOptions {
+                flush_bytes: *rng.pick(&[4, 16, 64, 256]).expect("not empty") << 10,
+                level0_tables: rng.within(2..=5) as u16,
+            },
         }
     }
 }

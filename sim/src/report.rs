@@ -107,6 +107,10 @@ pub struct Counts {
     pub file_operations: u64,
     /// Syncs.
     pub syncs: u64,
+    /// Tables that stores flushed.
+    pub flushed_tables: u64,
+    /// Tables that compactions wrote.
+    pub compacted_tables: u64,
     /// Operations that the checkers judged.
     pub operations_checked: u64,
     /// Times that an invariant was judged.

@@ -9,7 +9,7 @@ use crate::options::{Engine, PROFILES, Profile};
 use crate::run::RunRequest;
 
 /// The store under each node if none is named.
-pub const DEFAULT_ENGINE: Engine = Engine::Model;
+pub const DEFAULT_ENGINE: Engine = Engine::Rocksdb;
 
 /// What to run seeds with.
 #[derive(Clone, Copy, Debug)]

@@ -201,14 +201,7 @@ fn a_run_says_what_happened_on_one_screen() {
     assert_eq!(code(&output), 0, "{text}");
     assert!(text.starts_with("PASSED seed 1: "), "{text}");
     for said in [
-        "epochs",
-        "crashes",
-        "acked",
-        "failed",
-        "unknown",
-        "records",
-        "judged",
-        "wall time",
+        "epochs", "crashes", "acked", "failed", "unknown", "records", "judged", "virtual", "wall",
     ] {
         assert!(text.contains(said), "{said}: {text}");
     }

@@ -8,13 +8,15 @@
 //! somebody who changes the directory meanwhile: give the store a directory of its own.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use hstore_core::ports::file_system::{FileError, FileErrorKind, FileId, FileSystem};
+use hstore_core::ports::file_system::{
+    FileError, FileErrorKind, FileId, FileSystem, LockId, PathKind,
+};
 
 /// A [`FileSystem`] below one directory.
 #[derive(Debug)]
@@ -23,7 +25,9 @@ pub struct PosixFileSystem {
     root: PathBuf,
     /// The open files.
     open: BTreeMap<FileId, OpenFile>,
-    /// The number of the next file to be opened. Numbers are not used again.
+    /// The locked files. The operating system lets a lock go when its file is closed.
+    locks: BTreeMap<LockId, File>,
+    /// The number of the next file to be opened or locked. Numbers are not used again.
     next_file: u64,
 }
 
@@ -54,6 +58,7 @@ impl PosixFileSystem {
         Ok(Self {
             root: root.to_owned(),
             open: BTreeMap::new(),
+            locks: BTreeMap::new(),
             next_file: 0,
         })
     }
@@ -123,7 +128,10 @@ fn refusal(operation: &'static str, path: &str, detail: &str) -> FileError {
 fn failure(operation: &'static str, path: &str, error: &io::Error) -> FileError {
     let kind = match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => FileErrorKind::NotFound,
-        ErrorKind::AlreadyExists | ErrorKind::IsADirectory => FileErrorKind::Exists,
+        ErrorKind::AlreadyExists | ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => {
+            FileErrorKind::Exists
+        }
+        ErrorKind::WouldBlock => FileErrorKind::Locked,
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             FileErrorKind::NoSpace
         }
@@ -156,6 +164,28 @@ fn sorted_names(place: &Path) -> io::Result<Vec<String>> {
         .collect::<io::Result<Vec<String>>>()?;
     names.sort();
     Ok(names)
+}
+
+fn kind_of(place: &Path) -> io::Result<PathKind> {
+    let metadata = place.metadata()?;
+    Ok(if metadata.is_dir() {
+        PathKind::Directory
+    } else {
+        PathKind::File(metadata.len())
+    })
+}
+
+fn lock_file(place: &Path) -> io::Result<File> {
+    refuse_directory(place)?;
+    let file = OpenOptions::new().append(true).create(true).open(place)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(
+            ErrorKind::WouldBlock,
+            "it is locked, by another process or by this one",
+        )),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 fn sync_directory(place: &Path) -> io::Result<()> {
@@ -243,6 +273,16 @@ impl FileSystem for PosixFileSystem {
         self.with("sync", file, File::sync_data)
     }
 
+    fn range_sync(&mut self, file: FileId, _offset: u64, _length: u64) -> Result<(), FileError> {
+        // Nothing is promised, and the operating system writes back without being asked.
+        self.with("range sync", file, |_| Ok(()))
+    }
+
+    fn look_up(&mut self, path: &str) -> Result<PathKind, FileError> {
+        let place = self.locate_directory("look up", path)?;
+        kind_of(&place).map_err(|error| failure("look up", path, &error))
+    }
+
     fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError> {
         let source = self.locate("rename", from)?;
         let target = self.locate("rename", to)?;
@@ -250,6 +290,14 @@ impl FileSystem for PosixFileSystem {
             .and_then(|()| refuse_directory(&target))
             .and_then(|()| std::fs::rename(&source, &target))
             .map_err(|error| failure("rename", from, &error))
+    }
+
+    fn link(&mut self, from: &str, to: &str) -> Result<(), FileError> {
+        let source = self.locate("link", from)?;
+        let target = self.locate("link", to)?;
+        refuse_directory(&source)
+            .and_then(|()| std::fs::hard_link(&source, &target))
+            .map_err(|error| failure("link", from, &error))
     }
 
     fn remove(&mut self, path: &str) -> Result<(), FileError> {
@@ -264,6 +312,11 @@ impl FileSystem for PosixFileSystem {
         std::fs::create_dir_all(&place).map_err(|error| failure("create directory", path, &error))
     }
 
+    fn remove_dir(&mut self, path: &str) -> Result<(), FileError> {
+        let place = self.locate("remove directory", path)?;
+        std::fs::remove_dir(&place).map_err(|error| failure("remove directory", path, &error))
+    }
+
     fn list(&mut self, path: &str) -> Result<Vec<String>, FileError> {
         let place = self.locate_directory("list", path)?;
         sorted_names(&place).map_err(|error| failure("list", path, &error))
@@ -272,5 +325,18 @@ impl FileSystem for PosixFileSystem {
     fn sync_dir(&mut self, path: &str) -> Result<(), FileError> {
         let place = self.locate_directory("sync directory", path)?;
         sync_directory(&place).map_err(|error| failure("sync directory", path, &error))
+    }
+
+    fn lock(&mut self, path: &str) -> Result<LockId, FileError> {
+        let place = self.locate("lock", path)?;
+        let file = lock_file(&place).map_err(|error| failure("lock", path, &error))?;
+        let id = LockId(self.next_file);
+        self.next_file += 1;
+        self.locks.insert(id, file);
+        Ok(id)
+    }
+
+    fn unlock(&mut self, lock: LockId) {
+        self.locks.remove(&lock);
     }
 }

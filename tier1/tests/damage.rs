@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use hstore_core::ports::file_system::{FileError, FileErrorKind, FileId, FileSystem};
+use hstore_core::ports::file_system::FileErrorKind;
 use hstore_core::ports::log_store::{LogStore, StoreError, StoreOp};
 use hstore_core::{LogId, Lsn, NodeSet, Offset, Precedence, Record, StoredCopy};
+use hstore_tier1::contract::{Intercepted, Interceptor, Verdict};
 use hstore_tier1::model::{ModelState, ModelStore, ModelStoreOptions};
 use hstore_tier1::posix::PosixFileSystem;
 use tempfile::TempDir;
@@ -255,93 +256,30 @@ fn a_large_state_fills_many_chunks() {
 }
 
 /// Lets some operations succeed and fails one; later ones succeed again.
-struct FailsOnce<F> {
-    files: F,
+struct FailsOnce {
     left: Option<u64>,
     syncs: u64,
 }
 
-impl<F> FailsOnce<F> {
-    fn check(&mut self, operation: &'static str) -> Result<(), FileError> {
-        match self.left {
-            Some(0) => {
-                self.left = None;
-                Err(FileError {
-                    operation,
-                    path: String::new(),
-                    kind: FileErrorKind::NoSpace,
-                    detail: "as planned".to_owned(),
-                })
-            }
-            Some(left) => {
-                self.left = Some(left - 1);
-                Ok(())
-            }
-            None => Ok(()),
+impl Interceptor for FailsOnce {
+    fn judge(&mut self, operation: &'static str) -> Verdict {
+        let fails = self.left == Some(0);
+        self.left = self.left.and_then(|left| left.checked_sub(1));
+        if fails {
+            return Verdict::Failed(FileErrorKind::NoSpace);
         }
+        self.syncs += u64::from(operation == "sync");
+        Verdict::Done
     }
 }
 
-impl<F: FileSystem> FileSystem for FailsOnce<F> {
-    fn create(&mut self, path: &str) -> Result<FileId, FileError> {
-        self.check("create")?;
-        self.files.create(path)
-    }
-    fn open(&mut self, path: &str) -> Result<FileId, FileError> {
-        self.check("open")?;
-        self.files.open(path)
-    }
-    fn close(&mut self, file: FileId) {
-        self.files.close(file);
-    }
-    fn append(&mut self, file: FileId, data: &[u8]) -> Result<(), FileError> {
-        self.check("append to")?;
-        self.files.append(file, data)
-    }
-    fn read_at(&mut self, file: FileId, offset: u64, length: usize) -> Result<Bytes, FileError> {
-        self.check("read")?;
-        self.files.read_at(file, offset, length)
-    }
-    fn len(&mut self, file: FileId) -> Result<u64, FileError> {
-        self.check("measure")?;
-        self.files.len(file)
-    }
-    fn truncate(&mut self, file: FileId, length: u64) -> Result<(), FileError> {
-        self.check("truncate")?;
-        self.files.truncate(file, length)
-    }
-    fn sync(&mut self, file: FileId) -> Result<(), FileError> {
-        self.check("sync")?;
-        self.syncs += 1;
-        self.files.sync(file)
-    }
-    fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError> {
-        self.check("rename")?;
-        self.files.rename(from, to)
-    }
-    fn remove(&mut self, path: &str) -> Result<(), FileError> {
-        self.check("remove")?;
-        self.files.remove(path)
-    }
-    fn create_dir(&mut self, path: &str) -> Result<(), FileError> {
-        self.check("create directory")?;
-        self.files.create_dir(path)
-    }
-    fn list(&mut self, path: &str) -> Result<Vec<String>, FileError> {
-        self.check("list")?;
-        self.files.list(path)
-    }
-    fn sync_dir(&mut self, path: &str) -> Result<(), FileError> {
-        self.check("sync directory")?;
-        self.files.sync_dir(path)
-    }
-}
-
-fn failing(root: &Path, after: Option<u64>) -> FailsOnce<PosixFileSystem> {
-    FailsOnce {
+fn failing(root: &Path, after: Option<u64>) -> Intercepted<PosixFileSystem, FailsOnce> {
+    Intercepted {
         files: PosixFileSystem::open(root).expect("the root is there"),
-        left: after,
-        syncs: 0,
+        interceptor: FailsOnce {
+            left: after,
+            syncs: 0,
+        },
     }
 }
 
@@ -353,11 +291,11 @@ fn any_failure_poisons_the_store_and_a_failed_sync_is_not_tried_again() {
             ModelStore::open(failing(root.path(), None), "").expect("a new store opens");
         store.apply(&batch(1)).expect("a batch is applied");
         store.sync().expect("a sync succeeds");
-        let syncs = store.file_system().syncs;
+        let syncs = store.file_system().interceptor.syncs;
         if fail_sync {
             store.apply(&batch(2)).expect("a batch is applied");
         }
-        store.file_system().left = Some(0);
+        store.file_system().interceptor.left = Some(0);
         let failed = if fail_sync {
             store.sync().err()
         } else {
@@ -372,7 +310,7 @@ fn any_failure_poisons_the_store_and_a_failed_sync_is_not_tried_again() {
             Err(StoreError::Poisoned)
         );
         assert_eq!(store.metadata(), Err(StoreError::Poisoned));
-        assert_eq!(store.file_system().syncs, syncs);
+        assert_eq!(store.file_system().interceptor.syncs, syncs);
         assert_eq!(store.synced(), 1);
         drop(store);
         let store = open(root.path()).expect("it can be reopened");

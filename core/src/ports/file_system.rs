@@ -19,6 +19,8 @@ pub enum FileErrorKind {
     NotFound,
     /// The name is taken.
     Exists,
+    /// Another process holds the lock, or this one does already.
+    Locked,
     /// The device is full.
     NoSpace,
     /// The device failed, or the power did.
@@ -49,6 +51,19 @@ impl fmt::Display for FileId {
     }
 }
 
+/// A held lock. It is let go with [`FileSystem::unlock`], or when its process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LockId(pub u64);
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PathKind {
+    /// A file of so many bytes.
+    File(u64),
+    /// A directory.
+    Directory,
+}
+
 /// The port. Every call is synchronous; a host that simulates time charges for it afterwards.
 ///
 /// # Errors
@@ -71,16 +86,30 @@ pub trait FileSystem {
     fn truncate(&mut self, file: FileId, length: u64) -> Result<(), FileError>;
     /// Makes the content and the length durable.
     fn sync(&mut self, file: FileId) -> Result<(), FileError>;
+    /// Asks that the bytes from `offset` on, `length` of them, be on their way to the device, so that
+    /// a later sync has less to do. Promises nothing: only [`FileSystem::sync`] makes durable.
+    fn range_sync(&mut self, file: FileId, offset: u64, length: u64) -> Result<(), FileError>;
+    /// What a path leads to.
+    fn look_up(&mut self, path: &str) -> Result<PathKind, FileError>;
     /// Gives a file another name, replacing what had it.
     fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError>;
+    /// Gives a file one name more, which must be free.
+    fn link(&mut self, from: &str, to: &str) -> Result<(), FileError>;
     /// Removes a file's name.
     fn remove(&mut self, path: &str) -> Result<(), FileError>;
     /// Creates a directory and what is missing above it; an existing one is left as it is.
     fn create_dir(&mut self, path: &str) -> Result<(), FileError>;
+    /// Removes an empty directory's name.
+    fn remove_dir(&mut self, path: &str) -> Result<(), FileError>;
     /// The names in a directory, sorted.
     fn list(&mut self, path: &str) -> Result<Vec<String>, FileError>;
     /// Makes the names in a directory durable.
     fn sync_dir(&mut self, path: &str) -> Result<(), FileError>;
+    /// Locks the file `path`, which is created if it is missing, against other processes and against
+    /// a second lock of this one.
+    fn lock(&mut self, path: &str) -> Result<LockId, FileError>;
+    /// Lets a lock go. The file stays.
+    fn unlock(&mut self, lock: LockId);
 }
 
 /// A file system may be lent.
@@ -110,8 +139,17 @@ impl<F: FileSystem + ?Sized> FileSystem for &mut F {
     fn sync(&mut self, file: FileId) -> Result<(), FileError> {
         (**self).sync(file)
     }
+    fn range_sync(&mut self, file: FileId, offset: u64, length: u64) -> Result<(), FileError> {
+        (**self).range_sync(file, offset, length)
+    }
+    fn look_up(&mut self, path: &str) -> Result<PathKind, FileError> {
+        (**self).look_up(path)
+    }
     fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError> {
         (**self).rename(from, to)
+    }
+    fn link(&mut self, from: &str, to: &str) -> Result<(), FileError> {
+        (**self).link(from, to)
     }
     fn remove(&mut self, path: &str) -> Result<(), FileError> {
         (**self).remove(path)
@@ -119,10 +157,19 @@ impl<F: FileSystem + ?Sized> FileSystem for &mut F {
     fn create_dir(&mut self, path: &str) -> Result<(), FileError> {
         (**self).create_dir(path)
     }
+    fn remove_dir(&mut self, path: &str) -> Result<(), FileError> {
+        (**self).remove_dir(path)
+    }
     fn list(&mut self, path: &str) -> Result<Vec<String>, FileError> {
         (**self).list(path)
     }
     fn sync_dir(&mut self, path: &str) -> Result<(), FileError> {
         (**self).sync_dir(path)
+    }
+    fn lock(&mut self, path: &str) -> Result<LockId, FileError> {
+        (**self).lock(path)
+    }
+    fn unlock(&mut self, lock: LockId) {
+        (**self).unlock(lock);
     }
 }

@@ -70,6 +70,9 @@ pub enum StoreError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The storage engine failed, in its words.
+    #[error("the storage engine failed: {0}")]
+    Engine(String),
     /// What is stored cannot be understood.
     #[error("the store is damaged: {0}")]
     Damaged(String),

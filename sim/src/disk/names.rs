@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hstore_core::Rng;
-use hstore_core::ports::file_system::FileErrorKind;
+use hstore_core::ports::file_system::{FileErrorKind, PathKind};
 
 use super::pages::Pages;
 use super::{Failure, PowerLoss};
@@ -148,6 +148,27 @@ impl Names {
         self.file_at(&self.place(path)?)
     }
 
+    pub(super) fn look_up(&self, path: &str) -> Result<PathKind, Failure> {
+        if path.is_empty() {
+            return Ok(PathKind::Directory);
+        }
+        let inode = self.place(path)?.leads_to.ok_or_else(missing)?;
+        Ok(match &self.nodes[&inode] {
+            Node::File(pages) => PathKind::File(pages.cached().len() as u64),
+            Node::Directory(_) => PathKind::Directory,
+        })
+    }
+
+    pub(super) fn link(&mut self, from: &str, to: &str) -> Result<(), Failure> {
+        let file = self.file_at(&self.place(from)?)?;
+        let target = self.place(to)?;
+        if target.leads_to.is_some() {
+            return Err(failure(FileErrorKind::Exists, "the name is taken"));
+        }
+        self.change([(target.directory, target.name.to_owned(), Some(file))]);
+        Ok(())
+    }
+
     pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<(), Failure> {
         let (source, target) = (self.place(from)?, self.place(to)?);
         let file = self.file_at(&source)?;
@@ -190,17 +211,23 @@ impl Names {
         Ok(())
     }
 
+    pub(super) fn remove_dir(&mut self, path: &str) -> Result<(), Failure> {
+        let place = self.place(path)?;
+        let directory = place.leads_to.ok_or_else(missing_directory)?;
+        if !self.entries(directory)?.is_empty() {
+            return Err(failure(FileErrorKind::Exists, "it is not empty"));
+        }
+        self.change([(place.directory, place.name.to_owned(), None)]);
+        Ok(())
+    }
+
     pub(super) fn list(&self, path: &str) -> Result<Vec<String>, Failure> {
         let directory = self.directory_at(path)?;
         Ok(self.entries(directory)?.keys().cloned().collect())
     }
 
     /// Makes the names in a directory durable. Returns how many changes that were.
-    pub(super) fn sync_dir(
-        &mut self,
-        path: &str,
-        open: impl Iterator<Item = Inode>,
-    ) -> Result<u64, Failure> {
+    pub(super) fn sync_dir(&mut self, path: &str, in_use: Vec<Inode>) -> Result<u64, Failure> {
         let mut synced = BTreeSet::from([self.directory_at(path)?]);
         let mut left = Vec::new();
         let mut replaced = false;
@@ -216,7 +243,7 @@ impl Names {
         left.reverse();
         self.changes = left;
         if replaced {
-            self.forget_unreachable(open);
+            self.forget_unreachable(in_use);
         }
         Ok((before - self.changes.len()) as u64)
     }
@@ -237,7 +264,7 @@ impl Names {
             }
         }
         self.changes.clear();
-        self.forget_unreachable(std::iter::empty());
+        self.forget_unreachable(Vec::new());
         for node in self.nodes.values_mut() {
             if let Node::File(pages) = node {
                 pages.lose_power(rng, loss);
@@ -318,13 +345,13 @@ impl Names {
     }
 
     /// Drops all that neither a name, nor a change that could be undone, nor an open file leads to.
-    fn forget_unreachable(&mut self, open: impl Iterator<Item = Inode>) {
+    fn forget_unreachable(&mut self, in_use: Vec<Inode>) {
         let changed = self.changes.iter().flatten();
         let mut reached = BTreeSet::new();
         let mut next: Vec<Inode> = changed
             .flat_map(|edit| [Some(edit.directory), edit.before])
             .flatten()
-            .chain(open)
+            .chain(in_use)
             .chain([ROOT])
             .collect();
         while let Some(inode) = next.pop() {

@@ -26,16 +26,28 @@ pub enum FileOpKind {
     Truncate,
     /// A file was made durable.
     Sync,
+    /// Bytes of a file were sent on their way.
+    RangeSync,
+    /// What a path leads to was asked for.
+    LookUp,
     /// A file was given another name.
     Rename,
+    /// A file was given one name more.
+    Link,
     /// A file's name was removed.
     Remove,
     /// A directory was created.
     CreateDir,
+    /// A directory's name was removed.
+    RemoveDir,
     /// A directory's names were read.
     List,
     /// A directory's names were made durable.
     SyncDir,
+    /// A file was locked.
+    Lock,
+    /// A lock was let go.
+    Unlock,
 }
 
 impl FileOpKind {
@@ -51,11 +63,17 @@ impl FileOpKind {
             Self::Length => "measure",
             Self::Truncate => "truncate",
             Self::Sync => "sync",
+            Self::RangeSync => "range sync",
+            Self::LookUp => "look up",
             Self::Rename => "rename",
+            Self::Link => "link",
             Self::Remove => "remove",
             Self::CreateDir => "create directory",
+            Self::RemoveDir => "remove directory",
             Self::List => "list",
             Self::SyncDir => "sync directory",
+            Self::Lock => "lock",
+            Self::Unlock => "unlock",
         }
     }
 
@@ -76,12 +94,12 @@ pub struct FileOp {
     pub kind: FileOpKind,
     /// To which file or directory: the path that it was opened under.
     pub path: Arc<str>,
-    /// The new name, of a rename.
+    /// The new name, of a rename or a link.
     pub to: Option<Arc<str>>,
-    /// Where the bytes read or appended begin; where a cut was made.
+    /// Where the bytes read, appended or sent on their way begin; where a cut was made.
     pub offset: u64,
-    /// How many bytes were read, appended, cut or made durable; the length that was asked for; how
-    /// many names were listed or made durable.
+    /// How many bytes were read, appended, cut, sent on their way or made durable; the length that was
+    /// asked for; how many names were listed or made durable.
     pub len: u64,
     /// CRC32C of the bytes read or appended, or of the names listed.
     pub crc32c: u32,
@@ -123,7 +141,7 @@ impl FileOp {
 /// `17 append to wal-01 at 512: 100 bytes, crc 9a71bb4c`.
 impl fmt::Display for FileOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use FileOpKind::{Append, Length, List, Read, Sync, SyncDir, Truncate};
+        use FileOpKind::{Append, Length, List, LookUp, RangeSync, Read, Sync, SyncDir, Truncate};
         let (offset, len, crc) = (self.offset, self.len, self.crc32c);
         write!(f, "{} {} {}", self.seq, self.kind.name(), self.path)?;
         if let Some(to) = &self.to {
@@ -131,8 +149,8 @@ impl fmt::Display for FileOp {
         }
         match self.kind {
             Append | Read => write!(f, " at {offset}: {len} bytes, crc {crc:08x}")?,
-            Truncate => write!(f, " at {offset}: {len} bytes")?,
-            Length | Sync => write!(f, ": {len} bytes")?,
+            Truncate | RangeSync => write!(f, " at {offset}: {len} bytes")?,
+            Length | LookUp | Sync => write!(f, ": {len} bytes")?,
             List => write!(f, ": {len} names, crc {crc:08x}")?,
             SyncDir => write!(f, ": {len} names")?,
             _ => {}

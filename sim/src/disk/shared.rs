@@ -7,7 +7,9 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use hstore_core::ports::file_system::{FileError, FileErrorKind, FileId, FileSystem};
+use hstore_core::ports::file_system::{
+    FileError, FileErrorKind, FileId, FileSystem, LockId, PathKind,
+};
 
 use super::SimDisk;
 
@@ -102,8 +104,22 @@ impl FileSystem for MountedDisk {
         self.run("sync", "?", |disk| disk.sync(file))
     }
 
+    fn range_sync(&mut self, file: FileId, offset: u64, length: u64) -> Result<(), FileError> {
+        self.run("range sync", "?", |disk| {
+            disk.range_sync(file, offset, length)
+        })
+    }
+
+    fn look_up(&mut self, path: &str) -> Result<PathKind, FileError> {
+        self.run("look up", path, |disk| disk.look_up(path))
+    }
+
     fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError> {
         self.run("rename", from, |disk| disk.rename(from, to))
+    }
+
+    fn link(&mut self, from: &str, to: &str) -> Result<(), FileError> {
+        self.run("link", from, |disk| disk.link(from, to))
     }
 
     fn remove(&mut self, path: &str) -> Result<(), FileError> {
@@ -114,11 +130,24 @@ impl FileSystem for MountedDisk {
         self.run("create directory", path, |disk| disk.create_dir(path))
     }
 
+    fn remove_dir(&mut self, path: &str) -> Result<(), FileError> {
+        self.run("remove directory", path, |disk| disk.remove_dir(path))
+    }
+
     fn list(&mut self, path: &str) -> Result<Vec<String>, FileError> {
         self.run("list", path, |disk| disk.list(path))
     }
 
     fn sync_dir(&mut self, path: &str) -> Result<(), FileError> {
         self.run("sync directory", path, |disk| disk.sync_dir(path))
+    }
+
+    fn lock(&mut self, path: &str) -> Result<LockId, FileError> {
+        self.run("lock", path, |disk| disk.lock(path))
+    }
+
+    fn unlock(&mut self, lock: LockId) {
+        // As with files: the numbers of locks are not used again.
+        self.disk.lock().unlock(lock);
     }
 }

@@ -186,7 +186,11 @@ impl World {
         let generator = Generator::new(options.workload.clone(), seeds.stream(Stream::Workload));
         let mut world = Self {
             net: SimNet::new(options.net),
-            hosts: config.nodes.keys().map(|&node| Host::new(node)).collect(),
+            hosts: config
+                .nodes
+                .keys()
+                .map(|&node| Host::new(node, options.engine, options.store))
+                .collect(),
             faults: vec![Struck::default(); plan.faults.len()],
             config,
             plan,
@@ -246,6 +250,9 @@ impl World {
     }
 
     fn finish(mut self) -> Remains {
+        for host in 0..self.hosts.len() {
+            self.count_background_work(self.hosts[host].id);
+        }
         self.counts.effective_faults =
             self.faults.iter().filter(|struck| struck.effective).count() as u64;
         let net = self.net.counts();

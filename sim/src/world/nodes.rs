@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::ports::log_store::StoreError;
 use hstore_core::{Address, LogId, Lsn, NodeId, NodeSet};
 use hstore_node::Input;
 use hstore_replicator::effects::{Event, Outputs};
@@ -23,8 +24,8 @@ impl World {
         let seed = self.rng_product.seed();
         let config = Arc::clone(&self.config);
         let mut out = Outputs::default();
-        let started = self.host_mut(node).start(&config, seed, &mut out);
         let now = self.now;
+        let started = self.host_mut(node).start(&config, now, seed, &mut out);
         self.trace.event(
             now,
             Kind::Process,
@@ -57,6 +58,7 @@ impl World {
         if !self.host(node).is_up() {
             return;
         }
+        self.count_background_work(node);
         // What a sequencer was doing dies with it; a change of leader follows.
         let mut rng = self.rng_disk.clone();
         let loss = self.host_mut(node).power_fail(&mut rng);
@@ -72,6 +74,13 @@ impl World {
             json!({"node": node.to_string(), "process": "dies", "unsynced_bytes": loss.unsynced_bytes})
         });
         self.trace_files(node);
+    }
+
+    /// Counts what a store has done before its process ends.
+    pub(super) fn count_background_work(&mut self, node: NodeId) {
+        let work = self.host(node).background_work();
+        self.counts.flushed_tables += work.flushed_tables;
+        self.counts.compacted_tables += work.compacted_tables;
     }
 
     pub(super) fn step(&mut self, node: NodeId, input: Input) {
@@ -116,7 +125,8 @@ impl World {
             }
         }
         self.trace_files(node);
-        if failed {
+        // An engine may get over a failed operation; its process does not get over the power's.
+        if failed || self.host(node).crash_struck() {
             self.store_failed(node);
             return;
         }
@@ -148,8 +158,11 @@ impl World {
 
     pub(super) fn sync_ends(&mut self, node: NodeId) {
         let mut follows = Vec::new();
-        let synced = self.host_mut(node).sync_ends(&mut follows);
+        let mut synced = self.host_mut(node).sync_ends(&mut follows);
         self.trace_files(node);
+        if self.host(node).crash_struck() {
+            synced = synced.and(Err(StoreError::Poisoned));
+        }
         match synced {
             Ok(metadata) => {
                 self.judge_durable(node, &metadata);

@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 
-use hstore_core::ports::file_system::{FileError, FileErrorKind, FileSystem};
+use hstore_core::ports::file_system::{FileError, FileErrorKind, FileSystem, PathKind};
 
 /// Runs the suite; `new_files` makes an empty file system.
 ///
@@ -14,7 +14,11 @@ pub fn check_file_system<F: FileSystem>(mut new_files: impl FnMut() -> F) {
     creating_empties_what_was_there(&mut new_files());
     truncating_cuts_and_never_extends(&mut new_files());
     renaming_replaces(&mut new_files());
+    linking_gives_one_name_more(&mut new_files());
     removing_takes_the_name_and_not_the_open_file(&mut new_files());
+    paths_are_looked_up(&mut new_files());
+    only_empty_directories_are_removed(&mut new_files());
+    a_lock_is_held_once(&mut new_files());
     directories_list_their_names(&mut new_files());
     names_that_are_taken_or_missing_are_refused(&mut new_files());
     paths_stay_below_the_root(&mut new_files());
@@ -50,6 +54,10 @@ fn what_was_appended_is_read<F: FileSystem>(files: &mut F) {
         let part = vec![i; usize::from(i) * 7];
         files.append(file, &part).expect("appends succeed");
         expected.extend_from_slice(&part);
+        if i % 4 == 0 {
+            let end = expected.len() as u64;
+            files.range_sync(file, 0, end).expect("it is only a hint");
+        }
         if i % 8 == 0 {
             files.sync(file).expect("syncs succeed");
         }
@@ -127,6 +135,90 @@ fn renaming_replaces<F: FileSystem>(files: &mut F) {
         files.rename("directory/to", "missing/to"),
         FileErrorKind::NotFound,
         "renaming into a missing directory",
+    );
+}
+
+fn linking_gives_one_name_more<F: FileSystem>(files: &mut F) {
+    files
+        .create_dir("directory")
+        .expect("a directory can be created");
+    write(files, "first", b"content");
+    files
+        .link("first", "directory/second")
+        .expect("a file can be linked");
+    let file = files.open("first").expect("the file exists");
+    files.append(file, b" and more").expect("appends succeed");
+    assert_eq!(read(files, "directory/second"), b"content and more");
+    files.remove("first").expect("a name can be removed");
+    assert_eq!(read(files, "directory/second"), b"content and more");
+    write(files, "taken", b"");
+    expect_kind(
+        files.link("directory/second", "taken"),
+        FileErrorKind::Exists,
+        "linking to a name that is taken",
+    );
+    expect_kind(
+        files.link("missing", "name"),
+        FileErrorKind::NotFound,
+        "linking what is not there",
+    );
+    expect_kind(
+        files.link("directory", "name"),
+        FileErrorKind::Exists,
+        "linking a directory",
+    );
+}
+
+fn paths_are_looked_up<F: FileSystem>(files: &mut F) {
+    files.create_dir("a/b").expect("both are created");
+    write(files, "a/file", b"twelve bytes");
+    assert_eq!(files.look_up(""), Ok(PathKind::Directory));
+    assert_eq!(files.look_up("a/b"), Ok(PathKind::Directory));
+    assert_eq!(files.look_up("a/file"), Ok(PathKind::File(12)));
+    for missing in ["b", "a/b/file", "a/file/file", "missing/file"] {
+        expect_kind(files.look_up(missing), FileErrorKind::NotFound, missing);
+    }
+}
+
+fn only_empty_directories_are_removed<F: FileSystem>(files: &mut F) {
+    files.create_dir("a/b").expect("both are created");
+    write(files, "file", b"");
+    let full = "removing a directory that is not empty";
+    expect_kind(files.remove_dir("a"), FileErrorKind::Exists, full);
+    files.remove_dir("a/b").expect("it is empty");
+    files.remove_dir("a").expect("it is empty now");
+    assert_eq!(files.list("").expect("the root exists"), ["file"]);
+    expect_kind(
+        files.remove_dir("a"),
+        FileErrorKind::NotFound,
+        "removing twice",
+    );
+    expect_kind(
+        files.remove_dir("file"),
+        FileErrorKind::NotFound,
+        "removing a file as a directory",
+    );
+}
+
+fn a_lock_is_held_once<F: FileSystem>(files: &mut F) {
+    let lock = files.lock("lock").expect("a free lock is taken");
+    assert_eq!(files.look_up("lock"), Ok(PathKind::File(0)), "it is a file");
+    expect_kind(
+        files.lock("lock"),
+        FileErrorKind::Locked,
+        "taking a lock twice",
+    );
+    let other = files.lock("other").expect("another lock is free");
+    files.unlock(lock);
+    let again = files.lock("lock").expect("it was let go");
+    assert!(
+        again != lock && again != other,
+        "a lock's number is not used again"
+    );
+    expect_kind(
+        files.lock("missing/lock"),
+        FileErrorKind::NotFound,
+        "locking in a missing directory",
     );
 }
 
@@ -246,6 +338,11 @@ fn paths_stay_below_the_root<F: FileSystem>(files: &mut F) {
         expect_kind(files.remove(path), NotFound, &what);
         expect_kind(files.rename(path, "to"), NotFound, &what);
         expect_kind(files.rename("file", path), NotFound, &what);
+        expect_kind(files.link(path, "to"), NotFound, &what);
+        expect_kind(files.link("file", path), NotFound, &what);
+        expect_kind(files.look_up(path), NotFound, &what);
+        expect_kind(files.remove_dir(path), NotFound, &what);
+        expect_kind(files.lock(path), NotFound, &what);
         expect_kind(files.create_dir(path), NotFound, &what);
         expect_kind(files.list(path), NotFound, &what);
         expect_kind(files.sync_dir(path), NotFound, &what);
@@ -268,6 +365,7 @@ fn a_closed_file_is_refused<F: FileSystem>(files: &mut F) {
     expect_kind(files.len(file), FileErrorKind::Io, what);
     expect_kind(files.truncate(file, 0), FileErrorKind::Io, what);
     expect_kind(files.sync(file), FileErrorKind::Io, what);
+    expect_kind(files.range_sync(file, 0, 1), FileErrorKind::Io, what);
     let again = files.open("file").expect("the file exists");
     assert_ne!(again, file, "a file's number is not used again");
 }

@@ -26,6 +26,7 @@ use hstore_core::ports::log_store::{Applied, LogStore, Scan, StoreError, StoreOp
 use super::frame::{self, Kind, Label};
 use super::generation::{self, Directory, Replayed};
 use super::state::ModelState;
+use crate::root::create_durable_directory;
 
 /// What may be chosen when a model store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,23 +230,6 @@ impl<F: FileSystem> ModelStore<F> {
         self.wal_bytes = 0;
         Ok(())
     }
-}
-
-/// Creates the directory and makes its name and those of all above it durable, also if they exist
-/// already: the life that created them may have ended before it synced them.
-fn create_durable_directory(
-    files: &mut impl FileSystem,
-    directory: &str,
-) -> Result<(), StoreError> {
-    if directory.is_empty() {
-        return Ok(());
-    }
-    files.create_dir(directory)?;
-    files.sync_dir("")?;
-    for (end, _) in directory.match_indices('/') {
-        files.sync_dir(&directory[..end])?;
-    }
-    Ok(())
 }
 
 /// The state that the files hold.

@@ -1,0 +1,313 @@
+//! Keys and values in RocksDB.
+//!
+//! Column family `copies`, ordered by log and LSN; the key's numbers are big endian, so that its
+//! bytes sort as the numbers do:
+//!
+//! ```text
+//!  0       4               12
+//!  +-------+---------------+
+//!  | log   | LSN           |
+//!  +-------+---------------+
+//! ```
+//!
+//! The value's numbers are little endian. What an amend changes stands before the entry, which may be
+//! long:
+//!
+//! ```text
+//!  0         1       2        3       7         11     15        31                35
+//!  +---------+-------+--------+-------+---------+------+---------+-----------------+- - - - -+
+//!  | version | kind  | writer | seal  | attempt | wave | copyset | last known good | entry   |
+//!  +---------+-------+--------+-------+---------+------+---------+-----------------+- - - - -+
+//! ```
+//!
+//! - `version`: 1.
+//! - `kind`: what the entry is. 0: a record, its CRC32C (4 bytes) and payload follow. 1: a hole. 2: a
+//!   bridge. Nothing follows those.
+//! - `writer`: 0: a sequencer, and `seal` and `attempt` are 0. 1: a recovery, whose ballot they are.
+//! - `copyset`: node `n` is bit `n`.
+//!
+//! The default column family holds metadata under the caller's key behind an `m`, and under the key
+//! `format` the version of this layout as 4 bytes.
+//!
+//! RocksDB's own checksums guard keys and values at rest; the CRC32C inside guards the payload on
+//! its whole way from the client that appended it.
+
+use bytes::Bytes;
+use hstore_core::{
+    Ballot, Entry, Epoch, LogId, Lsn, NodeSet, Offset, Precedence, Record, StoredCopy,
+};
+
+/// The column family of copies.
+pub(super) const COPIES: &str = "copies";
+
+/// The version of the layout.
+pub(super) const FORMAT: u32 = 1;
+
+/// Where the version of the layout stands.
+pub(super) const FORMAT_KEY: &[u8] = b"format";
+
+/// What stands before a key of metadata.
+const METADATA_PREFIX: u8 = b'm';
+
+/// The first byte of every value.
+const VALUE_VERSION: u8 = 1;
+
+const HEADER_BYTES: usize = 35;
+const RECORD: u8 = 0;
+const HOLE: u8 = 1;
+const BRIDGE: u8 = 2;
+const BY_SEQUENCER: u8 = 0;
+const BY_RECOVERY: u8 = 1;
+
+/// A key of the column family `copies`. Sorts as (log, LSN).
+pub(super) type CopyKey = [u8; 12];
+
+/// Bytes that are no value of a copy, and in what way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BadValue(pub(super) String);
+
+pub(super) fn copy_key(log: LogId, lsn: Lsn) -> CopyKey {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&log.0.to_be_bytes());
+    key[4..].copy_from_slice(&lsn.as_u64().to_be_bytes());
+    key
+}
+
+/// The LSN of a key.
+pub(super) fn lsn_of(key: &[u8]) -> Option<Lsn> {
+    let key: CopyKey = key.try_into().ok()?;
+    let lsn = key[4..].try_into().expect("eight of the twelve bytes");
+    Some(Lsn::from_u64(u64::from_be_bytes(lsn)))
+}
+
+/// The key right behind `key`, or `None` if it is the last one.
+pub(super) fn successor(key: CopyKey) -> Option<CopyKey> {
+    let mut next = key;
+    for byte in next.iter_mut().rev() {
+        let (sum, over) = byte.overflowing_add(1);
+        *byte = sum;
+        if !over {
+            return Some(next);
+        }
+    }
+    None
+}
+
+pub(super) fn metadata_key(key: &[u8]) -> Vec<u8> {
+    [&[METADATA_PREFIX], key].concat()
+}
+
+/// The caller's key, if this is one of metadata.
+pub(super) fn metadata_key_of(key: &[u8]) -> Option<&[u8]> {
+    key.strip_prefix(&[METADATA_PREFIX])
+}
+
+pub(super) fn encode(copy: &StoredCopy) -> Vec<u8> {
+    let payload = match &copy.entry {
+        Entry::Record(record) => record.payload.len() + 4,
+        Entry::Hole | Entry::Bridge => 0,
+    };
+    let mut value = Vec::with_capacity(HEADER_BYTES + payload);
+    let kind = match copy.entry {
+        Entry::Record(_) => RECORD,
+        Entry::Hole => HOLE,
+        Entry::Bridge => BRIDGE,
+    };
+    value.extend([VALUE_VERSION, kind]);
+    value.extend(precedence_bytes(copy.precedence));
+    value.extend(copy.copyset.bits().to_le_bytes());
+    value.extend(copy.last_known_good.0.to_le_bytes());
+    if let Entry::Record(record) = &copy.entry {
+        value.extend(record.crc32c.to_le_bytes());
+        value.extend(&record.payload[..]);
+    }
+    value
+}
+
+/// The copy that a value is. The payload is not checked against its CRC.
+pub(super) fn decode(value: &[u8]) -> Result<StoredCopy, BadValue> {
+    let precedence = precedence_of(value)?;
+    let body = &value[HEADER_BYTES..];
+    let entry = match (value[1], body) {
+        (RECORD, [a, b, c, d, payload @ ..]) => Entry::Record(Record {
+            payload: Bytes::copy_from_slice(payload),
+            crc32c: u32::from_le_bytes([*a, *b, *c, *d]),
+        }),
+        (HOLE, []) => Entry::Hole,
+        (BRIDGE, []) => Entry::Bridge,
+        (kind, body) => {
+            let body = body.len();
+            return Err(BadValue(format!(
+                "{body} bytes for an entry of kind {kind}"
+            )));
+        }
+    };
+    Ok(StoredCopy {
+        precedence,
+        copyset: NodeSet::from_bits(u128::from_le_bytes(array(value, 15))),
+        last_known_good: Offset(u32::from_le_bytes(array(value, 31))),
+        entry,
+    })
+}
+
+/// The precedence of the copy that a value is, without decoding the rest.
+pub(super) fn precedence_of(value: &[u8]) -> Result<Precedence, BadValue> {
+    if value.len() < HEADER_BYTES {
+        return Err(BadValue(format!("{} bytes are too few", value.len())));
+    }
+    if value[0] != VALUE_VERSION {
+        return Err(BadValue(format!(
+            "it has version {}, this build reads version {VALUE_VERSION}",
+            value[0]
+        )));
+    }
+    let number = |at| u32::from_le_bytes(array(value, at));
+    let recovery = match value[2] {
+        BY_SEQUENCER => None,
+        BY_RECOVERY => Some(Ballot {
+            seal: Epoch(number(3)),
+            attempt: number(7),
+        }),
+        other => return Err(BadValue(format!("no writer has the code {other}"))),
+    };
+    Ok(Precedence {
+        recovery,
+        wave: number(11),
+    })
+}
+
+/// Moves the copy that `value` is to another wave and copyset.
+pub(super) fn amend(value: &mut [u8], wave: u32, copyset: NodeSet) {
+    value[11..15].copy_from_slice(&wave.to_le_bytes());
+    value[15..31].copy_from_slice(&copyset.bits().to_le_bytes());
+}
+
+fn precedence_bytes(precedence: Precedence) -> [u8; 13] {
+    let (writer, ballot) = match precedence.recovery {
+        None => (BY_SEQUENCER, Ballot::default()),
+        Some(ballot) => (BY_RECOVERY, ballot),
+    };
+    let mut bytes = [0; 13];
+    bytes[0] = writer;
+    bytes[1..5].copy_from_slice(&ballot.seal.0.to_le_bytes());
+    bytes[5..9].copy_from_slice(&ballot.attempt.to_le_bytes());
+    bytes[9..13].copy_from_slice(&precedence.wave.to_le_bytes());
+    bytes
+}
+
+/// `N` bytes of a value's header.
+fn array<const N: usize>(value: &[u8], at: usize) -> [u8; N] {
+    value[at..at + N]
+        .try_into()
+        .expect("the header was measured")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn copies() -> impl Strategy<Value = StoredCopy> {
+        let recovery = prop::option::of((any::<u32>(), any::<u32>()).prop_map(
+            |(seal, attempt)| Ballot {
+                seal: Epoch(seal),
+                attempt,
+            },
+        ));
+        let entry = prop_oneof![
+            Just(Entry::Hole),
+            Just(Entry::Bridge),
+            (prop::collection::vec(any::<u8>(), 0..40), any::<u32>()).prop_map(
+                |(payload, crc32c)| Entry::Record(Record {
+                    payload: payload.into(),
+                    crc32c,
+                })
+            ),
+        ];
+        (recovery, any::<u32>(), any::<u128>(), any::<u32>(), entry).prop_map(
+            |(recovery, wave, copyset, last_known_good, entry)| StoredCopy {
+                precedence: Precedence { recovery, wave },
+                copyset: NodeSet::from_bits(copyset),
+                last_known_good: Offset(last_known_good),
+                entry,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn values_round_trip(copy in copies()) {
+            let value = encode(&copy);
+            prop_assert_eq!(decode(&value), Ok(copy.clone()));
+            prop_assert_eq!(precedence_of(&value), Ok(copy.precedence));
+        }
+
+        #[test]
+        fn an_amended_value_is_the_amended_copy(
+            copy in copies(),
+            wave in any::<u32>(),
+            copyset in any::<u128>().prop_map(NodeSet::from_bits),
+        ) {
+            let mut value = encode(&copy);
+            amend(&mut value, wave, copyset);
+            let mut amended = copy;
+            amended.precedence.wave = wave;
+            amended.copyset = copyset;
+            prop_assert_eq!(decode(&value), Ok(amended));
+        }
+
+        #[test]
+        fn no_bytes_are_more_than_refused(value in prop::collection::vec(any::<u8>(), 0..60)) {
+            if let Ok(copy) = decode(&value) {
+                prop_assert_eq!(encode(&copy).len(), value.len());
+            }
+        }
+
+        #[test]
+        fn keys_sort_as_logs_and_lsns(
+            a in (any::<u32>(), any::<u64>()),
+            b in (any::<u32>(), any::<u64>()),
+        ) {
+            let key = |(log, lsn)| copy_key(LogId(log), Lsn::from_u64(lsn));
+            prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
+            prop_assert_eq!(lsn_of(&key(a)), Some(Lsn::from_u64(a.1)));
+        }
+    }
+
+    #[test]
+    fn the_layout_is_as_drawn() {
+        let copy = StoredCopy {
+            precedence: Precedence::of_recovery(Ballot {
+                seal: Epoch(0x0102_0304),
+                attempt: 5,
+            }),
+            copyset: NodeSet::from_bits(0b101),
+            last_known_good: Offset(7),
+            entry: Entry::Record(Record::new(Bytes::from_static(b"hello"))),
+        };
+        let value = encode(&copy);
+        assert_eq!(value[..3], [1, 0, 1]);
+        assert_eq!(value[3..7], [4, 3, 2, 1]);
+        assert_eq!(value[7..11], [5, 0, 0, 0]);
+        assert_eq!(value[11..15], [0; 4]);
+        assert_eq!(value[15..17], [5, 0]);
+        assert_eq!(value[31..35], [7, 0, 0, 0]);
+        assert_eq!(value[35..39], 0x9a71_bb4c_u32.to_le_bytes());
+        assert_eq!(value[39..], *b"hello");
+        assert_eq!(
+            copy_key(LogId(1), Lsn::new(2, 3)),
+            [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3]
+        );
+    }
+
+    #[test]
+    fn the_successor_of_a_key_is_the_next_one() {
+        let key = copy_key(LogId(1), Lsn::new(2, 3));
+        assert_eq!(successor(key), Some(copy_key(LogId(1), Lsn::new(2, 4))));
+        let last_of_log = copy_key(LogId(1), Lsn::from_u64(u64::MAX));
+        let first_of_next = copy_key(LogId(2), Lsn::from_u64(0));
+        assert_eq!(successor(last_of_log), Some(first_of_next));
+        assert_eq!(successor([u8::MAX; 12]), None);
+    }
+}

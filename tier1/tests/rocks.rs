@@ -1,0 +1,293 @@
+//! The store on RocksDB: on its own environment, and hosted on the POSIX side of the port.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use hstore_core::ports::file_system::FileErrorKind;
+use hstore_core::ports::log_store::{LogStore, StoreError, StoreOp};
+use hstore_core::{Entry, LogId, Lsn, NodeSet, Offset, Precedence, Record, StoredCopy, Timestamp};
+use hstore_tier1::contract::{Backend, Intercepted, Interceptor, Verdict, check_store, contents};
+use hstore_tier1::model::ModelState;
+use hstore_tier1::posix::PosixFileSystem;
+use hstore_tier1::rocks::hosted::env::Host;
+use hstore_tier1::rocks::{RocksSettings, RocksStore};
+use tempfile::TempDir;
+
+/// Flushes at every sync and compacts every second time.
+const RESTLESS: RocksSettings = RocksSettings {
+    flush_bytes: 1,
+    level0_tables: 2,
+    cache_bytes: 1 << 20,
+};
+
+struct OnFiles {
+    root: TempDir,
+    settings: RocksSettings,
+    hosted: bool,
+    opens: u64,
+}
+
+impl OnFiles {
+    fn new(settings: RocksSettings, hosted: bool) -> Self {
+        Self {
+            root: tempfile::tempdir().expect("there is room for a directory"),
+            settings,
+            hosted,
+            opens: 0,
+        }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.root.path().join("store")
+    }
+}
+
+impl Backend for OnFiles {
+    type Store = RocksStore;
+
+    fn open(&mut self) -> Result<RocksStore, StoreError> {
+        self.opens += 1;
+        if !self.hosted {
+            return RocksStore::open(&self.directory(), self.settings);
+        }
+        let files = PosixFileSystem::open(self.root.path())?;
+        let host = Host {
+            now: Timestamp::from_millis(self.opens),
+            identity: self.opens,
+        };
+        RocksStore::open_hosted(files, "store", self.settings, host)
+    }
+
+    fn crash(&mut self, store: RocksStore) {
+        drop(store);
+    }
+}
+
+fn put(log: u32, offset: u32, payload: &[u8]) -> StoreOp {
+    StoreOp::Put {
+        log: LogId(log),
+        lsn: Lsn::new(1, offset),
+        copy: StoredCopy {
+            precedence: Precedence::of_wave(1),
+            copyset: NodeSet::EMPTY,
+            last_known_good: Offset(0),
+            entry: Entry::Record(Record::new(payload.to_vec().into())),
+        },
+    }
+}
+
+#[test]
+fn the_store_keeps_the_contract_on_its_own_environment() {
+    check_store(|| OnFiles::new(RocksSettings::default(), false));
+    check_store(|| OnFiles::new(RESTLESS, false));
+}
+
+#[test]
+fn the_store_keeps_the_contract_on_the_ports_files() {
+    check_store(|| OnFiles::new(RocksSettings::default(), true));
+    check_store(|| OnFiles::new(RESTLESS, true));
+}
+
+#[test]
+fn either_environment_opens_what_the_other_wrote() {
+    let mut files = OnFiles::new(RESTLESS, false);
+    let mut state = ModelState::default();
+    for offset in 1..=40 {
+        files.hosted = !files.hosted;
+        let mut store = files.open().expect("the store opens");
+        let batch = [put(1, offset, &[offset as u8; 100])];
+        state.apply(&batch);
+        store.apply(&batch).expect("a batch is applied");
+        store.sync().expect("the store syncs");
+        let held = contents(&mut store, &[LogId(1)], 7).expect("the store can be read");
+        assert_eq!(
+            held,
+            contents(&mut state, &[LogId(1)], 7).expect("a state cannot fail")
+        );
+    }
+}
+
+#[test]
+fn a_store_is_open_once() {
+    for hosted in [false, true] {
+        let mut files = OnFiles::new(RocksSettings::default(), hosted);
+        let store = files.open().expect("the store opens");
+        let error = files.open().expect_err("it is open");
+        assert!(error.to_string().contains("lock"), "{error}");
+        drop(store);
+        files.open().expect("it was closed");
+    }
+}
+
+#[test]
+fn a_store_of_another_format_is_refused() {
+    let mut files = OnFiles::new(RocksSettings::default(), false);
+    drop(files.open().expect("the store opens"));
+    let families = ["default", "copies"];
+    let raw = rocksdb::DB::open_cf(&rocksdb::Options::default(), files.directory(), families);
+    let raw = raw.expect("it is a database");
+    raw.put(b"format", 2_u32.to_le_bytes())
+        .expect("it can be written");
+    drop(raw);
+    let error = files.open().expect_err("the format is from the future");
+    assert!(error.to_string().contains("format"), "{error}");
+}
+
+#[test]
+fn background_work_is_over_when_a_call_of_a_hosted_store_returns() {
+    let mut files = OnFiles::new(RESTLESS, true);
+    let mut store = files.open().expect("the store opens");
+    for number in 1..=10 {
+        let batch = [put(1, number % 3, b"x")];
+        store.apply(&batch).expect("a batch is applied");
+        store.sync().expect("the store syncs");
+        let work = store.background_work().expect("it is hosted");
+        assert!(work.flushed_tables >= u64::from(number), "{work:?}");
+        // The first compactions may do no more than move a table.
+        assert!(
+            work.compacted_tables + 3 >= u64::from(number) / 2,
+            "{work:?}"
+        );
+    }
+    files.hosted = false;
+    drop(store);
+    let store = files.open().expect("the store opens");
+    assert_eq!(store.background_work(), None);
+}
+
+/// What the tests below do to a store's files, from a moment on.
+#[derive(Clone, Copy, Debug)]
+enum Plan {
+    Fail(&'static str, FileErrorKind),
+    Panic(&'static str),
+}
+
+#[derive(Clone, Default)]
+struct Planned(Arc<Mutex<Option<Plan>>>);
+
+impl Interceptor for Planned {
+    fn judge(&mut self, operation: &'static str) -> Verdict {
+        let plan = *self.0.lock().expect("nothing panics while it is held");
+        match plan {
+            Some(Plan::Fail(planned, kind)) if planned == operation => Verdict::Failed(kind),
+            Some(Plan::Panic(planned)) if planned == operation => {
+                std::panic::panic_any("a bug of the file system")
+            }
+            _ => Verdict::Done,
+        }
+    }
+}
+
+impl Planned {
+    fn set(&self, plan: Option<Plan>) {
+        *self.0.lock().expect("nothing panics while it is held") = plan;
+    }
+
+    fn open(&self, root: &Path) -> Result<RocksStore, StoreError> {
+        let files = Intercepted {
+            files: PosixFileSystem::open(root)?,
+            interceptor: self.clone(),
+        };
+        let host = Host {
+            now: Timestamp::from_millis(1),
+            identity: 7,
+        };
+        RocksStore::open_hosted(files, "store", RESTLESS, host)
+    }
+}
+
+#[test]
+fn an_error_of_the_files_comes_back_in_words_and_ends_the_stores_life() {
+    // The WAL is written by `apply` and synced by `sync`, which also flushes here.
+    for (operation, kind, in_sync) in [
+        ("append to", FileErrorKind::NoSpace, false),
+        ("append to", FileErrorKind::Io, false),
+        ("sync", FileErrorKind::Io, true),
+        ("create", FileErrorKind::NoSpace, true),
+        ("sync directory", FileErrorKind::Io, true),
+    ] {
+        let what = format!("{operation} fails with {kind:?}");
+        let root = tempfile::tempdir().expect("there is room for a directory");
+        let planned = Planned::default();
+        let mut store = planned.open(root.path()).expect("the store opens");
+        store
+            .apply(&[put(1, 1, b"first")])
+            .expect("nothing fails yet");
+        store.sync().expect("nothing fails yet");
+        if in_sync {
+            store
+                .apply(&[put(1, 2, b"second")])
+                .expect("nothing fails yet");
+        }
+        planned.set(Some(Plan::Fail(operation, kind)));
+        let failed = if in_sync {
+            store.sync().expect_err(&what)
+        } else {
+            store.apply(&[put(1, 2, b"second")]).expect_err(&what)
+        };
+        let StoreError::Engine(words) = &failed else {
+            panic!("{what}: {failed}");
+        };
+        let flush = operation == "create" || operation == "sync directory";
+        assert!(words.contains("as planned") || flush, "{what}: {words}");
+        planned.set(None);
+        assert_eq!(store.sync(), Err(StoreError::Poisoned), "{what}");
+        assert_eq!(store.apply(&[]), Err(StoreError::Poisoned), "{what}");
+        assert_eq!(store.metadata(), Err(StoreError::Poisoned), "{what}");
+        drop(store);
+        let mut store = planned.open(root.path()).expect("it can be reopened");
+        let (copies, _) = contents(&mut store, &[LogId(1)], 9).expect("it can be read");
+        assert!(!copies.is_empty(), "{what}: the first batch was synced");
+    }
+}
+
+#[test]
+fn an_open_that_fails_can_be_repeated() {
+    let root = tempfile::tempdir().expect("there is room for a directory");
+    let planned = Planned::default();
+    for operation in [
+        "create",
+        "open",
+        "append to",
+        "sync",
+        "rename",
+        "list",
+        "look up",
+        "lock",
+        "sync directory",
+        "create directory",
+        "read",
+        "remove",
+    ] {
+        planned.set(Some(Plan::Fail(operation, FileErrorKind::Io)));
+        // Not every open removes something or minds if it cannot.
+        if let Err(error) = planned.open(root.path()) {
+            assert!(
+                !matches!(error, StoreError::Poisoned),
+                "{operation}: {error}"
+            );
+        }
+        planned.set(None);
+        let mut store = planned.open(root.path()).expect(operation);
+        store.apply(&[put(1, 1, b"x")]).expect(operation);
+        store.sync().expect(operation);
+    }
+}
+
+#[test]
+fn a_panic_of_the_files_passes_by_rocksdb_and_reaches_the_caller() {
+    let root = tempfile::tempdir().expect("there is room for a directory");
+    let planned = Planned::default();
+    let mut store = planned.open(root.path()).expect("the store opens");
+    planned.set(Some(Plan::Panic("append to")));
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        store.apply(&[put(1, 1, b"x")])
+    }));
+    let payload = panic.expect_err("the panic is not lost");
+    assert_eq!(
+        payload.downcast_ref::<&str>(),
+        Some(&"a bug of the file system")
+    );
+    planned.set(None);
+    assert_eq!(store.sync(), Err(StoreError::Poisoned));
+}
