@@ -11,7 +11,7 @@ mod shim {
     use std::path::Path;
 
     const DIRECTORY: &str = "src/rocks/shim";
-    const SOURCES: [&str; 3] = ["env.cc", "files.cc", "unique_ids.cc"];
+    const SOURCES: [&str; 4] = ["env.cc", "files.cc", "timer.cc", "unique_ids.cc"];
 
     /// Set by `scripts/sanitize.sh`: compile the shim and link the tests with these sanitizers.
     const SANITIZE: &str = "HSTORE_SANITIZE";

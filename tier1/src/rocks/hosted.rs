@@ -3,7 +3,8 @@
 //! chance.
 //!
 //! The C++ side is in `shim/`, one idea a file: `files.cc` is RocksDB's file system over the port,
-//! `env.cc` its environment without threads, `unique_ids.cc` what it draws. [`table`] is the Rust
+//! `env.cc` its environment without threads; `unique_ids.cc` and `timer.cc` take the place of what
+//! RocksDB would draw and do past its environment. [`table`] is the Rust
 //! side of the boundary, [`env`](self::env) what a store holds of it.
 
 pub mod env;

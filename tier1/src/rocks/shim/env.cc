@@ -8,8 +8,8 @@
 //   - has nothing left to run when it closes the database.
 // What is still queued when a database closes is called off by RocksDB itself, through UnSchedule.
 //
-// The one thread that RocksDB starts all the same is its timer (`PeriodicTaskScheduler`), which
-// flushes the logger every ten seconds; it touches neither files nor the database.
+// Two things RocksDB takes past its environment; `unique_ids.cc` and `timer.cc` put others in their
+// place.
 
 #include <cstdio>
 #include <cstdlib>
@@ -155,6 +155,7 @@ class HostedEnv : public rocksdb::EnvWrapper {
 
 extern "C" rocksdb_env_t* hstore_env_create(const HstoreFiles* files, uint64_t now_micros,
                                             uint64_t identity) {
+  hstore_without_timer();
   return new rocksdb_env_t{new hstore::HostedEnv(*files, now_micros, identity), false};
 }
 

@@ -86,4 +86,7 @@ int32_t hstore_env_run_one(rocksdb_env_t* env);
 // ends that.
 void hstore_name_sessions(uint64_t session);
 
+// Does nothing. A call of it has the linker take RocksDB's timer from here.
+void hstore_without_timer();
+
 }  // extern "C"
