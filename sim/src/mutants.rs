@@ -10,7 +10,7 @@ pub struct Mutant {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 2] = [
+pub const MUTANTS: [Mutant; 3] = [
     Mutant {
         name: "ack-before-fsync",
         about: "a storage node answers a store once it is written, before it is synced",
@@ -18,6 +18,10 @@ pub const MUTANTS: [Mutant; 2] = [
     Mutant {
         name: "ack-before-recovery",
         about: "a new sequencer answers at once, before the older epochs are sealed and recovered",
+    },
+    Mutant {
+        name: "torn-record-accepted",
+        about: "a store takes what it reads from its write-ahead log for whole, whatever the checksums say",
     },
 ];
 

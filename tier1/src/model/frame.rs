@@ -135,7 +135,8 @@ pub(super) fn read(file: &[u8], generation: u64, position: usize) -> Option<Fram
         return None;
     }
     let checked = &rest[8..HEADER_BYTES + length];
-    if number(&rest[4..8]) != u64::from(checksum(generation, position as u64, checked)) {
+    let whole = number(&rest[4..8]) == u64::from(checksum(generation, position as u64, checked));
+    if !whole && !hstore_core::planted!("torn-record-accepted") {
         return None;
     }
     let body = position + HEADER_BYTES;
