@@ -1,16 +1,23 @@
 //! Keys and values in RocksDB.
 //!
-//! Column family `copies`, ordered by log and LSN; the key's numbers are big endian, so that its
-//! bytes sort as the numbers do:
+//! All are in one column family. The first byte of a key says what it is:
 //!
 //! ```text
-//!  0       4               12
-//!  +-------+---------------+
-//!  | log   | LSN           |
-//!  +-------+---------------+
+//!   0       1       5               13
+//!   +-------+-------+---------------+
+//!   | 'c'   | log   | LSN           |    a copy; big endian, so that copies are sorted by log and LSN
+//!   +-------+-------+---------------+
+//!   | 'f'   |                            the version of this layout, 4 bytes
+//!   +-------+- - - - - - - - - - - -+
+//!   | 'm'   | the caller's key      |    metadata
+//!   +-------+- - - - - - - - - - - -+
 //! ```
 //!
-//! The value's numbers are little endian. What an amend changes stands before the entry, which may be
+//! Metadata, which is written all the time, sorts behind the copies: a flushed table spans the newest
+//! copies and all that sorts behind them, and a compaction leaves the older copies of the last log
+//! alone.
+//!
+//! A copy is stored as follows. The numbers are little endian. What an amend changes stands before the entry, which may be
 //! long:
 //!
 //! ```text
@@ -26,9 +33,6 @@
 //! - `writer`: 0: a sequencer, and `seal` and `attempt` are 0. 1: a recovery, whose ballot they are.
 //! - `copyset`: node `n` is bit `n`.
 //!
-//! The default column family holds metadata under the caller's key behind an `m`, and under the key
-//! `format` the version of this layout as 4 bytes.
-//!
 //! RocksDB's own checksums guard keys and values at rest; the CRC32C inside guards the payload on
 //! its whole way from the client that appended it.
 
@@ -37,17 +41,17 @@ use hstore_core::{
     Ballot, Entry, Epoch, LogId, Lsn, NodeSet, Offset, Precedence, Record, StoredCopy,
 };
 
-/// The column family of copies.
-pub(super) const COPIES: &str = "copies";
-
 /// The version of the layout.
 pub(super) const FORMAT: u32 = 1;
 
 /// Where the version of the layout stands.
-pub(super) const FORMAT_KEY: &[u8] = b"format";
+pub(super) const FORMAT_KEY: &[u8] = b"f";
 
-/// What stands before a key of metadata.
-const METADATA_PREFIX: u8 = b'm';
+/// The first byte of a copy's key.
+const COPY: u8 = b'c';
+
+/// The first byte of a key of metadata.
+const METADATA: u8 = b'm';
 
 /// The first byte of every value.
 const VALUE_VERSION: u8 = 1;
@@ -59,47 +63,44 @@ const BRIDGE: u8 = 2;
 const BY_SEQUENCER: u8 = 0;
 const BY_RECOVERY: u8 = 1;
 
-/// A key of the column family `copies`. Sorts as (log, LSN).
-pub(super) type CopyKey = [u8; 12];
+/// The key of a copy. Sorts as (log, LSN).
+pub(super) type CopyKey = [u8; 13];
 
 /// Bytes that are no value of a copy, and in what way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BadValue(pub(super) String);
 
 pub(super) fn copy_key(log: LogId, lsn: Lsn) -> CopyKey {
-    let mut key = [0; 12];
-    key[..4].copy_from_slice(&log.0.to_be_bytes());
-    key[4..].copy_from_slice(&lsn.as_u64().to_be_bytes());
+    let mut key = [COPY; 13];
+    key[1..5].copy_from_slice(&log.0.to_be_bytes());
+    key[5..].copy_from_slice(&lsn.as_u64().to_be_bytes());
     key
 }
 
 /// The LSN of a key.
 pub(super) fn lsn_of(key: &[u8]) -> Option<Lsn> {
     let key: CopyKey = key.try_into().ok()?;
-    let lsn = key[4..].try_into().expect("eight of the twelve bytes");
+    let lsn = key[5..].try_into().expect("eight of the thirteen bytes");
     Some(Lsn::from_u64(u64::from_be_bytes(lsn)))
 }
 
-/// The key right behind `key`, or `None` if it is the last one.
-pub(super) fn successor(key: CopyKey) -> Option<CopyKey> {
-    let mut next = key;
-    for byte in next.iter_mut().rev() {
-        let (sum, over) = byte.overflowing_add(1);
-        *byte = sum;
-        if !over {
-            return Some(next);
-        }
-    }
-    None
+/// The first key behind that of a copy.
+pub(super) fn successor(key: CopyKey) -> [u8; 14] {
+    let mut next = [0; 14];
+    next[..13].copy_from_slice(&key);
+    next
 }
 
+/// Where keys of metadata begin.
+pub(super) const METADATA_START: &[u8] = &[METADATA];
+
 pub(super) fn metadata_key(key: &[u8]) -> Vec<u8> {
-    [&[METADATA_PREFIX], key].concat()
+    [&[METADATA], key].concat()
 }
 
 /// The caller's key, if this is one of metadata.
 pub(super) fn metadata_key_of(key: &[u8]) -> Option<&[u8]> {
-    key.strip_prefix(&[METADATA_PREFIX])
+    key.strip_prefix(&[METADATA])
 }
 
 pub(super) fn encode(copy: &StoredCopy) -> Vec<u8> {
@@ -297,17 +298,18 @@ mod tests {
         assert_eq!(value[39..], *b"hello");
         assert_eq!(
             copy_key(LogId(1), Lsn::new(2, 3)),
-            [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3]
+            [b'c', 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3]
         );
     }
 
     #[test]
-    fn the_successor_of_a_key_is_the_next_one() {
-        let key = copy_key(LogId(1), Lsn::new(2, 3));
-        assert_eq!(successor(key), Some(copy_key(LogId(1), Lsn::new(2, 4))));
-        let last_of_log = copy_key(LogId(1), Lsn::from_u64(u64::MAX));
-        let first_of_next = copy_key(LogId(2), Lsn::from_u64(0));
-        assert_eq!(successor(last_of_log), Some(first_of_next));
-        assert_eq!(successor([u8::MAX; 12]), None);
+    fn the_successor_of_a_key_lies_before_all_later_ones() {
+        let key = copy_key(LogId(1), Lsn::from_u64(u64::MAX));
+        assert!(successor(key)[..] > key[..]);
+        assert!(successor(key)[..] < copy_key(LogId(2), Lsn::MIN)[..]);
+        let last = copy_key(LogId(u32::MAX), Lsn::from_u64(u64::MAX));
+        assert!(successor(last)[..] < *FORMAT_KEY);
+        assert!(*FORMAT_KEY < *METADATA_START);
+        assert!(*METADATA_START <= metadata_key(b"")[..]);
     }
 }

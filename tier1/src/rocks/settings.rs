@@ -12,11 +12,9 @@
 
 use hstore_core::ports::log_store::StoreError;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode,
-    LruCacheOptions, Options,
+    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LruCacheOptions, Options,
 };
 
-use super::layout::COPIES;
 use super::store::engine_error;
 
 /// What may be chosen when a store is opened.
@@ -53,24 +51,40 @@ const LOG_FILES: usize = 4;
 const LOG_FILE_BYTES: usize = 16 << 20;
 
 impl RocksSettings {
-    /// The options of the database.
-    pub(super) fn database(&self, env: Option<&rocksdb::Env>) -> Result<Options, StoreError> {
-        // There is no method for this one.
+    /// The options of the database and of its one column family.
+    pub(super) fn options(&self, env: Option<&rocksdb::Env>) -> Result<Options, StoreError> {
+        // There are no methods for these.
         let mut options = Options::default()
-            .get_options_from_string("max_bgerror_resume_count=0")
+            .get_options_from_string("max_bgerror_resume_count=0;max_manifest_space_amp_pct=0")
             .map_err(|error| engine_error(&error))?;
         options.create_if_missing(true);
-        options.create_missing_column_families(true);
         // After a power failure the unsynced end of the log may be torn anywhere. What lies behind the
         // first record that is not whole was not synced, or it would be whole.
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_track_and_verify_wals_in_manifest(true);
+        // One edit fills a manifest, so the next one goes into a new file, which becomes the current
+        // one when it is durable. RocksDB reads a manifest to its end and refuses a record that is torn
+        // there, so an edit at the end of the current manifest would not survive every power failure.
+        options.set_max_manifest_file_size(1);
         options.set_max_file_opening_threads(1);
         options.set_max_background_jobs(2);
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
         options.set_max_total_wal_size(self.wal_bytes());
         options.set_bytes_per_sync(1 << 20);
+        options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+        // Memory is taken in steps of this.
+        options.set_arena_block_size(64 << 10);
+        options.set_level_zero_file_num_compaction_trigger(i32::from(self.level0_tables));
+        options.set_level_zero_slowdown_writes_trigger(LEVEL0_SLOW);
+        options.set_level_zero_stop_writes_trigger(LEVEL0_STOP);
+        options.set_compression_type(DBCompressionType::Lz4);
+        let mut tables = BlockBasedOptions::default();
+        tables.set_format_version(5);
+        tables.set_block_cache(&one_shard_cache(self.cache_bytes));
+        // Each append looks for a copy at its LSN, which is hardly ever there.
+        tables.set_bloom_filter(10.0, false);
+        options.set_block_based_table_factory(&tables);
         match env {
             Some(env) => options.set_env(env),
             None => {
@@ -85,28 +99,6 @@ impl RocksSettings {
     /// forestall. RocksDB also sets aside as much room for each of these files.
     fn wal_bytes(&self) -> u64 {
         self.flush_bytes.saturating_mul(2).max(16 << 20)
-    }
-
-    /// The column families, all that there are.
-    pub(super) fn column_families(&self) -> [ColumnFamilyDescriptor; 2] {
-        let cache = one_shard_cache(self.cache_bytes);
-        ["default", COPIES].map(|name| {
-            let mut options = Options::default();
-            options.set_write_buffer_size(WRITE_BUFFER_BYTES);
-            // Memory is taken in steps of this, also for a memtable that stays almost empty.
-            options.set_arena_block_size(64 << 10);
-            options.set_level_zero_file_num_compaction_trigger(i32::from(self.level0_tables));
-            options.set_level_zero_slowdown_writes_trigger(LEVEL0_SLOW);
-            options.set_level_zero_stop_writes_trigger(LEVEL0_STOP);
-            options.set_compression_type(DBCompressionType::Lz4);
-            let mut tables = BlockBasedOptions::default();
-            tables.set_format_version(5);
-            tables.set_block_cache(&cache);
-            // Each append looks for a copy at its LSN, which is hardly ever there.
-            tables.set_bloom_filter(10.0, false);
-            options.set_block_based_table_factory(&tables);
-            ColumnFamilyDescriptor::new(name, options)
-        })
     }
 }
 

@@ -19,12 +19,10 @@ use bytes::Bytes;
 use hstore_core::ports::file_system::FileSystem;
 use hstore_core::ports::log_store::{Applied, CorruptCopy, LogStore, Scan, StoreError, StoreOp};
 use hstore_core::{Entry, LogId, Lsn, StoredCopy};
-use rocksdb::{
-    ColumnFamily, DB, DBRawIterator, ErrorKind, FlushOptions, ReadOptions, WriteBatch, WriteOptions,
-};
+use rocksdb::{DB, DBRawIterator, ErrorKind, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
 
 use super::hosted::env::{BackgroundWork, Host, HostedEnv};
-use super::layout::{self, BadValue, COPIES, CopyKey, FORMAT, FORMAT_KEY};
+use super::layout::{self, BadValue, CopyKey, FORMAT, FORMAT_KEY};
 use super::settings::RocksSettings;
 use crate::posix::PosixFileSystem;
 use crate::root::create_durable_directory;
@@ -79,8 +77,8 @@ impl RocksStore {
         settings: RocksSettings,
         mut hosted: Option<HostedEnv>,
     ) -> Result<Self, StoreError> {
-        let options = settings.database(hosted.as_ref().map(HostedEnv::env))?;
-        let open = || DB::open_cf_descriptors(&options, directory, settings.column_families());
+        let options = settings.options(hosted.as_ref().map(HostedEnv::env))?;
+        let open = || DB::open(&options, directory);
         let opened = match &mut hosted {
             Some(hosted) => hosted.open(open),
             None => open(),
@@ -132,21 +130,10 @@ impl RocksStore {
     }
 
     fn is_empty(&self) -> Result<bool, StoreError> {
-        for family in ["default", COPIES] {
-            let mut at = self.db.raw_iterator_cf(self.family(family));
-            at.seek_to_first();
-            at.status().map_err(|error| engine_error(&error))?;
-            if at.valid() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn family(&self, name: &str) -> &ColumnFamily {
-        self.db
-            .cf_handle(name)
-            .expect("the store was opened with its column families")
+        let mut at = self.db.raw_iterator();
+        at.seek_to_first();
+        at.status().map_err(|error| engine_error(&error))?;
+        Ok(!at.valid())
     }
 
     fn write(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
@@ -162,9 +149,8 @@ impl RocksStore {
     fn flush(&mut self) -> Result<(), StoreError> {
         let mut options = FlushOptions::default();
         options.set_wait(false);
-        let families = ["default", COPIES].map(|name| self.family(name));
         self.db
-            .flush_cfs_opt(&families, &options)
+            .flush_opt(&options)
             .map_err(|error| engine_error(&error))?;
         self.unflushed_bytes = 0;
         self.run_jobs()
@@ -238,19 +224,18 @@ impl Pending<'_> {
         change: impl FnOnce(Option<&[u8]>) -> Result<Result<Vec<u8>, Applied>, BadValue>,
     ) -> Result<Applied, StoreError> {
         let key = layout::copy_key(log, lsn);
-        let copies = self.store.family(COPIES);
         let deleted = |(first, last): &(CopyKey, CopyKey)| *first <= key && key <= *last;
         let changed = if let Some(value) = self.put.get(&key) {
             change(Some(value))
         } else if self.deleted.iter().any(deleted) {
             change(None)
         } else {
-            let stored = self.store.db.get_pinned_cf(copies, key);
+            let stored = self.store.db.get_pinned(key);
             change(stored.map_err(|error| engine_error(&error))?.as_deref())
         };
         match changed.map_err(|bad| bad_value(log, lsn, &bad))? {
             Ok(value) => {
-                self.batch.put_cf(copies, key, &value);
+                self.batch.put(key, &value);
                 self.put.insert(key, value);
                 Ok(Applied::Done)
             }
@@ -303,15 +288,9 @@ impl Pending<'_> {
         if first > last {
             return;
         }
-        let copies = self.store.family(COPIES);
         // RocksDB excludes the end of a range.
-        match layout::successor(last) {
-            Some(end) => self.batch.delete_range_cf(copies, first, end),
-            None => {
-                self.batch.delete_range_cf(copies, first, last);
-                self.batch.delete_cf(copies, last);
-            }
-        }
+        self.batch
+            .delete_range(first.as_slice(), layout::successor(last).as_slice());
         self.put.retain(|key, _| *key < first || last < *key);
         self.deleted.push((first, last));
     }
@@ -365,10 +344,8 @@ impl LogStore for RocksStore {
             }
             let mut options = ReadOptions::default();
             options.set_iterate_lower_bound(layout::copy_key(log, first));
-            if let Some(end) = layout::successor(layout::copy_key(log, last)) {
-                options.set_iterate_upper_bound(end);
-            }
-            let mut at = store.db.raw_iterator_cf_opt(store.family(COPIES), options);
+            options.set_iterate_upper_bound(layout::successor(layout::copy_key(log, last)));
+            let mut at = store.db.raw_iterator_opt(options);
             at.seek_to_first();
             collect(&mut at, log, last, limit)
         })
@@ -377,7 +354,7 @@ impl LogStore for RocksStore {
     fn metadata(&mut self) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         self.guarded(|store| {
             let mut at = store.db.raw_iterator();
-            at.seek_to_first();
+            at.seek(layout::METADATA_START);
             let mut metadata = Vec::new();
             while let Some((key, value)) = at.item() {
                 if let Some(key) = layout::metadata_key_of(key) {
