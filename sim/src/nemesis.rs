@@ -21,14 +21,14 @@ pub fn draw_plan(options: &SimOptions, rng: &mut Rng) -> FaultPlan {
         } else {
             Trigger::AtOnce
         };
-        faults.push(draw.fault(200..=3_000, target, FaultKind::Crash(trigger)));
+        faults.push(draw.fault(200..=3_000, target, crash(trigger)));
     }
     for _ in 0..counts.power_failures {
         let trigger = Trigger::AfterFileOperations {
             count: draw.rng.within(1..=24) as u32,
             delay_us: draw.rng.within(0..=6_000),
         };
-        faults.push(draw.fault(300..=1_500, Target::Everyone, FaultKind::Crash(trigger)));
+        faults.push(draw.fault(300..=1_500, Target::Everyone, crash(trigger)));
     }
     for _ in 0..counts.pauses {
         let target = draw.node_or_sequencer();
@@ -73,8 +73,24 @@ pub fn draw_plan(options: &SimOptions, rng: &mut Rng) -> FaultPlan {
         let factor = draw.rng.within(5..=50) as u32;
         faults.push(draw.fault(500..=3_000, target, FaultKind::SlowDisk { factor }));
     }
+    for fault in &mut faults {
+        if let FaultKind::Crash { in_restart, .. } = &mut fault.kind
+            && rng.chance(0.3)
+        {
+            // Opening RocksDB takes about a hundred operations, the model store a dozen.
+            let last = *rng.pick(&[12, 120]).expect("not empty");
+            *in_restart = Some(rng.within(1..=last) as u32);
+        }
+    }
     faults.sort_by_key(|fault| fault.at_us);
     FaultPlan { faults }
+}
+
+fn crash(trigger: Trigger) -> FaultKind {
+    FaultKind::Crash {
+        trigger,
+        in_restart: None,
+    }
 }
 
 struct Draw<'a> {

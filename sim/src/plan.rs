@@ -42,7 +42,13 @@ pub enum Target {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FaultKind {
     /// Power failure: the process ends, unsynced data is lost or torn. It restarts at the end.
-    Crash(Trigger),
+    Crash {
+        /// When it strikes.
+        trigger: Trigger,
+        /// It strikes again while the process restarts: within the file operation that comes so many
+        /// after the start began, from 1. Then the process restarts once more.
+        in_restart: Option<u32>,
+    },
     /// The process stands still, its messages wait.
     Pause,
     /// The target and the others do not reach each other.
@@ -95,7 +101,7 @@ impl FaultKind {
     pub const ALL: [(&'static str, &'static str); 5] = [
         (
             "crash",
-            "power failure of a node, a sequencer or all nodes: unsynced sectors are lost or torn; at a moment, or inside a file operation",
+            "power failure of a node, a sequencer or all nodes: unsynced sectors are lost or torn; at a moment, inside a file operation, or again while it restarts",
         ),
         (
             "pause",
@@ -115,11 +121,20 @@ impl FaultKind {
         ),
     ];
 
+    /// When it strikes, if it is a crash.
+    #[must_use]
+    pub fn trigger(&self) -> Option<Trigger> {
+        match self {
+            Self::Crash { trigger, .. } => Some(*trigger),
+            _ => None,
+        }
+    }
+
     /// The name of the kind.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Crash(_) => "crash",
+            Self::Crash { .. } => "crash",
             Self::Pause => "pause",
             Self::Partition { .. } => "partition",
             Self::Degrade(_) => "degrade",

@@ -49,7 +49,10 @@ impl World {
         let cause = Cause(index as u32);
         let (inside, outside) = self.sides(nodes);
         match fault.kind {
-            FaultKind::Crash(Trigger::InFileOperation(after)) => {
+            FaultKind::Crash {
+                trigger: Trigger::InFileOperation(after),
+                ..
+            } => {
                 self.faults[index].countdown = Some(after);
                 for node in nodes.iter() {
                     if self.host(node).is_up() {
@@ -57,10 +60,13 @@ impl World {
                     }
                 }
             }
-            FaultKind::Crash(Trigger::AfterFileOperations { count, .. }) if first => {
+            FaultKind::Crash {
+                trigger: Trigger::AfterFileOperations { count, .. },
+                ..
+            } if first => {
                 self.faults[index].countdown = Some(count);
             }
-            FaultKind::Crash(_) => {
+            FaultKind::Crash { .. } => {
                 for node in nodes.iter() {
                     self.faults[index].effective |= self.host(node).is_up();
                     self.kill_node(node, false);
@@ -123,14 +129,14 @@ impl World {
         let cause = Cause(index as u32);
         self.faults[index].ended = true;
         match fault.kind {
-            FaultKind::Crash(_) => {
+            FaultKind::Crash { in_restart, .. } => {
                 let armed = self.faults[index].countdown.take().is_some();
                 for node in nodes.iter() {
                     if armed {
                         self.disarm(node);
                     }
                     if !self.host(node).is_up() && !self.held_down(node) {
-                        self.start_node(node);
+                        self.start_node(node, in_restart);
                     }
                 }
             }
@@ -156,7 +162,7 @@ impl World {
 
     /// Whether another fault that goes on keeps a crashed node down.
     pub(super) fn held_down(&self, node: NodeId) -> bool {
-        self.is_struck(node, |kind| matches!(kind, FaultKind::Crash(_)))
+        self.is_struck(node, |kind| matches!(kind, FaultKind::Crash { .. }))
     }
 
     /// Whether a fault of a kind has struck a node and goes on.

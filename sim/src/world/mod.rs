@@ -232,7 +232,7 @@ impl World {
     #[must_use]
     pub fn run(mut self, mut advance: impl FnMut(Duration)) -> Remains {
         for node in 0..self.hosts.len() {
-            self.start_node(NodeId(node as u8));
+            self.start_node(NodeId(node as u8), None);
         }
         for _ in 0..self.options.workload.clients {
             self.new_slot(true);

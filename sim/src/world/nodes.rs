@@ -15,12 +15,17 @@ use serde_json::json;
 
 use super::{Next, Stopped, World};
 use crate::host::{Follows, Metadata};
-use crate::plan::{FaultKind, Trigger};
+use crate::plan::Trigger;
 use crate::report::Violation;
 use crate::trace::Kind;
 
 impl World {
-    pub(super) fn start_node(&mut self, node: NodeId) {
+    /// Starts a node. If the power is to fail meanwhile, it does within the file operation that comes
+    /// so many after, and the node starts again.
+    pub(super) fn start_node(&mut self, node: NodeId, crash_after: Option<u32>) {
+        if let Some(after) = crash_after {
+            self.host_mut(node).arm_crash(after);
+        }
         let seed = self.rng_product.seed();
         let config = Arc::clone(&self.config);
         let mut out = Outputs::default();
@@ -34,6 +39,12 @@ impl World {
             || json!({"node": node.to_string(), "process": "starts"}),
         );
         self.trace_files(node);
+        if self.host(node).crash_struck() {
+            self.lose_power(node, true);
+            self.start_node(node, None);
+            return;
+        }
+        self.host_mut(node).disarm_crash();
         match started {
             Ok(metadata) => {
                 self.judge_durable(node, &metadata);
@@ -55,9 +66,12 @@ impl World {
     }
 
     pub(super) fn kill_node(&mut self, node: NodeId, inside_file_operation: bool) {
-        if !self.host(node).is_up() {
-            return;
+        if self.host(node).is_up() {
+            self.lose_power(node, inside_file_operation);
         }
+    }
+
+    fn lose_power(&mut self, node: NodeId, inside_file_operation: bool) {
         self.count_background_work(node);
         // What a sequencer was doing dies with it; a change of leader follows.
         let mut rng = self.rng_disk.clone();
@@ -181,7 +195,8 @@ impl World {
         for index in 0..self.faults.len() {
             let fault = &self.plan.faults[index];
             let struck = &mut self.faults[index];
-            if matches!(fault.kind, FaultKind::Crash(Trigger::InFileOperation(_)))
+            let trigger = fault.kind.trigger();
+            if matches!(trigger, Some(Trigger::InFileOperation(_)))
                 && struck.countdown.is_some()
                 && struck.nodes.contains(node)
             {
@@ -320,8 +335,8 @@ impl World {
     /// Crashes that wait for file operations of any node.
     pub(super) fn count_down(&mut self) {
         for index in 0..self.faults.len() {
-            let FaultKind::Crash(Trigger::AfterFileOperations { delay_us, .. }) =
-                self.plan.faults[index].kind
+            let Some(Trigger::AfterFileOperations { delay_us, .. }) =
+                self.plan.faults[index].kind.trigger()
             else {
                 continue;
             };
