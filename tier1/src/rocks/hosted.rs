@@ -9,4 +9,6 @@
 
 pub mod env;
 mod table;
+#[cfg(test)]
+mod table_tests;
 mod wal_checksums;
