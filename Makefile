@@ -25,6 +25,7 @@ help:
 demo: build
 	$(HSTORE_SIM) run --seed 1
 	$(HSTORE_SIM) campaign --seeds 1..50
+	$(HSTORE_SIM) campaign --seeds 1..50 --engine model
 	@echo
 	@echo 'The simulator is $(HSTORE_SIM)'
 
@@ -33,10 +34,13 @@ test: setup
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	cargo test $(CARGO_FLAGS) --workspace
 	scripts/no-planted-bugs.sh
+	scripts/sanitize.sh
+	scripts/rocksdb-once.sh
 	$(HSTORE_SIM) determinism --seeds 1..10
 	$(HSTORE_SIM) campaign --seeds 1..200
+	$(HSTORE_SIM) campaign --seeds 1..200 --engine model
 	@echo
-	@echo 'All is well: formatting, lints, tests, no planted bug in production, 200 seeds passed.'
+	@echo 'All is well: formatting, lints, tests, sanitizers, no planted bug in production, 400 runs passed.'
 
 build: setup
 	cargo build $(CARGO_FLAGS) --package hstore-sim --package hstore-reports --package jepsen-lite

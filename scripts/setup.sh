@@ -6,12 +6,26 @@ set -euo pipefail
 # The command that must be there, and the package that brings it.
 required=(
     "cc:build-essential"
+    "c++:build-essential"
 )
+
+# RocksDB's bindings are generated with libclang, which is a library: any version, wherever the generator
+# would look for it.
+has_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] && return
+    command -v llvm-config >/dev/null &&
+        compgen -G "$(llvm-config --libdir)/libclang*.so*" >/dev/null && return
+    compgen -G "/usr/lib*/llvm*/lib*/libclang*.so*" >/dev/null ||
+        compgen -G "/usr/lib*/libclang*.so*" >/dev/null ||
+        compgen -G "/usr/lib/*-linux-*/libclang*.so*" >/dev/null ||
+        compgen -G "/usr/local/lib*/libclang*.so*" >/dev/null
+}
 
 packages=()
 for entry in "${required[@]}"; do
     command -v "${entry%%:*}" >/dev/null || packages+=("${entry#*:}")
 done
+has_libclang || packages+=("libclang-dev")
 
 if [ "${#packages[@]}" -gt 0 ]; then
     install=(apt-get install --yes --no-install-recommends "${packages[@]}")

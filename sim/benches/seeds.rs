@@ -1,4 +1,5 @@
-//! How long a seed of the default profile takes, run and judged: with checks from inside, and without.
+//! How long a seed of the default profile takes, run and judged: on each engine, with checks from inside
+//! and without.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hstore_sim::options::{Engine, PROFILES};
@@ -7,7 +8,12 @@ use hstore_sim::run::{RunRequest, run};
 fn seeds(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("seed");
     group.sample_size(40);
-    for (name, white_box) in [("white-box", true), ("black-box", false)] {
+    for (name, engine, white_box) in [
+        ("rocksdb", Engine::Rocksdb, true),
+        ("rocksdb, black box", Engine::Rocksdb, false),
+        ("model", Engine::Model, true),
+        ("model, black box", Engine::Model, false),
+    ] {
         let mut seed = 0;
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
@@ -16,7 +22,7 @@ fn seeds(criterion: &mut Criterion) {
                     RunRequest {
                         seed,
                         profile: &PROFILES[0],
-                        engine: Engine::Model,
+                        engine,
                         mutant: None,
                         white_box,
                         record_trace: false,

@@ -7,7 +7,10 @@ use hstore_sim::outcome::Outcome;
 use hstore_sim::report::RunReport;
 use hstore_sim::run::{RunRequest, run};
 
+const ENGINES: [Engine; 2] = [Engine::Rocksdb, Engine::Model];
+
 fn report(
+    engine: Engine,
     seed: u64,
     profile: &'static Profile,
     mutant: Option<&Mutant>,
@@ -16,7 +19,7 @@ fn report(
     run(&RunRequest {
         seed,
         profile,
-        engine: Engine::Model,
+        engine,
         mutant: mutant.map(|mutant| mutant.name.to_owned()),
         white_box,
         record_trace: false,
@@ -37,48 +40,71 @@ fn seeds_that_once_failed_pass() {
         let (profile, seed) = what.trim().split_once(' ').expect("profile and seed");
         let profile = Profile::by_name(profile).expect("the profile exists");
         let seed = seed.trim().parse().expect("a seed is a number");
-        let report = report(seed, profile, None, true);
-        assert_eq!(
-            report.outcome,
-            Outcome::Passed,
-            "{line}: {why}\n{report:#?}"
-        );
+        for engine in ENGINES {
+            let report = report(engine, seed, profile, None, true);
+            assert_eq!(
+                report.outcome,
+                Outcome::Passed,
+                "{line}: {why}\n{report:#?}"
+            );
+        }
         count += 1;
     }
     assert!(count > 0);
 }
 
 /// The first seed up to `budget` with which a planted bug is found from outside alone, and its report.
-fn found(name: &str, budget: u64) -> RunReport {
+fn found(engine: Engine, name: &str, budget: u64) -> RunReport {
     let mutant = Mutant::by_name(name).expect("the bug is planted");
     (1..=budget)
-        .map(|seed| report(seed, &PROFILES[0], Some(mutant), false))
+        .map(|seed| report(engine, seed, &PROFILES[0], Some(mutant), false))
         .find(|report| report.outcome != Outcome::Passed)
         .unwrap_or_else(|| panic!("{name} survives {budget} seeds"))
 }
 
 #[test]
 fn an_ack_before_the_sync_is_found_as_a_lost_write() {
-    let report = found("ack-before-fsync", 100);
-    let violation = report.violation.expect("a failure says what is violated");
-    assert_eq!(report.outcome, Outcome::Safety);
-    assert_eq!(violation.property, "LostWrite");
-    assert_eq!(violation.checker, "durability");
+    for engine in ENGINES {
+        let report = found(engine, "ack-before-fsync", 100);
+        let violation = report.violation.expect("a failure says what is violated");
+        assert_eq!(report.outcome, Outcome::Safety);
+        assert_eq!(violation.property, "LostWrite");
+        assert_eq!(violation.checker, "durability");
+    }
 }
 
 #[test]
 fn an_ack_before_recovery_is_found_as_not_linearizable() {
-    let report = found("ack-before-recovery", 2_000);
+    let report = found(Engine::Model, "ack-before-recovery", 2_000);
     let violation = report.violation.expect("a failure says what is violated");
     assert_eq!(report.outcome, Outcome::Safety);
     assert_eq!(violation.checker, "linearizability");
+}
+
+/// What a power failure left of a batch is taken for the batch: it cannot be read, or is not what others
+/// have.
+#[test]
+fn a_torn_record_that_is_accepted_is_found() {
+    let mutant = Mutant::by_name("torn-record-accepted").expect("planted");
+    for engine in ENGINES {
+        let report = found(engine, "torn-record-accepted", 1_000);
+        assert_eq!(report.outcome, Outcome::Safety);
+        assert!(report.counts.mutant_reached > 0);
+        let violation = report.violation.expect("a failure says what is violated");
+        assert_eq!(violation.property, "store-opens-after-crash");
+    }
+    let served = (1..=1_000)
+        .map(|seed| report(Engine::Rocksdb, seed, &PROFILES[0], Some(mutant), true))
+        .filter_map(|report| report.violation)
+        .find(|violation| violation.property == "served-entries-agree");
+    assert!(served.is_some(), "no torn record was served");
 }
 
 /// From inside, an ack without a synced write quorum is seen at once.
 #[test]
 fn an_ack_before_the_sync_is_seen_at_the_ack() {
     let mutant = Mutant::by_name("ack-before-fsync").expect("planted");
-    let report = report(1, &PROFILES[0], Some(mutant), true);
+    let report = report(Engine::Rocksdb, 1, &PROFILES[0], Some(mutant), true);
     let violation = report.violation.expect("a failure says what is violated");
     assert_eq!(violation.property, "acked-is-durable");
     assert!(report.counts.mutant_reached > 0);
@@ -86,16 +112,16 @@ fn an_ack_before_the_sync_is_seen_at_the_ack() {
 
 #[test]
 fn planted_bugs_that_are_off_are_not_reached() {
-    let report = report(3, &PROFILES[0], None, true);
+    let report = report(Engine::Rocksdb, 3, &PROFILES[0], None, true);
     assert_eq!(report.counts.mutant_reached, 0);
-    assert_eq!(MUTANTS.len(), 2, "each planted bug has a test here");
+    assert_eq!(MUTANTS.len(), 3, "each planted bug has a test here");
 }
 
 #[test]
 fn nothing_goes_wrong_where_nothing_is_made_to() {
     let calm = Profile::by_name("calm").expect("the profile exists");
     for seed in 1..=20 {
-        let report = report(seed, calm, None, true);
+        let report = report(Engine::Rocksdb, seed, calm, None, true);
         assert_eq!(report.outcome, Outcome::Passed, "{report:#?}");
         assert_eq!(report.counts.crashes, 0);
         assert_eq!(report.counts.planned_faults, 0);

@@ -7,19 +7,25 @@ use hstore_sim::seeds::{SimSeeds, Stream};
 use hstore_sim::world::World;
 use hstore_workloads::Generator;
 
-fn options(seed: u64) -> SimOptions {
+const ENGINES: [Engine; 2] = [Engine::Rocksdb, Engine::Model];
+
+fn options(engine: Engine, seed: u64) -> SimOptions {
     let seeds = SimSeeds(seed);
-    PROFILES[0].draw(seed, &mut seeds.stream(Stream::Options))
+    SimOptions {
+        engine,
+        ..PROFILES[0].draw(seed, &mut seeds.stream(Stream::Options))
+    }
 }
 
 fn generator(seed: u64) -> Generator {
     let stream = SimSeeds(seed).stream(Stream::Workload);
-    Generator::new(options(seed).workload, stream)
+    Generator::new(options(Engine::Model, seed).workload, stream)
 }
 
-fn trace_hash(seed: u64, generator: Generator) -> u64 {
-    let plan = draw_plan(&options(seed), &mut SimSeeds(seed).stream(Stream::Faults));
-    let remains = World::new(options(seed), plan, false)
+fn trace_hash(engine: Engine, seed: u64, generator: Generator) -> u64 {
+    let options = options(engine, seed);
+    let plan = draw_plan(&options, &mut SimSeeds(seed).stream(Stream::Faults));
+    let remains = World::new(options, plan, false)
         .with_generator(generator)
         .run(|_| {});
     assert!(remains.stopped.is_none(), "{:?}", remains.stopped);
@@ -29,24 +35,27 @@ fn trace_hash(seed: u64, generator: Generator) -> u64 {
 #[test]
 fn changing_one_byte_of_one_payload_changes_the_trace() {
     let seed = 11;
-    let unchanged = trace_hash(seed, generator(seed));
-    assert_eq!(trace_hash(seed, generator(seed)), unchanged);
-    for id in [1, 100, 300] {
-        let mut changed = generator(seed);
-        changed.flip(id, 0);
-        assert_ne!(trace_hash(seed, changed), unchanged, "record {id}");
+    for engine in ENGINES {
+        let trace_hash = |generator| trace_hash(engine, seed, generator);
+        let unchanged = trace_hash(generator(seed));
+        assert_eq!(trace_hash(generator(seed)), unchanged);
+        for id in [1, 100, 300] {
+            let mut changed = generator(seed);
+            changed.flip(id, 0);
+            assert_ne!(trace_hash(changed), unchanged, "record {id}");
+        }
+        // A record that is never written changes nothing.
+        let mut never = generator(seed);
+        never.flip(1_000_000, 0);
+        assert_eq!(trace_hash(never), unchanged);
     }
-    // A record that is never written changes nothing.
-    let mut never = generator(seed);
-    never.flip(1_000_000, 0);
-    assert_eq!(trace_hash(seed, never), unchanged);
 }
 
-fn request(seed: u64, profile: &'static Profile) -> RunRequest {
+fn request(engine: Engine, seed: u64, profile: &'static Profile) -> RunRequest {
     RunRequest {
         seed,
         profile,
-        engine: Engine::Model,
+        engine,
         mutant: None,
         white_box: true,
         record_trace: false,
@@ -55,27 +64,56 @@ fn request(seed: u64, profile: &'static Profile) -> RunRequest {
 
 #[test]
 fn a_seed_has_one_run_whatever_ran_before_and_whether_or_not_events_are_kept() {
-    let first = run(&request(5, &PROFILES[0])).report;
-    let other = run(&request(6, &PROFILES[0])).report;
-    let kept = run(&RunRequest {
+    for engine in ENGINES {
+        let first = run(&request(engine, 5, &PROFILES[0])).report;
+        let other = run(&request(engine, 6, &PROFILES[0])).report;
+        let kept = run(&RunRequest {
+            record_trace: true,
+            ..request(engine, 5, &PROFILES[0])
+        });
+        assert_ne!(first.trace_hash, other.trace_hash);
+        assert_eq!(first, kept.report);
+        // The verdict is an event of the trace as well.
+        assert_eq!(kept.trace.len() as u64, first.trace_events);
+    }
+}
+
+/// The operations of RocksDB itself are in the trace, with the CRC of what they carry.
+#[test]
+fn the_trace_has_every_file_operation_of_rocksdb() {
+    let run = run(&RunRequest {
         record_trace: true,
-        ..request(5, &PROFILES[0])
+        ..request(Engine::Rocksdb, 5, &PROFILES[0])
     });
-    assert_ne!(first.trace_hash, other.trace_hash);
-    assert_eq!(first, kept.report);
-    // The verdict is an event of the trace as well.
-    assert_eq!(kept.trace.len() as u64, first.trace_events);
+    for operation in [
+        "lock store/LOCK",
+        "append to store/MANIFEST-",
+        "sync store/MANIFEST-",
+        "rename store/",
+        "sync directory store",
+        "read store/",
+        "remove store/",
+    ] {
+        let found = run.trace.iter().any(|event| event.contains(operation));
+        assert!(found, "{operation}");
+    }
+    let written = |event: &&String| {
+        event.contains(".log at ") && event.contains("append to") && event.contains("crc ")
+    };
+    assert!(run.trace.iter().filter(written).count() > 300);
 }
 
 #[test]
 fn looking_inside_does_not_change_what_happens() {
-    let inside = run(&request(9, &PROFILES[0])).report;
-    let outside = run(&RunRequest {
-        white_box: false,
-        ..request(9, &PROFILES[0])
-    })
-    .report;
-    assert_eq!(inside.trace_hash, outside.trace_hash);
-    assert!(inside.counts.invariants_checked > 0);
-    assert_eq!(outside.counts.invariants_checked, 0);
+    for engine in ENGINES {
+        let inside = run(&request(engine, 9, &PROFILES[0])).report;
+        let outside = run(&RunRequest {
+            white_box: false,
+            ..request(engine, 9, &PROFILES[0])
+        })
+        .report;
+        assert_eq!(inside.trace_hash, outside.trace_hash);
+        assert!(inside.counts.invariants_checked > 0);
+        assert_eq!(outside.counts.invariants_checked, 0);
+    }
 }
