@@ -97,7 +97,10 @@ fn bad_arguments_get_one_line_and_leave_nothing_behind() {
         ("run --seed 1 --seed 2", "cannot be used multiple times"),
         ("run --seed 1 --profile storm", "there are: default, calm"),
         ("run --seed 1 --mutant ack", "there are: ack-before-fsync"),
-        ("run --seed 1 --engine rust", "possible values: model"),
+        (
+            "run --seed 1 --engine rust",
+            "possible values: rocksdb, model",
+        ),
         ("run --seed 1 --white-box maybe", "possible values: on, off"),
         ("run --seed 1 --frobnicate", "--frobnicate"),
         ("run --seed 1 extra", "extra"),
