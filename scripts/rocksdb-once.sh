@@ -10,6 +10,10 @@ target=${CARGO_TARGET_DIR:-target}
 archives() {
     find "$target/release/build" -path '*librocksdb-sys-*' -name librocksdb.a | sort
 }
+if [ ! -d "$target/release/build" ] || [ -z "$(archives)" ]; then
+    echo "rocksdb-once: RocksDB was not built yet in $target; run \`make build\` first" >&2
+    exit 1
+fi
 before=$(archives)
 # With nothing changed, nothing is compiled, whichever packages are asked for and whatever for.
 for command in \

@@ -12,13 +12,18 @@ required=(
 # RocksDB's bindings are generated with libclang, which is a library: any version, wherever the generator
 # would look for it.
 has_libclang() {
-    [ -n "${LIBCLANG_PATH:-}" ] && return
-    command -v llvm-config >/dev/null &&
-        compgen -G "$(llvm-config --libdir)/libclang*.so*" >/dev/null && return
-    compgen -G "/usr/lib*/llvm*/lib*/libclang*.so*" >/dev/null ||
-        compgen -G "/usr/lib*/libclang*.so*" >/dev/null ||
-        compgen -G "/usr/lib/*-linux-*/libclang*.so*" >/dev/null ||
-        compgen -G "/usr/local/lib*/libclang*.so*" >/dev/null
+    local directory
+    if [ -n "${LIBCLANG_PATH:-}" ]; then
+        [ -e "$LIBCLANG_PATH" ] && return
+        echo "LIBCLANG_PATH is $LIBCLANG_PATH, which is not there; unset it, or say where libclang is" >&2
+        exit 1
+    fi
+    for directory in "$(llvm-config --libdir 2>/dev/null || true)" \
+        /usr/lib*/llvm*/lib* /usr/lib* /usr/lib/*-linux-* /usr/local/lib*; do
+        compgen -G "$directory/libclang.so*" >/dev/null && return
+        compgen -G "$directory/libclang-[0-9]*.so*" >/dev/null && return
+    done
+    return 1
 }
 
 packages=()

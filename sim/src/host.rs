@@ -1,8 +1,9 @@
 //! The simulated host of one node: its process, its disk, its store.
 //!
 //! It does for a node what a server does: carries out disk work in order, with group commit. A write is
-//! applied at once, into the page cache; a sync takes virtual time, and covers what was written when it
-//! began. A crash between the two finds unsynced bytes.
+//! applied at once, into the page cache; a sync takes virtual time, and completes what was written when
+//! it began. A crash between the two finds unsynced bytes. (The disk takes the sync at its end, so what
+//! was written meanwhile is then durable too, and nobody is told.)
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -170,7 +170,7 @@ impl Profile {
             faults: (self.draw_faults)(rng),
             chaos_us: 10_000_000,
             store: StoreOptions {
-                flush_bytes: *rng.pick(&[8, 24, 64, 256]).expect("not empty") << 10,
+                flush_bytes: *rng.pick(&[8, 24, 64, 128]).expect("not empty") << 10,
                 level0_tables: rng.within(2..=5) as u16,
             },
         }

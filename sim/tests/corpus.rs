@@ -4,7 +4,7 @@
 use hstore_sim::mutants::{MUTANTS, Mutant};
 use hstore_sim::options::{Engine, PROFILES, Profile};
 use hstore_sim::outcome::Outcome;
-use hstore_sim::report::RunReport;
+use hstore_sim::report::{Counts, RunReport};
 use hstore_sim::run::{RunRequest, run};
 
 const ENGINES: [Engine; 2] = [Engine::Rocksdb, Engine::Model];
@@ -126,4 +126,17 @@ fn nothing_goes_wrong_where_nothing_is_made_to() {
         assert_eq!(report.counts.crashes, 0);
         assert_eq!(report.counts.planned_faults, 0);
     }
+}
+
+/// Runs on RocksDB mean something only if its files are flushed, compacted, and torn.
+#[test]
+fn rocksdb_is_hurt_where_it_can_be() {
+    let seeds = 60;
+    let reports = (1..=seeds).map(|seed| report(Engine::Rocksdb, seed, &PROFILES[0], None, true));
+    let counts: Vec<_> = reports.map(|report| report.counts).collect();
+    let sum = |of: fn(&Counts) -> u64| counts.iter().map(of).sum::<u64>();
+    let busy = sum(|it| u64::from(it.flushed_tables > 0 && it.compacted_tables > 0));
+    assert!(busy >= seeds / 3, "{busy} of {seeds} flushed and compacted");
+    assert!(sum(|it| it.crashes_with_unsynced_bytes) >= seeds / 2);
+    assert!(sum(|it| it.crashes_inside_file_operation) >= sum(|it| it.crashes) / 10);
 }

@@ -48,12 +48,18 @@ pub fn is_plain_path(path: &str) -> bool {
 }
 
 impl PosixFileSystem {
-    /// A file system on `root`, which is created if it is missing.
+    /// A file system on `root`, which is created durably, with what is missing above it.
     ///
     /// # Errors
     /// If the directory cannot be created.
     pub fn open(root: &Path) -> Result<Self, FileError> {
-        std::fs::create_dir_all(root)
+        // The working directory, if the root is a name in it.
+        let root = if root.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            root
+        };
+        create_durably(root)
             .map_err(|error| failure("open the root", &root.to_string_lossy(), &error))?;
         Ok(Self {
             root: root.to_owned(),
@@ -164,6 +170,24 @@ fn sorted_names(place: &Path) -> io::Result<Vec<String>> {
         .collect::<io::Result<Vec<String>>>()?;
     names.sort();
     Ok(names)
+}
+
+/// Creates a directory and what is missing above it, and syncs the directory that each name is in.
+fn create_durably(directory: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = directory
+        .ancestors()
+        .filter(|it| !it.as_os_str().is_empty())
+        .take_while(|it| !it.exists())
+        .collect();
+    std::fs::create_dir_all(directory)?;
+    for created in missing {
+        match created.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => sync_directory(Path::new("."))?,
+            Some(parent) => sync_directory(parent)?,
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 fn kind_of(place: &Path) -> io::Result<PathKind> {

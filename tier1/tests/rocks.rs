@@ -1,7 +1,7 @@
 //! The store on RocksDB: on its own environment, and hosted on the POSIX side of the port.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hstore_core::ports::file_system::FileErrorKind;
 use hstore_core::ports::log_store::{LogStore, StoreError, StoreOp};
@@ -13,9 +13,10 @@ use hstore_tier1::rocks::hosted::env::Host;
 use hstore_tier1::rocks::{RocksSettings, RocksStore};
 use tempfile::TempDir;
 
-/// Flushes at every sync and compacts every second time.
+/// Flushes at every sync, of however little, and compacts every second time. An apply flushes only twice
+/// as much.
 const RESTLESS: RocksSettings = RocksSettings {
-    flush_bytes: 1,
+    flush_bytes: 60,
     level0_tables: 2,
     cache_bytes: 1 << 20,
 };
@@ -156,7 +157,8 @@ fn background_work_is_over_when_a_call_of_a_hosted_store_returns() {
 /// What the tests below do to a store's files, from a moment on.
 #[derive(Clone, Copy, Debug)]
 enum Plan {
-    Fail(&'static str, FileErrorKind),
+    /// An operation fails, but for the next so many of its kind.
+    Fail(&'static str, FileErrorKind, u32),
     Panic(&'static str),
 }
 
@@ -165,10 +167,16 @@ struct Planned(Arc<Mutex<Option<Plan>>>);
 
 impl Interceptor for Planned {
     fn judge(&mut self, operation: &'static str) -> Verdict {
-        let plan = *self.0.lock().expect("nothing panics while it is held");
+        let plan = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match plan {
-            Some(Plan::Fail(planned, kind)) if planned == operation => Verdict::Failed(kind),
-            Some(Plan::Panic(planned)) if planned == operation => {
+            Some(Plan::Fail(planned, kind, spared)) if *planned == operation => {
+                if *spared == 0 {
+                    return Verdict::Failed(*kind);
+                }
+                *spared -= 1;
+                Verdict::Done
+            }
+            Some(Plan::Panic(planned)) if *planned == operation => {
                 std::panic::panic_any("a bug of the file system")
             }
             _ => Verdict::Done,
@@ -178,7 +186,7 @@ impl Interceptor for Planned {
 
 impl Planned {
     fn set(&self, plan: Option<Plan>) {
-        *self.0.lock().expect("nothing panics while it is held") = plan;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = plan;
     }
 
     fn open(&self, root: &Path) -> Result<RocksStore, StoreError> {
@@ -217,7 +225,7 @@ fn an_error_of_the_files_comes_back_in_words_and_ends_the_stores_life() {
                 .apply(&[put(1, 2, b"second")])
                 .expect("nothing fails yet");
         }
-        planned.set(Some(Plan::Fail(operation, kind)));
+        planned.set(Some(Plan::Fail(operation, kind, 0)));
         let failed = if in_sync {
             store.sync().expect_err(&what)
         } else {
@@ -226,8 +234,9 @@ fn an_error_of_the_files_comes_back_in_words_and_ends_the_stores_life() {
         let StoreError::Engine(words) = &failed else {
             panic!("{what}: {failed}");
         };
-        let flush = operation == "create" || operation == "sync directory";
-        assert!(words.contains("as planned") || flush, "{what}: {words}");
+        assert!(words.contains("as planned"), "{what}: {words}");
+        let full = words.contains("No space left");
+        assert_eq!(full, kind == FileErrorKind::NoSpace, "{what}: {words}");
         planned.set(None);
         assert_eq!(store.sync(), Err(StoreError::Poisoned), "{what}");
         assert_eq!(store.apply(&[]), Err(StoreError::Poisoned), "{what}");
@@ -255,21 +264,77 @@ fn an_open_that_fails_can_be_repeated() {
         "sync directory",
         "create directory",
         "read",
-        "remove",
     ] {
-        planned.set(Some(Plan::Fail(operation, FileErrorKind::Io)));
-        // Not every open removes something or minds if it cannot.
-        if let Err(error) = planned.open(root.path()) {
-            assert!(
-                !matches!(error, StoreError::Poisoned),
-                "{operation}: {error}"
-            );
-        }
+        planned.set(Some(Plan::Fail(operation, FileErrorKind::Io, 0)));
+        let failed = planned.open(root.path()).map(drop);
+        failed.expect_err(operation);
         planned.set(None);
         let mut store = planned.open(root.path()).expect(operation);
         store.apply(&[put(1, 1, b"x")]).expect(operation);
         store.sync().expect(operation);
     }
+}
+
+#[test]
+fn work_in_the_background_that_fails_ends_the_stores_life_however_far_it_came() {
+    // RocksDB would try a compaction that finds no room again for ever.
+    for kind in [FileErrorKind::NoSpace, FileErrorKind::Io] {
+        let mut ended = 0;
+        for spared in 0..30 {
+            let root = tempfile::tempdir().expect("there is room for a directory");
+            let planned = Planned::default();
+            let mut store = planned.open(root.path()).expect("the store opens");
+            planned.set(Some(Plan::Fail("create", kind, spared)));
+            let mut failed = None;
+            for number in 1..=4 {
+                store
+                    .apply(&[put(1, number % 2, b"x")])
+                    .expect("it is only logged");
+                failed = store.sync().err();
+                if failed.is_some() {
+                    break;
+                }
+            }
+            planned.set(None);
+            if failed.is_some() {
+                ended += 1;
+                assert_eq!(store.sync(), Err(StoreError::Poisoned));
+            }
+            drop(store);
+            let mut store = planned.open(root.path()).expect("it can be reopened");
+            let (copies, _) = contents(&mut store, &[LogId(1)], 9).expect("it can be read");
+            assert!(!copies.is_empty(), "the first batch was synced");
+        }
+        assert!(ended > 10, "{kind:?}: {ended}");
+    }
+}
+
+#[test]
+fn a_store_that_is_never_synced_flushes_all_the_same() {
+    let settings = RocksSettings {
+        flush_bytes: 100_000,
+        ..RESTLESS
+    };
+    let mut files = OnFiles::new(settings, true);
+    let mut store = files.open().expect("the store opens");
+    for number in 1..=500 {
+        let batch = [put(1, number, &[7; 1_000])];
+        store.apply(&batch).expect("a batch is applied");
+    }
+    let work = store.background_work().expect("it is hosted");
+    assert!(work.flushed_tables >= 2, "{work:?}");
+}
+
+#[test]
+fn a_store_may_be_named_relative_to_the_working_directory() {
+    let error = RocksStore::open(Path::new(""), RESTLESS).expect_err("this is no name");
+    assert!(error.to_string().contains("directory"), "{error}");
+    let error = RocksStore::open(Path::new("a/.."), RESTLESS).expect_err("this is no name");
+    assert!(error.to_string().contains("directory"), "{error}");
+    let root = tempfile::tempdir_in(".").expect("there is room for a directory");
+    let name = root.path().file_name().expect("it has a name");
+    drop(RocksStore::open(&Path::new(name).join("new/store"), RESTLESS).expect("it opens"));
+    assert!(root.path().join("new/store/CURRENT").exists());
 }
 
 #[test]

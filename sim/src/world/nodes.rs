@@ -130,18 +130,15 @@ impl World {
         }
         let mut follows = Vec::new();
         let read_us = self.options.disk.read_us;
-        let mut failed = false;
+        let mut begun = Ok(());
         for request in out.disk {
-            let begun = self.host_mut(node).begin(request, read_us, &mut follows);
+            begun = self.host_mut(node).begin(request, read_us, &mut follows);
             if begun.is_err() {
-                failed = true;
                 break;
             }
         }
         self.trace_files(node);
-        // An engine may get over a failed operation; its process does not get over the power's.
-        if failed || self.host(node).crash_struck() {
-            self.store_failed(node);
+        if self.process_is_over(node, begun.err().as_ref()) {
             return;
         }
         self.follow(node, follows);
@@ -172,26 +169,33 @@ impl World {
 
     pub(super) fn sync_ends(&mut self, node: NodeId) {
         let mut follows = Vec::new();
-        let mut synced = self.host_mut(node).sync_ends(&mut follows);
+        let synced = self.host_mut(node).sync_ends(&mut follows);
         self.trace_files(node);
-        if self.host(node).crash_struck() {
-            synced = synced.and(Err(StoreError::Poisoned));
+        if self.process_is_over(node, synced.as_ref().err()) {
+            return;
         }
-        match synced {
-            Ok(metadata) => {
-                self.judge_durable(node, &metadata);
-                self.follow(node, follows);
-            }
-            Err(_) => self.store_failed(node),
-        }
+        let metadata = synced.expect("a failure ends the process");
+        self.judge_durable(node, &metadata);
+        self.follow(node, follows);
     }
 
-    /// A file operation failed: because a planned crash struck inside it. The process is gone.
-    pub(super) fn store_failed(&mut self, node: NodeId) {
-        assert!(
-            self.host(node).crash_struck(),
-            "file operations fail only when the power does"
-        );
+    /// Whether a node's process ended in a call of its store: a planned crash struck inside it, which an
+    /// engine may get over and its process does not, or the store failed by itself, which it must not.
+    fn process_is_over(&mut self, node: NodeId, error: Option<&StoreError>) -> bool {
+        if !self.host(node).crash_struck() {
+            let Some(error) = error else {
+                return false;
+            };
+            self.violate(Violation {
+                property: "store-fails-only-with-its-disk".to_owned(),
+                checker: "invariant".to_owned(),
+                expected: format!("the store of {node} works as long as its disk does"),
+                seen: error.to_string(),
+                operations: Vec::new(),
+                at: self.now,
+            });
+            return true;
+        }
         for index in 0..self.faults.len() {
             let fault = &self.plan.faults[index];
             let struck = &mut self.faults[index];
@@ -205,6 +209,7 @@ impl World {
             }
         }
         self.kill_node(node, true);
+        true
     }
 
     pub(super) fn set_node_timer(&mut self, node: NodeId) {

@@ -7,8 +7,9 @@
 //!   on random heights of its skip list. The store flushes by its own count of bytes.
 //! - Tables have format 5: from 6 on, each has a random number in its footer.
 //! - The block cache is one shard: with several, which blocks share one depends on the host's name.
-//! - Failed background work is not tried again by a thread of RocksDB's: the store fails, and is
-//!   opened anew.
+//! - RocksDB starts no thread to try failed background work again; the store fails at its next sync,
+//!   and is to be opened anew. (On its own environment RocksDB may still wait for room on a full
+//!   device; the store fails all the same.)
 
 use hstore_core::ports::log_store::StoreError;
 use rocksdb::{
@@ -20,8 +21,9 @@ use super::store::engine_error;
 /// What may be chosen when a store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RocksSettings {
-    /// A sync that finds at least so many bytes of batches since the last flush begins one. Bounds the
-    /// write-ahead log, and with it memory and the time to open.
+    /// A sync that finds at least so many bytes of batches since the last flush begins one, and so does
+    /// a batch that makes it twice as many. Bounds the write-ahead log, and with it memory and the time
+    /// to open.
     pub flush_bytes: u64,
     /// So many flushed tables lead to a compaction, from 2.
     pub level0_tables: u16,
@@ -41,6 +43,9 @@ impl Default for RocksSettings {
 
 /// Far above [`RocksSettings::flush_bytes`]; RocksDB allows no more.
 const WRITE_BUFFER_BYTES: usize = 64 << 30;
+
+/// Memtables at a time: one is written to, one is flushed, and writes go on when a third begins.
+const MEMTABLES: i32 = 4;
 
 /// Flushed tables at which writes are slowed, and stopped.
 const LEVEL0_SLOW: i32 = 40;
@@ -71,8 +76,11 @@ impl RocksSettings {
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
         options.set_max_total_wal_size(self.wal_bytes());
+        options.set_ttl(0);
+        options.set_periodic_compaction_seconds(0);
         options.set_bytes_per_sync(1 << 20);
         options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+        options.set_max_write_buffer_number(MEMTABLES);
         // Memory is taken in steps of this.
         options.set_arena_block_size(64 << 10);
         options.set_level_zero_file_num_compaction_trigger(i32::from(self.level0_tables));
@@ -95,8 +103,8 @@ impl RocksSettings {
         Ok(options)
     }
 
-    /// At so many bytes of write-ahead log RocksDB flushes by itself, which the store's own flushes
-    /// forestall. RocksDB also sets aside as much room for each of these files.
+    /// RocksDB sets aside a little more than a write buffer for each file of the write-ahead log, but no
+    /// more than this, which is what the file will have when the store flushes.
     fn wal_bytes(&self) -> u64 {
         self.flush_bytes.saturating_mul(2).max(16 << 20)
     }

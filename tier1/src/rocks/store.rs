@@ -21,7 +21,7 @@ use hstore_core::ports::log_store::{Applied, CorruptCopy, LogStore, Scan, StoreE
 use hstore_core::{Entry, LogId, Lsn, StoredCopy};
 use rocksdb::{DB, DBRawIterator, ErrorKind, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
 
-use super::hosted::env::{BackgroundWork, Host, HostedEnv};
+use super::hosted::env::{BackgroundWork, Host, HostedEnv, Hosting};
 use super::layout::{self, BadValue, CopyKey, FORMAT, FORMAT_KEY};
 use super::settings::RocksSettings;
 use crate::posix::PosixFileSystem;
@@ -31,7 +31,7 @@ use crate::root::create_durable_directory;
 pub struct RocksStore {
     // Dropped in this order: the database uses its environment.
     db: DB,
-    hosted: Option<HostedEnv>,
+    hosted: Option<Box<dyn Hosting>>,
     /// When to flush.
     flush_bytes: u64,
     /// Bytes of batches since the last flush began.
@@ -46,14 +46,14 @@ impl RocksStore {
     /// # Errors
     /// If a file operation fails, what is stored is damaged, or another process has it open.
     pub fn open(directory: &Path, settings: RocksSettings) -> Result<Self, StoreError> {
-        let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
-            return Err(StoreError::Engine(format!(
-                "{} cannot be a store's directory",
-                directory.display()
-            )));
+        let refused = || {
+            let directory = directory.display();
+            StoreError::Engine(format!("`{directory}` cannot be a store's directory"))
         };
-        let name = name.to_string_lossy();
-        create_durable_directory(&mut PosixFileSystem::open(parent)?, &name)?;
+        let name = directory.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(refused)?;
+        let parent = directory.parent().ok_or_else(refused)?;
+        create_durable_directory(&mut PosixFileSystem::open(parent)?, name)?;
         Self::open_in(directory, settings, None)
     }
 
@@ -69,23 +69,23 @@ impl RocksStore {
     ) -> Result<Self, StoreError> {
         create_durable_directory(&mut files, directory)?;
         let hosted = HostedEnv::new(files, host);
-        Self::open_in(Path::new(directory), settings, Some(hosted))
+        Self::open_in(Path::new(directory), settings, Some(Box::new(hosted)))
     }
 
     fn open_in(
         directory: &Path,
         settings: RocksSettings,
-        mut hosted: Option<HostedEnv>,
+        hosted: Option<Box<dyn Hosting>>,
     ) -> Result<Self, StoreError> {
-        let options = settings.options(hosted.as_ref().map(HostedEnv::env))?;
-        let open = || DB::open(&options, directory);
-        let opened = match &mut hosted {
-            Some(hosted) => hosted.open(open),
+        let options = settings.options(hosted.as_ref().map(|hosted| hosted.env()))?;
+        let mut opened = None;
+        let mut open = || opened = Some(DB::open(&options, directory));
+        match &hosted {
+            Some(hosted) => hosted.open(&mut open),
             None => open(),
-        };
-        if let Some(hosted) = &hosted {
-            hosted.resume_panic();
         }
+        resume_panic(hosted.as_deref());
+        let opened = opened.expect("it was opened, or failed to");
         let mut store = Self {
             db: opened.map_err(|error| engine_error(&error))?,
             hosted,
@@ -94,7 +94,7 @@ impl RocksStore {
             poisoned: false,
         };
         store.guarded(|store| {
-            store.run_jobs()?;
+            store.check_background()?;
             store.check_format()
         })?;
         Ok(store)
@@ -103,7 +103,7 @@ impl RocksStore {
     /// What RocksDB's background work has written since the store was opened, if it is hosted.
     #[must_use]
     pub fn background_work(&self) -> Option<BackgroundWork> {
-        self.hosted.as_ref().map(HostedEnv::background_work)
+        self.hosted.as_ref().map(|hosted| hosted.background_work())
     }
 
     /// Checks the version of the layout, and writes it into a new store.
@@ -142,10 +142,16 @@ impl RocksStore {
         options.set_sync(false);
         self.db
             .write_opt(batch, &options)
-            .map_err(|error| engine_error(&error))
+            .map_err(|error| engine_error(&error))?;
+        // Whoever never syncs is bounded as well.
+        if self.unflushed_bytes >= self.flush_bytes.saturating_mul(2) {
+            self.flush()?;
+        }
+        Ok(())
     }
 
-    /// Begins a flush of everything. Under a host it is over when this returns.
+    /// Begins a flush of everything. Under a host it is over when this returns; elsewhere this waits if
+    /// the flushes before it have not come to an end.
     fn flush(&mut self) -> Result<(), StoreError> {
         let mut options = FlushOptions::default();
         options.set_wait(false);
@@ -153,24 +159,25 @@ impl RocksStore {
             .flush_opt(&options)
             .map_err(|error| engine_error(&error))?;
         self.unflushed_bytes = 0;
-        self.run_jobs()
+        self.check_background()
     }
 
-    /// Under a host: does what RocksDB put off, and fails if that failed.
-    fn run_jobs(&mut self) -> Result<(), StoreError> {
-        let Some(hosted) = &mut self.hosted else {
-            return Ok(());
-        };
-        hosted.run_jobs();
-        let failures = self
-            .db
-            .property_int_value("rocksdb.background-errors")
-            .map_err(|error| engine_error(&error))?;
-        match failures {
-            None | Some(0) => Ok(()),
-            Some(_) => Err(StoreError::Engine(
-                "a flush or compaction failed".to_owned(),
-            )),
+    /// Fails if background work has. Under a host, does it first.
+    fn check_background(&mut self) -> Result<(), StoreError> {
+        loop {
+            let job = self.hosted.as_mut().and_then(|hosted| hosted.run_one());
+            // After each one: RocksDB tries some again, without end.
+            let failures = self
+                .db
+                .property_int_value("rocksdb.background-errors")
+                .map_err(|error| engine_error(&error))?;
+            if failures != Some(0) {
+                let what = "a flush or a compaction failed";
+                return Err(StoreError::Engine(what.to_owned()));
+            }
+            if job.is_none() {
+                return Ok(());
+            }
         }
     }
 
@@ -185,12 +192,17 @@ impl RocksStore {
         }
         self.poisoned = true;
         let done = operate(self);
-        if let Some(hosted) = &self.hosted {
-            hosted.resume_panic();
-        }
+        resume_panic(self.hosted.as_deref());
         let done = done?;
         self.poisoned = false;
         Ok(done)
+    }
+}
+
+/// Goes on with a panic of a host's file system.
+fn resume_panic(hosted: Option<&dyn Hosting>) {
+    if let Some(panic) = hosted.and_then(Hosting::take_panic) {
+        std::panic::resume_unwind(panic);
     }
 }
 
@@ -198,7 +210,7 @@ impl fmt::Debug for RocksStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RocksStore")
             .field("path", &self.db.path())
-            .field("hosted", &self.hosted)
+            .field("hosted", &self.hosted.is_some())
             .field("unflushed_bytes", &self.unflushed_bytes)
             .field("poisoned", &self.poisoned)
             .finish_non_exhaustive()
@@ -322,9 +334,10 @@ impl LogStore for RocksStore {
             let synced = store.db.flush_wal(true);
             synced.map_err(|error| engine_error(&error))?;
             if store.unflushed_bytes >= store.flush_bytes {
-                store.flush()?;
+                store.flush()
+            } else {
+                store.check_background()
             }
-            Ok(())
         })
     }
 

@@ -161,11 +161,33 @@ impl<F: FileSystem + Send + 'static> Context<F> {
     }
 
     fn read_at(&self, file: FileId, offset: u64, length: usize) -> Result<Bytes, FileError> {
-        let content = self.run(|files| files.read_at(file, offset, length))?;
+        let content = self.run(|files| {
+            let content = files.read_at(file, offset, length)?;
+            assert!(content.len() <= length, "a read gives what was asked for");
+            Ok(content)
+        })?;
         if locked(&self.unchecked).contains(&file) {
             return Ok(wal_checksums::renewed(&content).into());
         }
         Ok(content)
+    }
+
+    /// How many table files were created.
+    pub(super) fn tables_created(&self) -> u64 {
+        self.tables_created.load(Ordering::Relaxed)
+    }
+
+    /// The panic that ended an operation, if one did and nobody was told yet.
+    pub(super) fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        let mut panic = locked(&self.panic);
+        match std::mem::replace(&mut *panic, Panic::Resumed) {
+            Panic::None => {
+                *panic = Panic::None;
+                None
+            }
+            Panic::Caught(payload) => Some(payload),
+            Panic::Resumed => None,
+        }
     }
 
     /// Carries out an operation; a panic becomes a failure.
@@ -182,33 +204,6 @@ impl<F: FileSystem + Send + 'static> Context<F> {
                 *panic = Panic::Caught(payload);
                 Err(panicked())
             }
-        }
-    }
-}
-
-/// What [`Context`] offers whatever its file system is.
-pub(super) trait Watched: Send + Sync {
-    /// How many table files were created.
-    fn tables_created(&self) -> u64;
-
-    /// The panic that ended an operation, if one did.
-    fn take_panic(&self) -> Option<Box<dyn Any + Send>>;
-}
-
-impl<F: Send> Watched for Context<F> {
-    fn tables_created(&self) -> u64 {
-        self.tables_created.load(Ordering::Relaxed)
-    }
-
-    fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
-        let mut panic = locked(&self.panic);
-        match std::mem::replace(&mut *panic, Panic::Resumed) {
-            Panic::None => {
-                *panic = Panic::None;
-                None
-            }
-            Panic::Caught(payload) => Some(payload),
-            Panic::Resumed => None,
         }
     }
 }
@@ -278,10 +273,12 @@ unsafe fn answer<F: FileSystem + Send + 'static, T>(
         Err(error) => {
             let words = error.to_string();
             let size = words.floor_char_boundary(FAILURE_TEXT_BYTES);
-            // SAFETY: the caller's promise.
-            let failure = unsafe { &mut *failure };
-            failure.text[..size].copy_from_slice(&words.as_bytes()[..size]);
-            failure.size = size;
+            // SAFETY: the caller's promise. The text is not initialised, so nothing refers to it.
+            unsafe {
+                let text = (&raw mut (*failure).text).cast::<u8>();
+                std::ptr::copy_nonoverlapping(words.as_ptr(), text, size);
+                (&raw mut (*failure).size).write(size);
+            }
             outcome(error.kind)
         }
     }
@@ -383,7 +380,6 @@ unsafe extern "C" fn read_at<F: FileSystem + Send + 'static>(
 ) -> i32 {
     let operate = |port: &Context<F>| port.read_at(FileId(file), offset, length);
     let succeed = |content: Bytes| {
-        assert!(content.len() <= length, "a read gives what was asked for");
         // SAFETY: `into` has room for `length` bytes, none of which are in `content`.
         unsafe {
             std::ptr::copy_nonoverlapping(content.as_ptr(), into, content.len());

@@ -11,7 +11,7 @@ use hstore_core::ports::file_system::{
     FileError, FileErrorKind, FileId, FileSystem, LockId, PathKind,
 };
 
-use super::table::{Context, HstoreBytes, HstoreFailure, HstoreFiles, HstorePathKind, Watched};
+use super::table::{Context, HstoreBytes, HstoreFailure, HstoreFiles, HstorePathKind};
 
 /// Files without directories, in memory.
 #[derive(Default)]

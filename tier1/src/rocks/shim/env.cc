@@ -154,11 +154,11 @@ class HostedEnv : public rocksdb::EnvWrapper {
 }  // namespace hstore
 
 extern "C" rocksdb_env_t* hstore_env_create(const HstoreFiles* files, uint64_t now_micros,
-                                            uint64_t identity) {
+                                            uint64_t identity) noexcept {
   hstore_without_timer();
   return new rocksdb_env_t{new hstore::HostedEnv(*files, now_micros, identity), false};
 }
 
-extern "C" int32_t hstore_env_run_one(rocksdb_env_t* env) {
+extern "C" int32_t hstore_env_run_one(rocksdb_env_t* env) noexcept {
   return static_cast<hstore::HostedEnv*>(env->rep)->RunOne();
 }

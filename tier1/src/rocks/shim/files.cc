@@ -432,3 +432,13 @@ std::shared_ptr<rocksdb::FileSystem> NewPortFileSystem(const HstoreFiles& files)
 }
 
 }  // namespace hstore
+
+extern "C" void hstore_describe_outcome(int32_t outcome, int32_t* code, int32_t* subcode,
+                                        bool* retryable) noexcept {
+  HstoreFailure failure;
+  failure.size = 0;
+  const rocksdb::IOStatus status = hstore::ToStatus(outcome, failure);
+  *code = status.code();
+  *subcode = status.subcode();
+  *retryable = status.GetRetryable();
+}

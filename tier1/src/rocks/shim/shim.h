@@ -1,5 +1,6 @@
 // The boundary between RocksDB and whoever hosts it: a table of functions for the files, and the
-// few entry points that the host calls. `tier1/src/rocks/hosted/table.rs` declares the same in Rust.
+// few entry points that the host calls, which end the process rather than throw.
+// `tier1/src/rocks/hosted/table.rs` and `env.rs` declare the same in Rust.
 
 #pragma once
 
@@ -69,7 +70,8 @@ struct HstoreFiles {
 // which it takes over; a clock that stands still at `now_micros`; no threads. What RocksDB would
 // do in the background waits for `hstore_env_run_one`. `identity` takes the place of random identifiers.
 // It is freed with `rocksdb_env_destroy`.
-rocksdb_env_t* hstore_env_create(const HstoreFiles* files, uint64_t now_micros, uint64_t identity);
+rocksdb_env_t* hstore_env_create(const HstoreFiles* files, uint64_t now_micros,
+                                 uint64_t identity) noexcept;
 
 // What a job is.
 enum HstoreJob : int32_t {
@@ -80,13 +82,17 @@ enum HstoreJob : int32_t {
 
 // Does on the calling thread the first thing that was put off, and says what it was. The caller is in
 // no other call of the same database.
-int32_t hstore_env_run_one(rocksdb_env_t* env);
+int32_t hstore_env_run_one(rocksdb_env_t* env) noexcept;
 
 // Makes the databases that this thread opens from now on name their sessions after `session`; zero
 // ends that.
-void hstore_name_sessions(uint64_t session);
+void hstore_name_sessions(uint64_t session) noexcept;
 
 // Does nothing. A call of it has the linker take RocksDB's timer from here.
-void hstore_without_timer();
+void hstore_without_timer() noexcept;
+
+// What RocksDB is told of an outcome: its status code and subcode, and whether to try again.
+void hstore_describe_outcome(int32_t outcome, int32_t* code, int32_t* subcode,
+                             bool* retryable) noexcept;
 
 }  // extern "C"

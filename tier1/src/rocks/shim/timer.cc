@@ -3,7 +3,7 @@
 //
 // RocksDB starts one thread for all databases of a process, on the machine's clock whatever
 // environment they were given. It flushes loggers and looks for compactions that are due by age. A
-// hosted database has neither, and the thread is not only superfluous: a database that is opened while
+// hosted database has neither loggers nor ages, and the thread is not only superfluous: a database that is opened while
 // it is at work fails to open ("Failed to register periodic task"; seen about once in 500 opens of a
 // process that opens many). Here tasks are accepted and never run.
 
@@ -11,7 +11,7 @@
 
 #include "shim.h"
 
-extern "C" void hstore_without_timer() {}
+extern "C" void hstore_without_timer() noexcept {}
 
 namespace ROCKSDB_NAMESPACE {
 

@@ -7,7 +7,8 @@
 // as a duplicate, so a version of RocksDB with a function more is noticed at the first build.
 //
 // A session is named after a number of the host's if it has given one for this thread, and drawn from
-// the machine's entropy if not. Binaries that do not host RocksDB link RocksDB's own file.
+// the machine's entropy if not. Binaries that do not host RocksDB link RocksDB's own file: in Rust, only
+// `HostedEnv` names this one, and it is compiled where it is used.
 
 #include "env/unique_id_gen.h"
 
@@ -29,7 +30,7 @@ uint64_t Draw64() {
 
 }  // namespace
 
-extern "C" void hstore_name_sessions(uint64_t after) {
+extern "C" void hstore_name_sessions(uint64_t after) noexcept {
   session = after;
   named = 0;
 }
