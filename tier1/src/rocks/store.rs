@@ -19,8 +19,10 @@ use bytes::Bytes;
 use hstore_core::ports::file_system::FileSystem;
 use hstore_core::ports::log_store::{Applied, CorruptCopy, LogStore, Scan, StoreError, StoreOp};
 use hstore_core::{Entry, LogId, Lsn, StoredCopy};
+use rocksdb::statistics::Ticker;
 use rocksdb::{
-    ColumnFamily, DB, DBRawIterator, ErrorKind, FlushOptions, ReadOptions, WriteBatch, WriteOptions,
+    ColumnFamily, DB, DBRawIterator, ErrorKind, FlushOptions, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 
 use super::hosted::env::{BackgroundWork, Host, HostedEnv};
@@ -34,6 +36,8 @@ pub struct RocksStore {
     // Dropped in this order: the database uses its environment.
     db: DB,
     hosted: Option<HostedEnv>,
+    /// The options it was opened with, which hold its statistics.
+    options: Options,
     /// When to flush.
     flush_bytes: u64,
     /// Bytes of batches since the last flush began.
@@ -91,6 +95,7 @@ impl RocksStore {
         let mut store = Self {
             db: opened.map_err(|error| engine_error(&error))?,
             hosted,
+            options,
             flush_bytes: settings.flush_bytes,
             unflushed_bytes: 0,
             poisoned: false,
@@ -106,6 +111,14 @@ impl RocksStore {
     #[must_use]
     pub fn background_work(&self) -> Option<BackgroundWork> {
         self.hosted.as_ref().map(HostedEnv::background_work)
+    }
+
+    /// How often RocksDB has synced its write-ahead log since the store was opened; counted on its own
+    /// environment only.
+    #[must_use]
+    pub fn wal_syncs(&self) -> Option<u64> {
+        let counted = || self.options.get_ticker_count(Ticker::WalFileSynced);
+        self.hosted.is_none().then(counted)
     }
 
     /// Checks the version of the layout, and writes it into a new store.
