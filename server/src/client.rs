@@ -144,7 +144,14 @@ impl Driver {
             tokio::select! {
                 biased;
                 Some(ended) = tasks.join_next() => {
-                    let Ended { node, number, why } = ended.expect("a connection does not panic");
+                    let Ended { node, number, why } = match ended {
+                        Ok(ended) => ended,
+                        Err(error) if error.is_panic() => {
+                            std::panic::resume_unwind(error.into_panic());
+                        }
+                        // The program ends.
+                        Err(_) => return Ok(()),
+                    };
                     if self.connections.get(&node).is_some_and(|it| it.number == number) {
                         self.connections.remove(&node);
                     }

@@ -167,7 +167,10 @@ pub async fn run(
                     host.under_way -= 1;
                     Input::Disk { token, done }
                 }
-                Some(StorageEvent::Failed(error)) => return Err(error.into()),
+                Some(StorageEvent::Failed(error)) => {
+                    tracing::error!(%error, "the store failed: the node ends");
+                    return Err(error.into());
+                }
                 None => return Err(DaemonError::StorageGone),
             },
             () = clock.sleep_until(deadline) => Input::Time,

@@ -20,6 +20,7 @@
 //! | [`daemon`] | the task that steps the node |
 //! | [`metrics`] | what is counted and measured, and how a node tells it |
 //! | [`ports`] | finds ports to listen on |
+//! | [`logging`] | where the programs' logs go |
 //! | [`client`] | hosts the protocol's client for programs |
 //!
 //! # Limits
@@ -38,6 +39,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod identity;
+pub mod logging;
 pub mod metrics;
 pub mod ports;
 pub mod storage;

@@ -1,5 +1,6 @@
 //! `hstored`: one node.
 
+use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,9 +8,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use hstore_server::config::node::{Flags, NodeConfig};
 use hstore_server::daemon::{self, DaemonError, Ready};
+use hstore_server::logging;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// Runs one node of an HStore cluster.
 #[derive(Parser)]
@@ -57,12 +58,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("HSTORE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    if let Err(error) = logging::begin("info") {
+        return end(2, error);
+    }
     let flags = Flags {
         node: arguments.node,
         cluster: arguments.cluster,
@@ -74,7 +72,7 @@ fn main() -> ExitCode {
     let settings = NodeConfig::read(arguments.config.as_deref(), environment.collect(), &flags);
     let settings = match settings {
         Ok(settings) => settings,
-        Err(error) => return end(2, &error),
+        Err(error) => return end(2, error),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -82,7 +80,7 @@ fn main() -> ExitCode {
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => return end(1, &error),
+        Err(error) => return end(1, error),
     };
     let ran = runtime.block_on(async {
         let stop = stopped(arguments.stop_with_input)?;
@@ -98,17 +96,16 @@ fn main() -> ExitCode {
                 DaemonError::Store(_) | DaemonError::StorageGone | DaemonError::Boot(_) => 4,
                 DaemonError::Listen { .. } | DaemonError::Entropy(_) => 1,
             };
-            end(code, &error)
+            end(code, error)
         }
         Err(error) => {
             let error: std::io::Error = error;
-            end(1, &error)
+            end(1, error)
         }
     }
 }
 
-fn end(code: u8, error: &dyn std::error::Error) -> ExitCode {
-    tracing::error!(%error, "the node ends");
+fn end(code: u8, error: impl Display) -> ExitCode {
     // Nothing is left to say if standard error is closed too.
     let _ = writeln!(std::io::stderr(), "hstored: {error}");
     ExitCode::from(code)

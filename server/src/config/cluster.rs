@@ -230,7 +230,9 @@ fn default_timing() -> Timing {
     let ms = Duration::from_millis;
     Timing {
         suspect_after_min: ms(1000),
-        suspect_after_max: ms(1600),
+        suspect_after_max: ms(1300),
+        // More than the two above differ by: the best-placed node tries first, alone.
+        activation_stagger: ms(500),
         wave_timeout: ms(250),
         resend: ms(200),
         recovery_grace: ms(20),

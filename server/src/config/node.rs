@@ -110,8 +110,11 @@ impl NodeConfig {
 
     fn parse(file: Option<&Path>, mut table: Table) -> Result<Self, ConfigError> {
         let wanted = "the node's number (or --node, or HSTORED_NODE)";
+        let given = table.peek("node");
         let number = table.number("node", 0..=NodeSet::MAX_NODES as u64 - 1)?;
-        let number = number.ok_or_else(|| table.missing("node", wanted))?;
+        let (Some(given), Some(number)) = (given, number) else {
+            return Err(table.missing("node", wanted));
+        };
         let node = NodeId(number as u8);
 
         let wanted = "the path of the cluster's file (or --cluster, or HSTORED_CLUSTER)";
@@ -138,7 +141,7 @@ impl NodeConfig {
                 .map(|it| it.0.to_string())
                 .collect();
             let expected = format!("a node of {}: {}", cluster_file.display(), known.join(", "));
-            return Err(table.invalid("node", &number.into(), &expected));
+            return Err(table.invalid("node", &given, &expected));
         };
         let listen = listen.unwrap_or_else(|| own.clone());
         table.finish()?;
@@ -271,7 +274,7 @@ mod tests {
         };
         let error = refused(&file, &[], &flags);
         assert!(
-            error.contains("`node` is `5`: expected a node of"),
+            error.starts_with("--node: `node` is `5`: expected a node of"),
             "{error}"
         );
         let error = refused(&file, &[("HSTORED_COLOUR", "red")], &Flags::default());

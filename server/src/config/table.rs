@@ -81,6 +81,11 @@ impl Table {
         }
     }
 
+    /// A value that is still to be taken.
+    pub(super) fn peek(&self, key: &str) -> Option<Value> {
+        self.values.get(key).cloned()
+    }
+
     /// Takes a value as it is.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);

@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
+use super::RECORD_BYTES_MAX;
+
 /// Room made for a body before any of it has come.
 const BODY_ROOM: usize = 64 << 10;
 
@@ -32,6 +34,9 @@ pub enum Refusal {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(#[from] io::Error),
+    /// A record is too long to be sent on.
+    #[error("a record has {0} bytes, more than the {RECORD_BYTES_MAX} allowed")]
+    Record(usize),
     /// The handshake failed.
     #[error("{0}")]
     Handshake(String),
@@ -50,6 +55,7 @@ impl Refusal {
             Self::Slow(_) => "refused_slow",
             Self::Cut => "refused_cut",
             Self::Broken(_) => "connections_broken",
+            Self::Record(_) => "refused_record",
             Self::Handshake(_) => "refused_handshake",
         }
     }

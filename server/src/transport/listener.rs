@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::clients::Clients;
 use super::frame::{self, Refusal};
 use super::handshake::{self, Caller, STATUSES, Welcome};
-use super::{FRAME_DEADLINE, HANDSHAKE_DEADLINE, SILENCE_DEADLINE, prepare};
+use super::{FRAME_DEADLINE, HANDSHAKE_DEADLINE, SILENCE_DEADLINE, prepare, too_long};
 use crate::clock::Clock;
 use crate::config::cluster::Cluster;
 use crate::metrics::{Metrics, Status};
@@ -157,6 +157,9 @@ async fn take_messages(
         let Some(message) = message else {
             return Ok(());
         };
+        if let Some(length) = too_long(&message) {
+            return Err(Refusal::Record(length));
+        }
         shared.metrics.count("frames_taken");
         let inbound = Inbound::Message { from, message };
         if shared.inbound.send(inbound).await.is_err() {

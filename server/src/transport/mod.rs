@@ -23,6 +23,9 @@ pub mod peers;
 
 use std::time::Duration;
 
+use hstore_replicator::message::{ClientAsk, Message, Request};
+use hstore_replicator::storage::COPIES_PER_ANSWER;
+use hstore_replicator::wire::BODY_BYTES_MAX;
 use tokio::net::TcpStream;
 
 /// A connection must be made and shake hands within this.
@@ -34,6 +37,22 @@ pub const FRAME_DEADLINE: Duration = Duration::from_secs(10);
 pub const SILENCE_DEADLINE: Duration = Duration::from_secs(15);
 /// The other side must take something of what is written within this.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The longest record, in bytes. A message may carry [`COPIES_PER_ANSWER`] of them.
+pub const RECORD_BYTES_MAX: usize = 256 << 10;
+const _: () = assert!(COPIES_PER_ANSWER * (RECORD_BYTES_MAX + 1024) <= BODY_BYTES_MAX);
+
+/// The length of the record that a message asks to append, if that is too long.
+#[must_use]
+fn too_long(message: &Message) -> Option<usize> {
+    match message {
+        Message::Request(Request {
+            ask: ClientAsk::Append(record),
+            ..
+        }) => Some(record.payload.len()).filter(|length| *length > RECORD_BYTES_MAX),
+        _ => None,
+    }
+}
 
 /// Sets a connection up: no waiting for more to send, and an end to connections whose other side is
 /// gone without a word.
