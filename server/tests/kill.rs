@@ -6,6 +6,7 @@ use common::Nodes;
 use common::load::{Load, assert_valid};
 use hstore_core::LogId;
 use hstore_server::storage::{GROUP_COMMITS, WAL_SYNCS};
+use jepsen_lite::verdict::VerdictKind;
 
 /// Appends that are acknowledged between two kills.
 const BETWEEN: u64 = 200;
@@ -64,4 +65,20 @@ async fn all_nodes_are_killed_at_once_under_load() {
     load.progress(BETWEEN).await;
     let report = load.finish().await;
     assert_valid(&report, 11 * BETWEEN);
+}
+
+/// The tests above would notice a loss: here the nodes lose everything while they are down.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_noticed() {
+    let mut nodes = Nodes::start(3, 1, 2);
+    let mut load = Load::start(&nodes.cluster, 4);
+    load.progress(BETWEEN).await;
+    nodes.kill(&nodes.all());
+    for node in nodes.all() {
+        std::fs::remove_dir_all(nodes.data(node)).expect("its data is there");
+        nodes.run(node);
+    }
+    load.progress(BETWEEN).await;
+    let report = load.finish().await;
+    assert_eq!(report.verdict, VerdictKind::Invalid, "{report}");
 }
