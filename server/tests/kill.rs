@@ -21,10 +21,14 @@ async fn nodes_are_killed_in_turn_under_load() {
     let mut sequencers_killed = 0;
     for round in 0..2 {
         for turn in 0..4 {
-            let sequencer = nodes.sequencer(LogId(1)).await;
+            let mut sequencer = nodes.sequencer(LogId(1)).await;
+            while turn == 3 && sequencer.is_none() {
+                // It is being replaced; the other log may make progress meanwhile.
+                load.progress(1).await;
+                sequencer = nodes.sequencer(LogId(1)).await;
+            }
             let node = match (turn, sequencer) {
                 (3, Some(sequencer)) => sequencer,
-                (3, None) => panic!("the log makes progress and nobody sequences it"),
                 _ => nodes.all()[turn],
             };
             sequencers_killed += u32::from(sequencer == Some(node));
