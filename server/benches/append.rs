@@ -4,6 +4,9 @@
 //! size and blocks already, as RocksDB sets them aside for its log. A growing file's syncs write the file
 //! system's journal too. Prints all, and the ratios.
 //!
+//! On a busy machine give it the highest priority: a single process that waits for each sync has to wait
+//! for the processor after each, too, and many processes less so.
+//!
 //!     cargo bench -p hstore-server --bench append
 
 use std::fs::File;
