@@ -18,9 +18,12 @@ before=$(archives)
 # With nothing changed, nothing is compiled, whichever packages are asked for and whatever for.
 for command in \
     "build --package hstore-sim" \
-    "build --package hstore-tier1 --features rocksdb" \
-    "test --workspace --no-run" \
-    "clippy --workspace --all-targets"; do
+    "build --package hstore-tier1 --features hosted" \
+    "build --package hstore-server" \
+    "test --package hstore-server --no-run" \
+    "clippy --package hstore-server --all-targets" \
+    "test --workspace --exclude hstore-server --no-run" \
+    "clippy --workspace --exclude hstore-server --all-targets"; do
     # shellcheck disable=SC2086
     cargo $command --release --locked 2>&1 | tee "$target/rocksdb-once.log" | tail -1
     if grep -E '(Compiling|Checking) (librocksdb-sys|rocksdb) ' "$target/rocksdb-once.log"; then

@@ -12,7 +12,7 @@ export ASAN_OPTIONS="detect_container_overflow=0:detect_leaks=1:detect_stack_use
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
 
 binary=$(HSTORE_SANITIZE=address,undefined cargo test --release --locked --package hstore-tier1 \
-    --features rocksdb --test rocks --no-run --message-format=json |
+    --features hosted --test rocks --no-run --message-format=json |
     grep -oE '"executable":"[^"]*/rocks-[0-9a-f]+"' | cut -d'"' -f4)
 # A run without the sanitizers would pass as well.
 for function in __asan_report_load __ubsan_handle; do
@@ -27,7 +27,7 @@ echo "sanitize: no error under AddressSanitizer and UndefinedBehaviorSanitizer"
 
 # Miri interprets the Rust code; RocksDB, which these tests do not call, it compiles once for itself.
 if cargo +nightly miri --version >/dev/null 2>&1; then
-    cargo +nightly miri test --package hstore-tier1 --features rocksdb --lib hosted::table
+    cargo +nightly miri test --package hstore-tier1 --features hosted --lib hosted::table
     echo "sanitize: no error under Miri"
 else
     echo "sanitize: the Rust side of the boundary was NOT run under Miri, which is not installed:" >&2

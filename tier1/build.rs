@@ -1,11 +1,11 @@
-//! Compiles the C++ side of the store on RocksDB, if that store is asked for.
+//! Compiles the C++ that hosting RocksDB takes, if hosting is asked for.
 
 fn main() {
-    #[cfg(feature = "rocksdb")]
+    #[cfg(feature = "hosted")]
     shim::build();
 }
 
-#[cfg(feature = "rocksdb")]
+#[cfg(feature = "hosted")]
 mod shim {
     use std::env;
     use std::path::Path;

@@ -4,19 +4,37 @@
 //! | length u32 | version u8 | CRC32C u32 | body (length bytes) |      all little-endian
 //! ```
 //!
-//! The body is the message in postcard's encoding. The checksum covers version and body. A frame
-//! that is too long, of another version, cut short or damaged is refused whole.
+//! The body is a value in postcard's encoding: a [`Message`], or what a host says for itself
+//! ([`Format`]). The checksum covers version and body. A frame that is too long, of another version,
+//! cut short or damaged is refused whole.
 
 use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::message::Message;
 
-/// The version this build speaks.
+/// The version of [`MESSAGES`] this build speaks.
 pub const VERSION: u8 = 1;
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 9;
-/// The longest body that is sent or accepted, in bytes.
+/// The longest body of a message that is sent or accepted, in bytes.
 pub const BODY_BYTES_MAX: usize = 32 << 20;
+
+/// The frames of messages.
+pub const MESSAGES: Format = Format {
+    version: VERSION,
+    body_bytes_max: BODY_BYTES_MAX,
+};
+
+/// A kind of frame. What is in the body is agreed by where in a conversation the frame stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// The version that is spoken.
+    pub version: u8,
+    /// The longest body that is sent or accepted, in bytes.
+    pub body_bytes_max: usize,
+}
 
 /// Why a frame was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,17 +47,27 @@ pub enum FrameError {
         /// Bytes that are.
         present: usize,
     },
-    /// The body is longer than [`BODY_BYTES_MAX`].
-    #[error("the frame's body has {0} bytes, more than the {BODY_BYTES_MAX} allowed")]
-    Long(usize),
+    /// The body is longer than allowed.
+    #[error("the frame's body has {length} bytes, more than the {allowed} allowed")]
+    Long {
+        /// Bytes of the body.
+        length: usize,
+        /// The most it may have.
+        allowed: usize,
+    },
     /// Another version of the protocol.
-    #[error("the frame is of version {0}, this node speaks version {VERSION}")]
-    Version(u8),
+    #[error("the frame is of version {found}, this build speaks version {spoken}")]
+    Version {
+        /// The version of the frame.
+        found: u8,
+        /// The version that was expected.
+        spoken: u8,
+    },
     /// The checksum does not match.
     #[error("the frame's CRC32C does not match its content")]
     Checksum,
-    /// The body is no message.
-    #[error("the frame's body is no message: {0}")]
+    /// The body is not what should be in it.
+    #[error("the frame's body cannot be understood: {0}")]
     Body(postcard::Error),
 }
 
@@ -48,20 +76,7 @@ pub enum FrameError {
 /// # Errors
 /// If the body would be longer than [`BODY_BYTES_MAX`].
 pub fn encode(message: &Message) -> Result<Bytes, FrameError> {
-    // Room for most messages, so that few frames grow while they are written.
-    let mut frame = Vec::with_capacity(512);
-    frame.resize(HEADER_BYTES, 0);
-    let mut frame = postcard::to_extend(message, frame).map_err(FrameError::Body)?;
-    let length = frame.len() - HEADER_BYTES;
-    if length > BODY_BYTES_MAX {
-        return Err(FrameError::Long(length));
-    }
-    let length = u32::try_from(length).expect("BODY_BYTES_MAX fits in 32 bits");
-    frame[0..4].copy_from_slice(&length.to_le_bytes());
-    frame[4] = VERSION;
-    let crc = checksum(VERSION, &frame[HEADER_BYTES..]);
-    frame[5..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
-    Ok(frame.into())
+    MESSAGES.encode(message)
 }
 
 /// The message of a frame.
@@ -69,26 +84,74 @@ pub fn encode(message: &Message) -> Result<Bytes, FrameError> {
 /// # Errors
 /// If it is anything but one whole, undamaged frame of this version.
 pub fn decode(frame: &[u8]) -> Result<Message, FrameError> {
-    let present = frame.len();
-    let short = |expected| FrameError::Short { expected, present };
-    let (header, body) = frame
-        .split_at_checked(HEADER_BYTES)
-        .ok_or(short(HEADER_BYTES))?;
-    let word = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes"));
-    let length = word(0) as usize;
-    if length > BODY_BYTES_MAX {
-        return Err(FrameError::Long(length));
+    MESSAGES.decode(frame)
+}
+
+impl Format {
+    /// The frame of a value.
+    ///
+    /// # Errors
+    /// If the body would be longer than allowed.
+    pub fn encode<T: Serialize>(&self, value: &T) -> Result<Bytes, FrameError> {
+        // Room for most messages, so that few frames grow while they are written.
+        let mut frame = Vec::with_capacity(512);
+        frame.resize(HEADER_BYTES, 0);
+        let mut frame = postcard::to_extend(value, frame).map_err(FrameError::Body)?;
+        let length = self.allow(frame.len() - HEADER_BYTES)?;
+        let length = u32::try_from(length).expect("a body's limit fits in 32 bits");
+        frame[0..4].copy_from_slice(&length.to_le_bytes());
+        frame[4] = self.version;
+        let crc = checksum(self.version, &frame[HEADER_BYTES..]);
+        frame[5..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+        Ok(frame.into())
     }
-    if header[4] != VERSION {
-        return Err(FrameError::Version(header[4]));
+
+    /// How many bytes follow a header. To be asked before there is room made for them.
+    ///
+    /// # Errors
+    /// If they are too many, or the version is another.
+    pub fn body_length(&self, header: &[u8; HEADER_BYTES]) -> Result<usize, FrameError> {
+        let length = self.allow(word(header, 0) as usize)?;
+        if header[4] != self.version {
+            return Err(FrameError::Version {
+                found: header[4],
+                spoken: self.version,
+            });
+        }
+        Ok(length)
     }
-    if body.len() != length {
-        return Err(short(HEADER_BYTES + length));
+
+    /// The value of a frame.
+    ///
+    /// # Errors
+    /// If it is anything but one whole, undamaged frame of this kind.
+    pub fn decode<T: DeserializeOwned>(&self, frame: &[u8]) -> Result<T, FrameError> {
+        let present = frame.len();
+        let short = |expected| FrameError::Short { expected, present };
+        let (header, body) = frame
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or(short(HEADER_BYTES))?;
+        let length = self.body_length(header)?;
+        if body.len() != length {
+            return Err(short(HEADER_BYTES + length));
+        }
+        if checksum(header[4], body) != word(header, 5) {
+            return Err(FrameError::Checksum);
+        }
+        postcard::from_bytes(body).map_err(FrameError::Body)
     }
-    if checksum(header[4], body) != word(5) {
-        return Err(FrameError::Checksum);
+
+    fn allow(&self, length: usize) -> Result<usize, FrameError> {
+        let allowed = self.body_bytes_max;
+        if length > allowed {
+            return Err(FrameError::Long { length, allowed });
+        }
+        Ok(length)
     }
-    postcard::from_bytes(body).map_err(FrameError::Body)
+}
+
+fn word(header: &[u8; HEADER_BYTES], at: usize) -> u32 {
+    u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes"))
 }
 
 fn checksum(version: u8, body: &[u8]) -> u32 {
@@ -128,10 +191,17 @@ mod tests {
         }
         assert_eq!(
             decode(&[&frame[..4], &[9], &frame[5..]].concat()),
-            Err(FrameError::Version(9))
+            Err(FrameError::Version {
+                found: 9,
+                spoken: VERSION
+            })
         );
         let mut long = frame.to_vec();
         long[0..4].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(decode(&long), Err(FrameError::Long(u32::MAX as usize)));
+        let too_long = FrameError::Long {
+            length: u32::MAX as usize,
+            allowed: BODY_BYTES_MAX,
+        };
+        assert_eq!(decode(&long), Err(too_long));
     }
 }

@@ -14,7 +14,8 @@ use hstore_core::{LogId, Lsn, NodeId, Rng, Timestamp};
 use hstore_node::Node;
 use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::effects::{DiskDone, DiskRequest, DiskToken, DiskWork, Durability, Outputs};
-use hstore_tier1::rocks::hosted::env::{BackgroundWork, Host as RocksHost};
+use hstore_tier1::rocks::BackgroundWork;
+use hstore_tier1::rocks::hosted::env::Host as RocksHost;
 
 use crate::disk::{FileOp, PowerLoss, SharedDisk, SimDisk};
 use crate::options::{Engine, StoreOptions};

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, LogStore, Scan, StoreError, StoreOp};
 use hstore_core::{LogId, Lsn};
 use hstore_tier1::model::ModelStore;
-use hstore_tier1::rocks::hosted::env::{BackgroundWork, Host};
-use hstore_tier1::rocks::{RocksSettings, RocksStore};
+use hstore_tier1::rocks::hosted::env::Host;
+use hstore_tier1::rocks::{BackgroundWork, RocksSettings, RocksStore};
 
 use crate::disk::MountedDisk;
 use crate::options::{Engine, StoreOptions};

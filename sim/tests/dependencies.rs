@@ -46,9 +46,9 @@ const ALLOWED: [(&str, &[&str]); 10] = [
         "hstore-server",
         &[
             "hstore-core",
+            "hstore-replicator",
+            "hstore-tier1",
             "hstore-node",
-            "hstore-workloads",
-            "jepsen-lite",
         ],
     ),
 ];
@@ -91,6 +91,9 @@ const IMPURE: [&str; 11] = [
     "rand_os",
     "fastrand",
 ];
+
+/// What must not come along with the server: nothing of it is simulated.
+const SIMULATED: [&str; 4] = ["hstore-sim", "madsim", "madsim-tokio", "madsim-macros"];
 
 /// Features that let `rand` ask the operating system.
 const ENTROPY_FEATURES: [&str; 4] = ["sys_rng", "os_rng", "thread_rng", "getrandom"];
@@ -158,6 +161,20 @@ fn judge_build(root: &str, build: &[Built]) -> Vec<String> {
                     "{name} comes along with {root} with feature {feature}"
                 ));
             }
+        }
+    }
+    faults
+}
+
+/// What is wrong with all that comes along with the server.
+fn judge_server(build: &[Built]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for Built { name, features } in build {
+        if SIMULATED.contains(&name.as_str()) {
+            faults.push(format!("{name} comes along with the server"));
+        }
+        if name == "hstore-core" && features.contains("planted") {
+            faults.push("planted bugs come along with the server".to_owned());
         }
     }
     faults
@@ -239,6 +256,21 @@ fn nothing_that_does_io_or_draws_entropy_comes_along_with_a_pure_crate() {
     }
 }
 
+#[test]
+fn nothing_simulated_and_no_planted_bug_comes_along_with_the_server() {
+    let metadata = metadata();
+    let build = build_of(&metadata, "hstore-server");
+    assert!(build.iter().any(|built| built.name == "tokio"));
+    assert_eq!(judge_server(&build), Vec::<String>::new());
+    let faults = judge_server(&build_of(&metadata, "hstore-sim"));
+    for fault in [
+        "madsim comes along with the server",
+        "planted bugs come along with the server",
+    ] {
+        assert!(faults.contains(&fault.to_owned()), "{faults:?}");
+    }
+}
+
 /// The simulator's build has what the pure ones must not have: seen, so it would be seen there too.
 #[test]
 fn the_eyes_are_open() {
@@ -269,6 +301,10 @@ fn a_forbidden_name_is_found() {
         ("hstore-reports", "hstore-sim", Normal),
         ("hstore-workloads", "hstore-sim", Development),
         ("hstore-sim", "hstore-server", Normal),
+        ("hstore-node", "hstore-server", Development),
+        ("hstore-server", "hstore-sim", Development),
+        ("hstore-server", "hstore-tier2", Normal),
+        ("hstore-server", "madsim", Normal),
         ("hstore-node", "madsim", Normal),
         ("hstore-node", "madsim", Development),
         ("hstore-sim", "tokio", Normal),
@@ -283,6 +319,7 @@ fn a_forbidden_name_is_found() {
         ("hstore-sim", "madsim", Normal),
         ("hstore-tier1", "rocksdb", Normal),
         ("hstore-server", "tokio", Normal),
+        ("hstore-server", "jepsen-lite", Development),
         ("hstore-core", "serde", Normal),
     ] {
         assert_eq!(judged(from, to, kind), 0, "{from} -> {to} ({kind:?})");

@@ -7,7 +7,7 @@
 //!
 //! - [`model`]: what a store means, as an in-memory value ([`model::ModelState`]), and a store that
 //!   keeps that value safe with a write-ahead file and checkpoints ([`model::ModelStore`]).
-//! - `rocks`, with the feature `rocksdb`: the store on RocksDB, on real files or on any
+//! - `rocks`, with the feature `rocksdb`: the store on RocksDB; with the feature `hosted` also on any
 //!   implementation of the file-system port.
 //! - [`posix`]: the file-system port on real files. The simulator brings its own.
 //! - [`contract`]: what every implementation of either port must do, as executable suites.

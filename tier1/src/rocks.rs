@@ -16,10 +16,13 @@
 //!
 //! This is not a general wrapper of RocksDB. It has one batch, one scan, and no snapshot.
 
+#[cfg(feature = "hosted")]
 pub mod hosted;
+mod hosting;
 mod layout;
 mod settings;
 mod store;
 
+pub use hosting::BackgroundWork;
 pub use settings::RocksSettings;
 pub use store::RocksStore;

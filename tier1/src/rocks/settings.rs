@@ -12,6 +12,7 @@
 //!   device; the store fails all the same.)
 
 use hstore_core::ports::log_store::StoreError;
+use rocksdb::statistics::StatsLevel;
 use rocksdb::{
     BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LruCacheOptions, Options,
 };
@@ -98,6 +99,9 @@ impl RocksSettings {
             None => {
                 options.set_keep_log_file_num(LOG_FILES);
                 options.set_max_log_file_size(LOG_FILE_BYTES);
+                // Counts only: what takes the time of day is left out.
+                options.enable_statistics();
+                options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
             }
         }
         Ok(options)

@@ -16,12 +16,16 @@ use std::fmt;
 use std::path::Path;
 
 use bytes::Bytes;
-use hstore_core::ports::file_system::FileSystem;
 use hstore_core::ports::log_store::{Applied, CorruptCopy, LogStore, Scan, StoreError, StoreOp};
 use hstore_core::{Entry, LogId, Lsn, StoredCopy};
-use rocksdb::{DB, DBRawIterator, ErrorKind, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::statistics::Ticker;
+use rocksdb::{
+    DB, DBRawIterator, ErrorKind, FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
+};
 
-use super::hosted::env::{BackgroundWork, Host, HostedEnv, Hosting};
+#[cfg(feature = "hosted")]
+use super::hosted::env::{Host, HostedEnv};
+use super::hosting::{BackgroundWork, Hosting};
 use super::layout::{self, BadValue, CopyKey, FORMAT, FORMAT_KEY};
 use super::settings::RocksSettings;
 use crate::posix::PosixFileSystem;
@@ -32,6 +36,8 @@ pub struct RocksStore {
     // Dropped in this order: the database uses its environment.
     db: DB,
     hosted: Option<Box<dyn Hosting>>,
+    /// The options it was opened with, which hold its statistics.
+    options: Options,
     /// When to flush.
     flush_bytes: u64,
     /// Bytes of batches since the last flush began.
@@ -61,7 +67,8 @@ impl RocksStore {
     ///
     /// # Errors
     /// As [`RocksStore::open`].
-    pub fn open_hosted<F: FileSystem + Send + 'static>(
+    #[cfg(feature = "hosted")]
+    pub fn open_hosted<F: hstore_core::ports::file_system::FileSystem + Send + 'static>(
         mut files: F,
         directory: &str,
         settings: RocksSettings,
@@ -89,6 +96,7 @@ impl RocksStore {
         let mut store = Self {
             db: opened.map_err(|error| engine_error(&error))?,
             hosted,
+            options,
             flush_bytes: settings.flush_bytes,
             unflushed_bytes: 0,
             poisoned: false,
@@ -104,6 +112,14 @@ impl RocksStore {
     #[must_use]
     pub fn background_work(&self) -> Option<BackgroundWork> {
         self.hosted.as_ref().map(|hosted| hosted.background_work())
+    }
+
+    /// How often RocksDB has synced its write-ahead log since the store was opened; counted on its own
+    /// environment only.
+    #[must_use]
+    pub fn wal_syncs(&self) -> Option<u64> {
+        let counted = || self.options.get_ticker_count(Ticker::WalFileSynced);
+        self.hosted.is_none().then(counted)
     }
 
     /// Checks the version of the layout, and writes it into a new store.

@@ -4,7 +4,6 @@
 
 use std::any::Any;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use hstore_core::Timestamp;
@@ -12,6 +11,7 @@ use hstore_core::ports::file_system::FileSystem;
 use librocksdb_sys::rocksdb_env_t;
 
 use super::table::{Context, HstoreFiles};
+use crate::rocks::hosting::{BackgroundWork, Hosting, Job};
 
 #[allow(unreachable_pub, reason = "they are C++'s")]
 unsafe extern "C" {
@@ -32,40 +32,6 @@ pub struct Host {
     /// What RocksDB takes for its random identifiers. Not the same for two opens of one store: the
     /// names of tables in caches are made from it. Not zero.
     pub identity: u64,
-}
-
-/// What RocksDB's background work has written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BackgroundWork {
-    /// Tables that flushes wrote. Those that an open wrote from the log are not among them.
-    pub flushed_tables: u64,
-    /// Tables that compactions wrote. A compaction that only moves a table writes none.
-    pub compacted_tables: u64,
-}
-
-/// A job that RocksDB had put off and that was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::rocks) enum Job {
-    /// A flush.
-    Flush,
-    /// A compaction.
-    Compaction,
-}
-
-/// What a store needs of its environment. The store knows no more of it than this, so that only who
-/// hosts RocksDB links what hosting takes.
-pub(in crate::rocks) trait Hosting: Send {
-    /// The environment.
-    fn env(&self) -> &rocksdb::Env;
-    /// Opens a database: its session is named after the host's identity.
-    fn open(&self, open: &mut dyn FnMut());
-    /// Does the first thing that RocksDB has put off, if there is any. No call into the database may be
-    /// under way.
-    fn run_one(&mut self) -> Option<Job>;
-    /// What that has written so far.
-    fn background_work(&self) -> BackgroundWork;
-    /// The panic of the file system that was kept out of C++, if there was one.
-    fn take_panic(&self) -> Option<Box<dyn Any + Send>>;
 }
 
 /// The environment. It ends when the last database that uses it is closed and this is dropped.
@@ -100,19 +66,18 @@ impl<F: FileSystem + Send + 'static> HostedEnv<F> {
     }
 }
 
-/// Names the sessions of this thread until it is dropped. Generic, as all that names C++'s functions, so
-/// that it is compiled where a file system is hosted.
-struct SessionName<F>(PhantomData<F>);
+/// Names the sessions of this thread until it is dropped.
+struct SessionName;
 
-impl<F> SessionName<F> {
+impl SessionName {
     fn set(identity: u64) -> Self {
         // SAFETY: sets a variable of this thread.
         unsafe { hstore_name_sessions(identity) };
-        Self(PhantomData)
+        Self
     }
 }
 
-impl<F> Drop for SessionName<F> {
+impl Drop for SessionName {
     fn drop(&mut self) {
         // SAFETY: sets a variable of this thread.
         unsafe { hstore_name_sessions(0) };
@@ -125,7 +90,7 @@ impl<F: FileSystem + Send + 'static> Hosting for HostedEnv<F> {
     }
 
     fn open(&self, open: &mut dyn FnMut()) {
-        let _name = SessionName::<F>::set(self.identity);
+        let _name = SessionName::set(self.identity);
         open();
     }
 

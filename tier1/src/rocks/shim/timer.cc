@@ -1,4 +1,4 @@
-// Takes the place of RocksDB's `db/periodic_task_scheduler.cc` in binaries that host RocksDB, as
+// Takes the place of RocksDB's `db/periodic_task_scheduler.cc` in builds that host RocksDB, as
 // `unique_ids.cc` does of another file.
 //
 // RocksDB starts one thread for all databases of a process, on the machine's clock whatever

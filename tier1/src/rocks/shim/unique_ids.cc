@@ -1,4 +1,4 @@
-// Takes the place of RocksDB's `env/unique_id_gen.cc` in binaries that host RocksDB.
+// Takes the place of RocksDB's `env/unique_id_gen.cc` in builds that host RocksDB.
 //
 // Each time a database is opened, RocksDB draws an identifier for that session and writes it into
 // every table and into the manifest. It draws from the machine's entropy, past the environment that
@@ -7,8 +7,7 @@
 // as a duplicate, so a version of RocksDB with a function more is noticed at the first build.
 //
 // A session is named after a number of the host's if it has given one for this thread, and drawn from
-// the machine's entropy if not. Binaries that do not host RocksDB link RocksDB's own file: in Rust, only
-// `HostedEnv` names this one, and it is compiled where it is used.
+// the machine's entropy if not.
 
 #include "env/unique_id_gen.h"
 

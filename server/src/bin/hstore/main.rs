@@ -1,0 +1,200 @@
+//! `hstore`: starts clusters, and uses them.
+
+mod append;
+mod cluster;
+mod output;
+mod reach;
+mod read;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use hstore_core::Lsn;
+use hstore_server::logging;
+
+use crate::output::Failure;
+
+/// Starts clusters of HStore, and appends to and reads from their logs.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "\
+Examples:
+  hstore cluster start --nodes 3 --dir demo
+  export HSTORE_CLUSTER=demo/cluster.toml
+  echo hello | hstore append 1
+  hstore read 1
+
+Exit codes:
+  0  done
+  1  something else failed, such as a file that cannot be read
+  2  wrong arguments, a wrong configuration, or no cluster was named
+  3  the cluster did not answer in time; for `append`: no record of unknown fate is left
+  4  `append` cannot tell whether some records stand in the log"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which cluster.
+#[derive(clap::Args)]
+struct Which {
+    /// The cluster's file, or the directory that `cluster start` was given.
+    #[arg(long, env = "HSTORE_CLUSTER", value_name = "PATH")]
+    cluster: Option<PathBuf>,
+    /// Write JSON, for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a cluster on this machine.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Append records to a log: one for each line.
+    #[command(after_help = "\
+Records keep the order of their lines as long as the log keeps its sequencer; if some stand in another
+order, that is said. With `--window 1` each waits for the one before it.
+
+When an append's fate is unknown (its node died with it on the way), nothing further is appended, and the
+lines are named: appending them again could write them twice.
+
+Examples:
+  echo hello | hstore append 1
+  hstore append 1 --file lines.txt
+  hstore append 1 --file lines.txt --json")]
+    Append {
+        /// The log's number.
+        log: u32,
+        /// Where the lines are; `-` is standard input.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        file: PathBuf,
+        /// How many records may be on their way at a time.
+        #[arg(long, value_name = "RECORDS", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=200))]
+        window: u16,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Read a log, up to its end as it is when the reading begins.
+    #[command(after_help = "\
+Examples:
+  hstore read 1
+  hstore read 1 --from e3:17 --limit 10
+  hstore read 1 --raw > lines.txt
+  hstore read 1 --json | jq .record")]
+    Read {
+        /// The log's number.
+        log: u32,
+        /// The first LSN to read, such as `e3:17`.
+        #[arg(long, value_name = "LSN", default_value_t = Lsn::FIRST)]
+        from: Lsn,
+        /// At most so many records.
+        #[arg(long, value_name = "RECORDS")]
+        limit: Option<usize>,
+        /// Write the records alone, one a line.
+        #[arg(long, conflicts_with = "json")]
+        raw: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Tell where a log ends: the LSN that its next record gets.
+    #[command(after_help = "\
+Examples:
+  hstore tail 1
+  hstore tail 1 -f")]
+    Tail {
+        /// The log's number.
+        log: u32,
+        /// Go on with the records that are appended from now on, until interrupted.
+        #[arg(short, long)]
+        follow: bool,
+        /// Write the records alone, one a line.
+        #[arg(long, conflicts_with = "json")]
+        raw: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Tell how the nodes are: logs, counters, latencies.
+    #[command(after_help = "\
+Examples:
+  hstore status
+  hstore status --json | jq '.[].status.counters'")]
+    Status {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+#[derive(Subcommand)]
+enum ClusterCommand {
+    /// Start a cluster of processes on this machine, and stop it with Ctrl-C.
+    #[command(after_help = "\
+Writes DIR/cluster.toml, and for each node DIR/node-N with its configuration, its log and its data. If
+DIR has a cluster already, that one is started again, with all it holds. A node that dies leaves the
+others at work; how it is started again is printed.
+
+Examples:
+  hstore cluster start --nodes 3 --dir demo
+  hstore cluster start --nodes 5 --logs 4 --copies 3 --dir demo
+  hstore cluster start --dir demo          # again")]
+    Start(cluster::Start),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Err(error) = logging::begin("off") {
+        output::note(&format!("hstore: {error}"));
+        return ExitCode::from(2);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let ended = match runtime {
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(arguments.command));
+            // Reading standard input cannot be interrupted: not waited for.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(error) => Err(error.into()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(&format!("hstore: {error:#}"));
+            let failure = error.downcast_ref::<Failure>();
+            ExitCode::from(failure.map_or(1, |failure| failure.code))
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Cluster(ClusterCommand::Start(start)) => cluster::start(start).await,
+        Command::Append {
+            log,
+            file,
+            window,
+            which,
+        } => append::run(log, &file, usize::from(window), &which).await,
+        Command::Read {
+            log,
+            from,
+            limit,
+            raw,
+            which,
+        } => read::read(log, from, limit, raw, &which).await,
+        Command::Tail {
+            log,
+            follow,
+            raw,
+            which,
+        } => read::tail(log, follow, raw, &which).await,
+        Command::Status { which } => status::run(&which).await,
+    }
+}

@@ -1,0 +1,195 @@
+//! `hstore read` and `hstore tail`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Context;
+use hstore_core::{LogId, Lsn};
+use hstore_replicator::client::{Call, Outcome};
+use hstore_replicator::reader::{Delivery, GapKind};
+use serde_json::json;
+
+use crate::Which;
+use crate::output::{Reader, note, print};
+use crate::reach::{Joined, Reach};
+
+/// Records asked for at a time.
+const PAGE: usize = 1000;
+/// How often a follower looks for more.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    People,
+    Raw,
+    Json,
+}
+
+/// `hstore read`.
+pub(crate) async fn read(
+    log: u32,
+    from: Lsn,
+    limit: Option<usize>,
+    raw: bool,
+    which: &Which,
+) -> anyhow::Result<()> {
+    let reach = Reach::of(which)?;
+    let log = reach.log(log)?;
+    let mut joined = reach.join()?;
+    let style = style(raw, which.json);
+    let end = tail_of(&mut joined, log).await?;
+    let mut left = limit.unwrap_or(usize::MAX);
+    let mut at = from;
+    let mut lost = false;
+    while at < end && left > 0 {
+        let page = next_page(&mut joined, log, at, left.min(PAGE)).await?;
+        // What was appended meanwhile is for the next reading.
+        let page: Vec<Delivery> = page.into_iter().filter(|it| first_of(it) < end).collect();
+        let Some(last) = page.last() else { break };
+        at = last_of(last).successor();
+        left -= page.iter().filter(|it| is_record(it)).count();
+        lost |= page.iter().any(is_loss);
+        if print(&show(&page, style, end)?)? == Reader::Gone {
+            return Ok(());
+        }
+    }
+    if lost {
+        anyhow::bail!("records of {log} are lost: no copy of them is left, as told above");
+    }
+    Ok(())
+}
+
+/// `hstore tail`.
+pub(crate) async fn tail(log: u32, follow: bool, raw: bool, which: &Which) -> anyhow::Result<()> {
+    let reach = Reach::of(which)?;
+    let log = reach.log(log)?;
+    let mut joined = reach.join()?;
+    let mut at = tail_of(&mut joined, log).await?;
+    if !follow {
+        let text = if which.json {
+            format!("{}\n", json!({"log": log.0, "tail": at.to_string()}))
+        } else {
+            format!("{at}\n")
+        };
+        print(text.as_bytes())?;
+        return Ok(());
+    }
+    note(&format!("following {log} from {at}; Ctrl-C ends"));
+    let style = style(raw, which.json);
+    loop {
+        let page = next_page(&mut joined, log, at, PAGE).await?;
+        match page.last() {
+            Some(last) => {
+                // A gap that is still open, such as the rest of an ended epoch, ends with it.
+                at = last_of(last).successor();
+                if print(&show(&page, style, Lsn::MAX)?)? == Reader::Gone {
+                    return Ok(());
+                }
+            }
+            None => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+fn style(raw: bool, json: bool) -> Style {
+    match (raw, json) {
+        (true, _) => Style::Raw,
+        (_, true) => Style::Json,
+        _ => Style::People,
+    }
+}
+
+async fn tail_of(joined: &mut Joined, log: LogId) -> anyhow::Result<Lsn> {
+    match joined.ask(Call::Tail { log }).await? {
+        Outcome::Tail(lsn) => Ok(lsn),
+        other => anyhow::bail!("a tail was answered with {other:?}"),
+    }
+}
+
+async fn next_page(
+    joined: &mut Joined,
+    log: LogId,
+    from: Lsn,
+    limit: usize,
+) -> anyhow::Result<Vec<Delivery>> {
+    match joined.ask(Call::Read { log, from, limit }).await? {
+        Outcome::Read { deliveries, .. } => Ok(deliveries),
+        other => anyhow::bail!("a read was answered with {other:?}"),
+    }
+}
+
+fn first_of(delivery: &Delivery) -> Lsn {
+    match delivery {
+        Delivery::Record(lsn, _) => *lsn,
+        Delivery::Gap { first, .. } => *first,
+    }
+}
+
+fn last_of(delivery: &Delivery) -> Lsn {
+    match delivery {
+        Delivery::Record(lsn, _) => *lsn,
+        Delivery::Gap { last, .. } => *last,
+    }
+}
+
+fn is_record(delivery: &Delivery) -> bool {
+    matches!(delivery, Delivery::Record(..))
+}
+
+fn is_loss(delivery: &Delivery) -> bool {
+    let kind = GapKind::DataLoss;
+    matches!(delivery, Delivery::Gap { kind: it, .. } if *it == kind)
+}
+
+fn show(page: &[Delivery], style: Style, end: Lsn) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for delivery in page {
+        match (delivery, style) {
+            (Delivery::Record(_, record), Style::Raw) => {
+                text.extend_from_slice(&record.payload);
+                text.push(b'\n');
+            }
+            (Delivery::Record(lsn, record), Style::People) => {
+                text.extend_from_slice(format!("{lsn}  ").as_bytes());
+                text.extend_from_slice(String::from_utf8_lossy(&record.payload).as_bytes());
+                text.push(b'\n');
+            }
+            (Delivery::Record(lsn, record), Style::Json) => {
+                let lsn = lsn.to_string();
+                let line = match std::str::from_utf8(&record.payload) {
+                    Ok(record) => json!({"lsn": lsn, "record": record}),
+                    Err(_) => json!({"lsn": lsn, "record_hex": hex(&record.payload)}),
+                };
+                serde_json::to_writer(&mut text, &line).context("the record is no JSON")?;
+                text.push(b'\n');
+            }
+            (Delivery::Gap { kind, first, last }, style) => {
+                let last = if *last < end { *last } else { end };
+                let kind = match kind {
+                    GapKind::Bridge => "bridge",
+                    GapKind::Hole => "hole",
+                    GapKind::DataLoss => "data loss",
+                };
+                if kind == "data loss" && style != Style::Json {
+                    note(&format!("{first} to {last}: data loss, no copy is left"));
+                }
+                if style == Style::Json {
+                    let line = json!({
+                        "gap": kind, "first": first.to_string(), "last": last.to_string(),
+                    });
+                    text.extend_from_slice(format!("{line}\n").as_bytes());
+                }
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

@@ -1,0 +1,379 @@
+//! A cluster: who is in it and where, which logs there are, how long is waited for what.
+//!
+//! ```toml
+//! cluster = "music"           # its name; a node of another cluster is refused
+//!
+//! [[nodes]]
+//! node = 0                    # its number
+//! address = "10.0.0.1:7100"   # where the others and clients reach it
+//! rack = 1                    # failure domains, 0 if left out
+//! region = 1
+//!
+//! [[logs]]
+//! log = 1
+//! copies = 3
+//! racks = 2                   # over so many racks and regions, 1 if left out
+//! regions = 1
+//! nodes = [0, 1, 2]           # all, if left out
+//!
+//! # What may be left out:
+//! metadata = [0, 1, 2]        # nodes that hold the registers; else the first five
+//! [timing_ms]
+//! heartbeat_interval = 100
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use config::Config;
+use hstore_core::quorum::{Location, Replication};
+use hstore_core::{LogId, NodeId, NodeSet};
+use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
+
+use super::ConfigError;
+use super::table::{self, Table};
+
+/// The longest name of a cluster.
+const NAME_CHARACTERS_MAX: usize = 64;
+/// So many nodes hold the registers, if nothing else is said.
+const METADATA_NODES: usize = 5;
+/// The longest of all waits.
+const TIMING_MS_MAX: u64 = 3_600_000;
+
+/// A cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
+    /// Where each node listens, as host and port.
+    pub addresses: BTreeMap<NodeId, String>,
+    /// What the protocol is told.
+    pub config: ClusterConfig,
+}
+
+impl Cluster {
+    /// Reads a cluster's file.
+    ///
+    /// # Errors
+    /// If it is not one.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let place = path.display().to_string();
+        let builder = Config::builder().add_source(table::file(path)?);
+        Self::parse(&place, Table::build(&place, builder)?)
+    }
+
+    fn parse(place: &str, mut table: Table) -> Result<Self, ConfigError> {
+        let wanted = "a name of 1 to 64 letters, digits, `-` and `_`";
+        let name = table.text("cluster", wanted, |text| {
+            is_name(text).then(|| text.to_owned())
+        })?;
+        let name = name.ok_or_else(|| table.missing("cluster", wanted))?;
+
+        let (addresses, nodes) = parse_nodes(&mut table)?;
+        let all = nodes.keys().copied().collect();
+        let metadata = match table.numbers("metadata", 0..=NodeSet::MAX_NODES as u64 - 1)? {
+            Some(numbers) => node_set(&numbers),
+            None => nodes.keys().copied().take(METADATA_NODES).collect(),
+        };
+        let logs = parse_logs(&mut table, all)?;
+        let timing = match table.table("timing_ms")? {
+            Some(table) => parse_timing(table)?,
+            None => default_timing(),
+        };
+        table.finish()?;
+        let config = ClusterConfig {
+            nodes,
+            metadata,
+            logs,
+            timing,
+        };
+        config.validate().map_err(|reason| ConfigError::Misfit {
+            place: place.to_owned(),
+            reason,
+        })?;
+        Ok(Self {
+            name,
+            addresses,
+            config,
+        })
+    }
+
+    /// A number that differs for clusters that must not speak with each other: of everything but
+    /// addresses and timings.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let ClusterConfig {
+            nodes,
+            metadata,
+            logs,
+            timing: _,
+        } = &self.config;
+        let bytes = postcard::to_stdvec(&(&self.name, nodes, metadata, logs))
+            .expect("a cluster has a serialised form");
+        // FNV-1a.
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    }
+
+    /// A file that describes a cluster of plain nodes, each log on all of them.
+    #[must_use]
+    pub fn write_plain(name: &str, addresses: &[String], logs: u32, copies: u8) -> String {
+        let mut file = String::new();
+        let mut line = |text: std::fmt::Arguments<'_>| {
+            writeln!(file, "{text}").expect("strings take everything");
+        };
+        line(format_args!(
+            "# A cluster of HStore. All nodes and clients read this file."
+        ));
+        line(format_args!("cluster = \"{name}\""));
+        for (node, address) in addresses.iter().enumerate() {
+            line(format_args!(
+                "\n[[nodes]]\nnode = {node}\naddress = \"{address}\""
+            ));
+        }
+        for log in 1..=logs {
+            line(format_args!("\n[[logs]]\nlog = {log}\ncopies = {copies}"));
+        }
+        file
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !text.is_empty() && text.len() <= NAME_CHARACTERS_MAX && text.chars().all(plain)
+}
+
+/// Host and port.
+pub(super) fn address(text: &str) -> Option<String> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port: u16 = port.parse().ok()?;
+    (!host.is_empty() && port != 0).then(|| text.to_owned())
+}
+
+pub(super) const ADDRESS: &str = "a host and a port, for example \"10.0.0.1:7100\"";
+
+type Nodes = (BTreeMap<NodeId, String>, BTreeMap<NodeId, Location>);
+
+fn parse_nodes(table: &mut Table) -> Result<Nodes, ConfigError> {
+    let mut addresses = BTreeMap::new();
+    let mut locations = BTreeMap::new();
+    let tables = table.tables("nodes")?;
+    if tables.is_empty() {
+        return Err(table.missing("nodes", "a table `[[nodes]]` for each node"));
+    }
+    for mut table in tables {
+        let last = NodeSet::MAX_NODES as u64 - 1;
+        let number = table.number("node", 0..=last)?;
+        let number = number.ok_or_else(|| table.missing("node", "the node's number"))?;
+        let node = NodeId(number as u8);
+        let at = table.text("address", ADDRESS, address)?;
+        let at = at.ok_or_else(|| table.missing("address", ADDRESS))?;
+        let domain = 0..=u64::from(u16::MAX);
+        let location = Location {
+            region: table.number("region", domain.clone())?.unwrap_or(0) as u16,
+            rack: table.number("rack", domain)?.unwrap_or(0) as u16,
+        };
+        if let Some((other, _)) = addresses.iter().find(|(_, other)| **other == at) {
+            let expected = format!("an address of its own: this one is that of {other}");
+            return Err(table.invalid("address", &at.into(), &expected));
+        }
+        if addresses.insert(node, at).is_some() {
+            let expected = "a number that no other node has";
+            return Err(table.invalid("node", &number.into(), expected));
+        }
+        locations.insert(node, location);
+        table.finish()?;
+    }
+    Ok((addresses, locations))
+}
+
+fn parse_logs(table: &mut Table, all: NodeSet) -> Result<BTreeMap<LogId, LogSpec>, ConfigError> {
+    let mut logs = BTreeMap::new();
+    for mut table in table.tables("logs")? {
+        let number = table.number("log", 1..=u64::from(u32::MAX))?;
+        let number = number.ok_or_else(|| table.missing("log", "the log's number"))?;
+        let most = NodeSet::MAX_NODES as u64;
+        let copies = table.number("copies", 1..=most)?;
+        let copies = copies.ok_or_else(|| table.missing("copies", "how many copies are kept"))?;
+        let replication = Replication {
+            copies: copies as u8,
+            racks: table.number("racks", 1..=most)?.unwrap_or(1) as u8,
+            regions: table.number("regions", 1..=most)?.unwrap_or(1) as u8,
+        };
+        let nodes = table.numbers("nodes", 0..=most - 1)?;
+        let spec = LogSpec {
+            nodeset: nodes.map_or(all, |nodes| node_set(&nodes)),
+            replication,
+        };
+        if logs.insert(LogId(number as u32), spec).is_some() {
+            let expected = "a number that no other log has";
+            return Err(table.invalid("log", &number.into(), expected));
+        }
+        table.finish()?;
+    }
+    if logs.is_empty() {
+        return Err(table.missing("logs", "a table `[[logs]]` for each log"));
+    }
+    Ok(logs)
+}
+
+fn node_set(numbers: &[u64]) -> NodeSet {
+    numbers.iter().map(|&number| NodeId(number as u8)).collect()
+}
+
+/// For nodes that share their machines with others: more patient than a quiet network asks for, since
+/// being wrong about who is alive costs more than being late.
+fn default_timing() -> Timing {
+    let ms = Duration::from_millis;
+    Timing {
+        suspect_after_min: ms(1000),
+        suspect_after_max: ms(1300),
+        // More than the two above differ by: the best-placed node tries first, alone.
+        activation_stagger: ms(500),
+        wave_timeout: ms(250),
+        resend: ms(200),
+        recovery_grace: ms(20),
+        recovery_timeout: ms(1000),
+        reader_grace: ms(1000),
+        operation_timeout: ms(5000),
+        ..Timing::default()
+    }
+}
+
+fn parse_timing(mut table: Table) -> Result<Timing, ConfigError> {
+    let mut timing = default_timing();
+    let Timing {
+        heartbeat_interval,
+        suspect_after_min,
+        suspect_after_max,
+        activation_stagger,
+        activation_backoff,
+        activation_patience,
+        wave_timeout,
+        grey_list,
+        release_delay,
+        resend,
+        recovery_grace,
+        recovery_timeout,
+        register_backoff,
+        client_retry,
+        reader_grace,
+        operation_timeout,
+    } = &mut timing;
+    for (key, duration) in [
+        ("heartbeat_interval", heartbeat_interval),
+        ("suspect_after_min", suspect_after_min),
+        ("suspect_after_max", suspect_after_max),
+        ("activation_stagger", activation_stagger),
+        ("activation_backoff", activation_backoff),
+        ("activation_patience", activation_patience),
+        ("wave_timeout", wave_timeout),
+        ("grey_list", grey_list),
+        ("release_delay", release_delay),
+        ("resend", resend),
+        ("recovery_grace", recovery_grace),
+        ("recovery_timeout", recovery_timeout),
+        ("register_backoff", register_backoff),
+        ("client_retry", client_retry),
+        ("reader_grace", reader_grace),
+        ("operation_timeout", operation_timeout),
+    ] {
+        if let Some(ms) = table.number(key, 1..=TIMING_MS_MAX)? {
+            *duration = Duration::from_millis(ms);
+        }
+    }
+    if timing.suspect_after_min > timing.suspect_after_max {
+        let most = (timing.suspect_after_max.as_millis() as u64).into();
+        let expected = "no less than `suspect_after_min`";
+        return Err(table.invalid("suspect_after_max", &most, expected));
+    }
+    table.finish()?;
+    Ok(timing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Cluster, String> {
+        let builder =
+            Config::builder().add_source(config::File::from_str(text, config::FileFormat::Toml));
+        Table::build("x.toml", builder)
+            .and_then(|table| Cluster::parse("x.toml", table))
+            .map_err(|error| error.to_string())
+    }
+
+    fn plain() -> String {
+        let addresses = ["127.0.0.1:7100", "127.0.0.1:7101", "127.0.0.1:7102"];
+        Cluster::write_plain("test", &addresses.map(str::to_owned), 2, 3)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let cluster = read(&plain()).expect("valid");
+        assert_eq!(cluster.name, "test");
+        assert_eq!(cluster.addresses[&NodeId(2)], "127.0.0.1:7102");
+        assert_eq!(cluster.config.logs.len(), 2);
+        assert_eq!(cluster.config.metadata.len(), 3);
+        let other = read(&plain().replace("copies = 3", "copies = 2")).expect("valid");
+        assert_ne!(cluster.fingerprint(), other.fingerprint());
+        let patient = plain() + "[timing_ms]\nresend = 500\n";
+        let patient = read(&patient).expect("valid");
+        assert_eq!(cluster.fingerprint(), patient.fingerprint());
+        assert_eq!(patient.config.timing.resend, Duration::from_millis(500));
+    }
+
+    #[test]
+    fn errors_name_place_key_value_and_what_was_expected() {
+        for (from, to, error) in [
+            (
+                "node = 1\n",
+                "node = 300\n",
+                "x.toml: `nodes[1].node` is `300`: expected a number from 0 to 127",
+            ),
+            (
+                "node = 1\n",
+                "node = 0\n",
+                "x.toml: `nodes[1].node` is `0`: expected a number that no other node has",
+            ),
+            (
+                "127.0.0.1:7101",
+                "127.0.0.1",
+                "x.toml: `nodes[1].address` is `127.0.0.1`: expected a host and a port, for example \"10.0.0.1:7100\"",
+            ),
+            (
+                "127.0.0.1:7101",
+                "127.0.0.1:7100",
+                "x.toml: `nodes[1].address` is `127.0.0.1:7100`: expected an address of its own: this one is that of n0",
+            ),
+            (
+                "cluster = \"test\"",
+                "",
+                "x.toml: `cluster` is missing: expected a name of 1 to 64 letters, digits, `-` and `_`",
+            ),
+            (
+                "log = 2\n",
+                "log = 2\ncolour = \"red\"\n",
+                "x.toml: `logs[1].colour` (which is `red`) is no key here: expected one of `log`, `copies`, `racks`, `regions`, `nodes`",
+            ),
+            (
+                "copies = 3",
+                "copies = 4",
+                "x.toml: log1: 4 Node domains are asked for, the nodeset has 3",
+            ),
+            (
+                "cluster = \"test\"",
+                "cluster = \"test\"\nmetadata = [7]",
+                "x.toml: the metadata set names {n7}, of which the cluster knows nothing",
+            ),
+        ] {
+            let text = plain().replacen(from, to, 2);
+            assert_eq!(read(&text).expect_err(to), error);
+        }
+        let error = read("cluster = ").expect_err("no TOML");
+        assert!(error.starts_with("x.toml: "), "{error}");
+    }
+}
