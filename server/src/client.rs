@@ -159,6 +159,12 @@ impl Driver {
                         Ok(()) => {}
                         // The node is there, and does not want this client.
                         Err(Refusal::Handshake(reason)) => {
+                            // What others have answered already is not lost with the session.
+                            while let Ok((from, message)) = inbound.try_recv() {
+                                let now = self.clock.now();
+                                self.client.on_message(now, from, &message, &mut outputs);
+                            }
+                            self.carry_out(outputs, &sender, &mut tasks);
                             let address = &self.cluster.addresses[&node];
                             return Err(format!("node {} at {address} refuses: {reason}", node.0));
                         }

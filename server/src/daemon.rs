@@ -108,7 +108,7 @@ pub async fn run(
         node: me,
         metadata: cluster.config.metadata,
     };
-    let claim = identity::claim(&data, &wanted)?;
+    let mut claim = identity::claim(&data, &wanted)?;
     let listener = TcpListener::bind(&listen).await;
     let listener = listener.map_err(|error| DaemonError::Listen {
         address: listen.clone(),
@@ -116,10 +116,20 @@ pub async fn run(
     })?;
     let opened = Storage::open(claim.store(), store, clock, Arc::clone(&metrics)).await;
     let (mut storage, metadata) = opened?;
+    if let Err(error) = claim.note_store() {
+        storage.close().await;
+        return Err(error.into());
+    }
 
     let mut outputs = Outputs::default();
     let config = Arc::new(cluster.config.clone());
-    let node = Node::boot(me, config, rng.seed(), &metadata, &mut outputs)?;
+    let node = match Node::boot(me, config, rng.seed(), &metadata, &mut outputs) {
+        Ok(node) => node,
+        Err(error) => {
+            storage.close().await;
+            return Err(error.into());
+        }
+    };
 
     let (sender, mut inbound) = mpsc::channel(INBOUND_MAX);
     let clients = Arc::new(Clients::default());
@@ -157,11 +167,11 @@ pub async fn run(
     ready(Ready { node: me, listen });
 
     let mut stop = std::pin::pin!(stop);
-    loop {
+    let ended = loop {
         let deadline = host.node.deadline();
         let input = tokio::select! {
             biased;
-            () = &mut stop => break,
+            () = &mut stop => break Ok(()),
             event = storage.events.recv() => match event {
                 Some(StorageEvent::Done(token, done)) => {
                     host.under_way -= 1;
@@ -169,9 +179,9 @@ pub async fn run(
                 }
                 Some(StorageEvent::Failed(error)) => {
                     tracing::error!(%error, "the store failed: the node ends");
-                    return Err(error.into());
+                    break Err(error.into());
                 }
-                None => return Err(DaemonError::StorageGone),
+                None => break Err(DaemonError::StorageGone),
             },
             () = clock.sleep_until(deadline) => Input::Time,
             Some(arrived) = inbound.recv(), if host.under_way < DISK_REQUESTS_MAX => match arrived {
@@ -191,14 +201,15 @@ pub async fn run(
             }
         };
         host.step(input, &storage);
-    }
+    };
 
     tracing::info!("stopping");
     tasks.shutdown().await;
+    // Also after a failure: RocksDB must be closed before the process takes its globals down.
     storage.close().await;
     claim.release();
     tracing::info!("stopped");
-    Ok(())
+    ended
 }
 
 /// The node and where its outputs go.

@@ -27,6 +27,8 @@ pub const FORMAT: u32 = 1;
 
 const LOCK: &str = "LOCK";
 const IDENTITY: &str = "identity";
+/// Says that there was a store.
+const STORED: &str = "stored";
 const UNFINISHED: &str = "identity.new";
 const STORE: &str = "store";
 /// An identity is a few lines; what is longer is none.
@@ -106,6 +108,15 @@ pub enum IdentityError {
         /// Something in it.
         entry: String,
     },
+    /// The node has stored something, and the store is gone.
+    #[error(
+        "the data directory {} has lost its store: the node must not begin anew under its old number, since it has promised what it does not remember; restore the directory `{STORE}`",
+        .root.display()
+    )]
+    StoreGone {
+        /// The directory.
+        root: PathBuf,
+    },
     /// The identity cannot be read.
     #[error("{}: {reason}", .path.display())]
     Damaged {
@@ -148,7 +159,14 @@ pub fn claim(root: &Path, identity: &Identity) -> Result<Claim, IdentityError> {
         _ => failed(error),
     })?;
     match read(&mut files).map_err(failed)? {
-        Some(text) => check(root, &text, identity)?,
+        Some(text) => {
+            check(root, &text, identity)?;
+            let stored = is_there(&mut files, STORED).map_err(failed)?;
+            if stored && !is_there(&mut files, &format!("{STORE}/CURRENT")).map_err(failed)? {
+                let root = root.to_owned();
+                return Err(IdentityError::StoreGone { root });
+            }
+        }
         None => {
             let entries = files.list("").map_err(failed)?;
             let ours = |entry: &String| entry == LOCK || entry == UNFINISHED;
@@ -173,6 +191,27 @@ impl Claim {
         self.root.join(STORE)
     }
 
+    /// Notes that there is a store, durably: from now on the directory is refused without it.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub fn note_store(&mut self) -> Result<(), IdentityError> {
+        let files = &mut self.files;
+        let mut note = || {
+            if is_there(files, STORED)? {
+                return Ok(());
+            }
+            let file = files.create(STORED)?;
+            files.sync(file)?;
+            files.close(file);
+            files.sync_dir("")
+        };
+        note().map_err(|error| IdentityError::File {
+            root: self.root.clone(),
+            error,
+        })
+    }
+
     /// Lets the directory go.
     pub fn release(mut self) {
         self.files.unlock(self.lock);
@@ -190,6 +229,14 @@ fn open(root: &Path) -> Result<PosixFileSystem, FileError> {
         }
     }
     PosixFileSystem::open(root)
+}
+
+fn is_there(files: &mut PosixFileSystem, path: &str) -> Result<bool, FileError> {
+    match files.look_up(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind == FileErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn read(files: &mut PosixFileSystem) -> Result<Option<String>, FileError> {
@@ -274,6 +321,25 @@ mod tests {
             node: NodeId(node),
             metadata: [NodeId(0), NodeId(1)].into_iter().collect(),
         }
+    }
+
+    #[test]
+    fn a_directory_whose_store_is_gone_is_refused() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let root = directory.path().join("data");
+        let first = claim(&root, &identity(0)).expect("new");
+        // A process that ended before it had a store has promised nothing.
+        first.release();
+        let mut second = claim(&root, &identity(0)).expect("its own");
+        std::fs::create_dir(second.store()).expect("created");
+        std::fs::write(second.store().join("CURRENT"), "").expect("written");
+        second.note_store().expect("noted");
+        second.note_store().expect("noted before");
+        second.release();
+        claim(&root, &identity(0)).expect("its own").release();
+        std::fs::remove_dir_all(root.join(STORE)).expect("removed");
+        let error = claim(&root, &identity(0)).expect_err("it is gone");
+        assert_eq!(error, IdentityError::StoreGone { root });
     }
 
     #[test]

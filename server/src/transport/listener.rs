@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hstore_core::{Address, NodeId};
 use hstore_replicator::message::Message;
 use hstore_replicator::wire::MESSAGES;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncWriteExt, BufReader, ReadHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -18,8 +19,10 @@ use crate::clock::Clock;
 use crate::config::cluster::Cluster;
 use crate::metrics::{Metrics, Status};
 
-/// Connections at a time; a further one is closed.
+/// Connections at a time, if the system allows as many; a further one is closed.
 pub const CONNECTIONS_MAX: usize = 4096;
+/// Open files that are left to the store and the node's own connections.
+const OTHER_FILES: u64 = 512;
 /// Bytes read from a connection at a time.
 const READ_BYTES: usize = 64 << 10;
 
@@ -54,8 +57,26 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
 }
 
+/// How many connections there may be at a time: connections share the process's open files with the
+/// store, which must not run out of them. Raises the process's limit as far as it may.
+fn connections_max() -> usize {
+    let limits = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limits.maximum,
+        ..limits
+    };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limits.maximum,
+        Err(_) => limits.current,
+    };
+    let files = files.unwrap_or(u64::MAX);
+    let left = files.saturating_sub(OTHER_FILES).max(files / 4);
+    usize::try_from(left).map_or(CONNECTIONS_MAX, |left| left.min(CONNECTIONS_MAX))
+}
+
 /// Takes connections, for ever.
 pub async fn serve(listener: TcpListener, shared: Shared) {
+    let connections_max = connections_max();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -67,7 +88,7 @@ pub async fn serve(listener: TcpListener, shared: Shared) {
                 }
             }
             accepted = listener.accept() => match accepted {
-                Ok((stream, from)) if connections.len() < CONNECTIONS_MAX => {
+                Ok((stream, from)) if connections.len() < connections_max => {
                     shared.metrics.count("connections_taken");
                     let shared = shared.clone();
                     connections.spawn(async move {

@@ -126,10 +126,12 @@ impl Appending {
         loop {
             line += 1;
             match next_line(lines, line).await {
-                Ok(Some(payload)) => {
-                    let sent = self.send(line, Record::new(payload)).await?;
-                    on_the_way.push_back(sent);
-                }
+                Ok(Some(payload)) => match self.send(line, Record::new(payload)).await {
+                    Ok(sent) => on_the_way.push_back(sent),
+                    Err(cause) => {
+                        return Err(self.give_up(cause, Vec::new(), &mut on_the_way).await);
+                    }
+                },
                 Ok(None) => break,
                 Err(error) => {
                     ended = Err(error);
@@ -163,6 +165,30 @@ impl Appending {
         }
     }
 
+    /// Nothing further is sent, for this cause. Waits for what is on its way: if the fate of some of it
+    /// stays unknown, that is what has to be said.
+    async fn give_up(
+        &mut self,
+        cause: anyhow::Error,
+        mut lines: Vec<String>,
+        on_the_way: &mut VecDeque<Sent>,
+    ) -> anyhow::Error {
+        for sent in on_the_way.drain(..) {
+            match sent.told.await {
+                Ok(Outcome::Appended(_)) => self.records += 1,
+                Ok(Outcome::Failed) => {}
+                _ => lines.push(sent.line.to_string()),
+            }
+        }
+        if lines.is_empty() {
+            return cause;
+        }
+        unknown(format!(
+            "{cause:#}; nobody can tell whether these lines were appended: {}; to append them again could write them twice",
+            lines.join(", ")
+        ))
+    }
+
     /// Waits for the oldest record on its way.
     async fn settle(&mut self, on_the_way: &mut VecDeque<Sent>) -> anyhow::Result<()> {
         let Some(mut sent) = on_the_way.pop_front() else {
@@ -171,7 +197,10 @@ impl Appending {
         let begin = sent.at;
         loop {
             let Ok(outcome) = (&mut sent.told).await else {
-                return Err(self.joined.refused().await);
+                // The session ended with the record on its way.
+                let cause = self.joined.refused().await;
+                let lines = vec![sent.line.to_string()];
+                return Err(self.give_up(cause, lines, on_the_way).await);
             };
             match outcome {
                 Outcome::Appended(lsn) => {
@@ -181,9 +210,16 @@ impl Appending {
                 Outcome::Unknown => return Err(self.lost_track(sent.line, on_the_way).await),
                 _ => {
                     // Certainly without effect.
-                    self.joined.patience(begin).await?;
+                    if let Err(cause) = self.joined.patience(begin).await {
+                        return Err(self.give_up(cause, Vec::new(), on_the_way).await);
+                    }
                     let at = sent.at;
-                    sent = self.send(sent.line, sent.record).await?;
+                    sent = match self.send(sent.line, sent.record).await {
+                        Ok(again) => again,
+                        Err(cause) => {
+                            return Err(self.give_up(cause, Vec::new(), on_the_way).await);
+                        }
+                    };
                     sent.at = at;
                 }
             }
