@@ -38,7 +38,10 @@ pub mod anomaly;
 pub mod check;
 pub mod history;
 pub mod log_check;
+pub mod models;
+pub mod object;
 pub mod replay;
+pub mod search;
 pub mod verdict;
 
 mod durability;

@@ -63,6 +63,45 @@ impl fmt::Display for EventIndex {
     }
 }
 
+impl EventIndex {
+    /// The greatest index that an event can have.
+    pub const MAX: Self = Self(u64::MAX / 2 - 1);
+}
+
+/// What operations are to each other that touch: one returned at the very moment at which the other was
+/// invoked, so that their events have the same index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Intervals {
+    /// They are concurrent: an operation can take effect at either end of its interval.
+    #[default]
+    Closed,
+    /// The one that returned precedes the other.
+    Open,
+}
+
+impl Intervals {
+    /// A number for an invocation. It compares with [`completion_edge`](Self::completion_edge) so that
+    /// one operation precedes another iff its completion's number is less than the other's invocation's.
+    /// The numbers of invocations and completions are never equal.
+    #[must_use]
+    pub fn invocation_edge(self, index: EventIndex) -> u64 {
+        match self {
+            Self::Closed => 2 * index.0,
+            Self::Open => 2 * index.0 + 1,
+        }
+    }
+
+    /// A number for a completion; see [`invocation_edge`](Self::invocation_edge).
+    #[must_use]
+    pub fn completion_edge(self, index: EventIndex) -> u64 {
+        match self {
+            Self::Closed => 2 * index.0 + 1,
+            Self::Open => 2 * index.0,
+        }
+    }
+}
+
 /// When an event happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {

@@ -45,7 +45,7 @@ pub struct IllFormed {
 /// Why an event cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IllFormedReason {
-    /// Event indexes must rise.
+    /// Event indexes must rise, or at least not fall where events may share one.
     #[error("the index does not rise: the event before has index {}", .previous.0)]
     IndexNotRising {
         /// The index of the event before.
@@ -80,6 +80,14 @@ pub enum IllFormedReason {
     #[error("{op} ends, but is not open")]
     NotOpen {
         /// The operation, which ended before or never began.
+        op: OpId,
+    },
+    /// Where touching operations are ordered, an operation takes time.
+    #[error(
+        "{op} ends at the moment of its invocation, but in open intervals every operation takes time"
+    )]
+    NoTime {
+        /// The operation.
         op: OpId,
     },
     /// An operation is answered by an outcome of its kind, on its log.
