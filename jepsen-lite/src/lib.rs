@@ -4,6 +4,8 @@
 //! - [`check`](mod@check): all checks of a history put together, with a report as text or JSON.
 //! - [`anomaly`], [`verdict`]: what the checks say, with the evidence.
 //! - [`log_check`]: linearizability of a log, in near-linear time.
+//! - [`object_check`]: checks of sets, queues, counters and generators of ids that need no search.
+//! - [`white_box`], [`tiering`]: checks that take more than what clients saw.
 //! - [`replay`]: verifies the evidence for "linearizable".
 //!
 //! A log here is a sequence of records ordered by LSN. Clients append a record, read from an LSN on,
@@ -40,12 +42,20 @@ pub mod history;
 pub mod log_check;
 pub mod models;
 pub mod object;
+pub mod object_check;
 pub mod replay;
 pub mod search;
+pub mod tiering;
 pub mod verdict;
+pub mod white_box;
 
 mod durability;
 mod facts;
+mod features;
 mod model;
+mod monotone;
 mod order;
 mod prefix;
+mod shown;
+mod subscription;
+mod trim;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hstore_core::LogId;
 use jepsen_lite::anomaly::AnomalyKind as Kind;
-use jepsen_lite::check::{Check, CheckOptions, check};
+use jepsen_lite::check::{Check, check};
 use jepsen_lite::history::{OpKind, Status};
 use jepsen_lite::log_check::linearizability;
 use jepsen_lite::replay::replay;
@@ -12,6 +12,7 @@ use jepsen_lite::verdict::Verdict;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::log_checks::about_contents;
 use crate::{brute, generator};
 
 const HISTORIES: u64 = 60_000;
@@ -43,7 +44,7 @@ fn the_checker_and_brute_force_agree_and_every_verdict_has_its_proof() {
             }
             Verdict::Unknown(cause) => panic!("seed {seed}: {cause}"),
         }
-        let report = check(&history, &CheckOptions::default());
+        let report = check(&history, &about_contents());
         for (check, anomaly) in report.anomalies() {
             certificates += 1;
             assert!(
@@ -90,7 +91,7 @@ fn random_damage_shows_every_kind_of_anomaly() {
     for seed in 0..HISTORIES / 4 {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let history = generator::history(&mut rng, 7);
-        let report = check(&history, &CheckOptions::default());
+        let report = check(&history, &about_contents());
         for (check, anomaly) in report.anomalies() {
             *found.entry((check, anomaly.kind)).or_insert(0_u64) += 1;
         }

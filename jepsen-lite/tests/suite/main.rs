@@ -6,4 +6,6 @@ mod brute_force;
 mod command;
 mod generator;
 mod json;
+mod log_checks;
+mod object_checks;
 mod script;
