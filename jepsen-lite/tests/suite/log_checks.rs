@@ -170,14 +170,20 @@ fn what_a_process_sees_may_stand_still_or_rise() {
 
 #[test]
 fn a_tail_or_a_read_that_goes_back_is_stale() {
-    let tail_at = |at: &'static str, process| move |s: &mut Script| drop(s.tail(process, at));
+    let tail_at = |at: &'static str, process| {
+        move |s: &mut Script| {
+            s.tail(process, at);
+        }
+    };
     for (before, name) in [
         (
             Box::new(tail_at("e1:5", 1)) as Box<dyn Fn(&mut Script)>,
             "tail",
         ),
         (
-            Box::new(|s| drop(s.read(1, &["hole e1:1..e1:4"], "e1:5"))),
+            Box::new(|s| {
+                s.read(1, &["hole e1:1..e1:4"], "e1:5");
+            }),
             "read",
         ),
         (Box::new(|s| s.poll(1, None, "e1:4", &["e1:4 #4"])), "poll"),
@@ -487,7 +493,7 @@ fn nothing_is_given_up_that_nobody_gave_up() {
         |s| s.read_tier(3, Source::Tier2, &["trim e1:1..e1:2"]),
     ];
     for told in told {
-        finds(TrimSafety, |s| told(s), &[TrimViolation]);
+        finds(TrimSafety, told, &[TrimViolation]);
         // Not far enough, not in time, or for certain not at all.
         finds(
             TrimSafety,
@@ -657,8 +663,11 @@ fn committed_ranges_tile() {
 
 // White-box durability
 
+/// A log, an LSN, a wave, the nodes that synced, and the event before which they had.
+type Row = (u32, &'static str, u32, &'static [u8], u64);
+
 /// Two appends, acknowledged at events 1 and 3; the verdict on this evidence where two copies are enough.
-fn white_box(evidence: &[(u32, &str, u32, &[u8], u64)]) -> Verdict {
+fn white_box(evidence: &[Row]) -> Verdict {
     let mut script = Script::default();
     script.append(1, 1, "e1:1");
     script.append(1, 2, "e1:2");
@@ -694,7 +703,7 @@ fn enough_copies_of_one_wave_make_a_record_durable() {
 #[test]
 fn an_acknowledgement_before_enough_copies_is_found() {
     let second = (0, "e1:2", 0, &[0, 1][..], 3);
-    let first: [&[(u32, &str, u32, &[u8], u64)]; 5] = [
+    let first: [&[Row]; 5] = [
         // Nothing at all, too few, too late, of two waves, or of another log.
         &[],
         &[(0, "e1:1", 0, &[0], 1)],
@@ -937,11 +946,9 @@ fn dumb_subscriptions(history: &History) -> (BTreeSet<AnomalyKind>, bool) {
                 let shows = |record| poll.records.contains(&(position, record));
                 let gap = poll.gaps.get(&position);
                 let any_record = poll.records.iter().any(|&(at, _)| at == position);
-                if position < poll.from || (gap.is_none() && !any_record) {
-                    found.insert(PollSkip);
-                } else if gap != Some(&true)
-                    && acked.get(&position).is_some_and(|&record| !shows(record))
-                {
+                let is_left_out = position < poll.from || (gap.is_none() && !any_record);
+                let other = acked.get(&position).is_some_and(|&record| !shows(record));
+                if is_left_out || (gap != Some(&true) && other) {
                     found.insert(PollSkip);
                 }
             }
@@ -1022,4 +1029,218 @@ fn subscriptions_are_judged_as_position_by_position() {
     }
     assert!(times[&None] >= HISTORIES / 10, "{times:?}");
     assert!(unknown > 0);
+}
+
+/// Reads of all kinds, tails and trims, of two processes and at random; no appends.
+fn random_observations(rng: &mut impl Rng) -> History {
+    let mut s = Script::default();
+    let mut trim: Option<OpId> = None;
+    for _ in 0..rng.random_range(2..8) {
+        if let Some(trim) = trim.take() {
+            s.ok(trim, Outcome::Trim);
+        }
+        let process = rng.random_range(1..3);
+        let from = rng.random_range(1..4);
+        let tail = rng.random_range(2..6);
+        if rng.random_bool(0.2) {
+            s.tail(process, &at(tail).to_string());
+            continue;
+        }
+        if rng.random_bool(0.2) {
+            let upto = at(rng.random_range(1..5));
+            trim = Some(s.invoke(3, Call::Trim { upto }));
+        }
+        let limit = rng.random_range(1..4);
+        let call = match rng.random_range(0..6) {
+            0 | 1 => Call::Poll {
+                from: at(from),
+                limit,
+                subscription: None,
+            },
+            kind => Call::Read {
+                from: at(from),
+                limit,
+                is_final: false,
+                source: [Source::Log, Source::Tier1, Source::Tier2, Source::Log][kind - 2],
+            },
+        };
+        let read = s.invoke(process, call);
+        if rng.random_bool(0.2) {
+            let upto = at(rng.random_range(1..5));
+            s.ok(read, Outcome::Trimmed { upto });
+            continue;
+        }
+        let (mut records, mut gaps) = (Vec::new(), Vec::new());
+        let mut position = from;
+        while position < tail && (records.len() as u32) < limit {
+            let wide = if rng.random_bool(0.2) { 1 } else { 0 };
+            let last = at((position + wide).min(tail - 1));
+            let first = at(position);
+            let kind = match rng.random_range(0..12) {
+                0 => GapKind::Hole,
+                1 => GapKind::Bridge,
+                2 => GapKind::DataLoss,
+                3 => GapKind::Trim,
+                number => {
+                    if number > 4 {
+                        records.push((first, RecordId(position)));
+                    }
+                    position += 1;
+                    continue;
+                }
+            };
+            gaps.push(Gap { kind, first, last });
+            position += wide + 1;
+        }
+        let is_read = matches!(
+            call,
+            Call::Read {
+                source: Source::Log,
+                ..
+            }
+        );
+        let answer = match is_read {
+            true => ReadOutcome {
+                records,
+                gaps,
+                tail: at(tail),
+            },
+            false => ReadOutcome::of_poll(records, gaps),
+        };
+        s.ok(read, Outcome::Read(answer));
+    }
+    s.finish()
+}
+
+/// What an answer says at a position.
+fn says(read: &jepsen_lite::history::ReadAnswer<'_>, position: u64) -> Option<String> {
+    let record = read.records.iter().find(|(lsn, _)| *lsn == at(position));
+    let mut gaps = read.gaps.iter();
+    let gap = gaps.find(|gap| gap.first <= at(position) && at(position) <= gap.last);
+    let tops = read.records.iter().map(|(lsn, _)| *lsn);
+    let top = tops.chain(read.gaps.iter().map(|gap| gap.last)).max()?;
+    match (record, gap.map(|gap| gap.kind)) {
+        (Some((_, id)), _) => Some(id.to_string()),
+        (None, Some(GapKind::Trim)) => None,
+        (None, Some(GapKind::Hole | GapKind::Bridge)) => Some("hole".to_owned()),
+        (None, Some(GapKind::DataLoss)) => Some("loss".to_owned()),
+        (None, None) => (at(position) >= read.from && at(position) < top).then(String::new),
+    }
+}
+
+#[test]
+fn observations_are_judged_as_pair_by_pair() {
+    use jepsen_lite::history::Answer;
+
+    const HISTORIES: u64 = 30_000;
+    let mut times: BTreeMap<(Check, AnomalyKind), u64> = BTreeMap::new();
+    for seed in 0..HISTORIES {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let history = random_observations(&mut rng);
+        let mut expected: BTreeSet<(Check, AnomalyKind)> = BTreeSet::new();
+        let ops = || history.ops().filter_map(|op| Some((op, op.answer()?)));
+        for (two, of_two) in ops() {
+            let trims = history.ops().filter(|op| {
+                op.kind() == OpKind::Trim
+                    && op.invoked().index < two.completed().expect("answered").index
+            });
+            let upto = trims.filter_map(|op| match op.call() {
+                Call::Trim { upto } => Some(upto),
+                _ => None,
+            });
+            let upto = upto.max().unwrap_or(Lsn::MIN);
+            let violates = match (two.call(), of_two) {
+                (
+                    Call::Read { from, .. } | Call::Poll { from, .. },
+                    Answer::Trimmed { upto: told },
+                ) => told > upto || told < from,
+                (_, Answer::Read(read) | Answer::Poll(read)) => {
+                    let trims = read.gaps.iter().filter(|gap| gap.kind == GapKind::Trim);
+                    trims
+                        .map(|gap| gap.last)
+                        .any(|last| last > upto || read.records.iter().any(|(lsn, _)| *lsn < last))
+                }
+                _ => false,
+            };
+            if violates {
+                expected.insert((TrimSafety, TrimViolation));
+            }
+            for (one, of_one) in ops().filter(|(one, _)| one.id() < two.id()) {
+                let same_process = one.process() == two.process();
+                if let (Answer::Trimmed { upto: one }, Answer::Trimmed { upto: two }) =
+                    (of_one, of_two)
+                    && two < one
+                    && same_process
+                {
+                    expected.insert((TrimSafety, TrimViolation));
+                }
+                if let (
+                    Answer::Read(one) | Answer::Poll(one),
+                    Answer::Read(two) | Answer::Poll(two),
+                ) = (of_one, of_two)
+                    && one.source != two.source
+                {
+                    let differ = |position| {
+                        let told = (says(&one, position)?, says(&two, position)?);
+                        // What a read passes without a word is no gap, but no record either.
+                        let is_silent = told.0.is_empty() || told.1.is_empty();
+                        let of_record = told.0.starts_with('#') || told.1.starts_with('#');
+                        Some(told.0 != told.1 && (!is_silent || of_record))
+                    };
+                    if (1..=POSITIONS).any(|position| differ(position) == Some(true)) {
+                        expected.insert((Tiering, TierDivergence));
+                    }
+                }
+                let shown = |answer: Answer<'_>, kind: OpKind| match answer {
+                    Answer::Tail { tail } => Some(tail),
+                    Answer::Read(read) if read.reached_tail() => Some(read.tail),
+                    Answer::Read(read) | Answer::Poll(read)
+                        if kind == OpKind::Poll || read.source == Source::Log =>
+                    {
+                        let tops = read.records.iter().map(|(lsn, _)| *lsn);
+                        let gaps = read.gaps.iter().map(|gap| gap.last);
+                        tops.chain(gaps).max().map(Lsn::next)
+                    }
+                    _ => None,
+                };
+                let Some(known) = shown(of_one, one.kind()).filter(|_| same_process) else {
+                    continue;
+                };
+                match of_two {
+                    Answer::Tail { tail } if tail < known => {
+                        expected.insert((Monotonicity, StaleRead));
+                    }
+                    Answer::Read(read) if read.reached_tail() && read.tail < known => {
+                        expected.insert((Monotonicity, StaleRead));
+                    }
+                    Answer::Poll(read)
+                        if (one.kind(), two.kind()) == (OpKind::Poll, OpKind::Poll)
+                            && (read.records.len() as u64) < u64::from(read.limit)
+                            && read.from < known
+                            && shown(of_two, OpKind::Poll).is_none_or(|end| end < known) =>
+                    {
+                        expected.insert((Monotonicity, NonmonotonicPoll));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let options = CheckOptions {
+            checks: [TrimSafety, Tiering, Monotonicity].into(),
+        };
+        let report = check(&history, &options);
+        let found = report.anomalies();
+        let found: BTreeSet<_> = found.map(|(check, found)| (check, found.kind)).collect();
+        assert_eq!(found, expected, "seed {seed}: {report} {history:#?}");
+        for found in found {
+            *times.entry(found).or_default() += 1;
+        }
+    }
+    println!("{HISTORIES} histories: {times:?}");
+    assert_eq!(times.len(), 4, "{times:?}");
+    assert!(
+        times
+            .values()
+            .all(|&times| times > HISTORIES / 100 && times < HISTORIES * 9 / 10)
+    );
 }
