@@ -225,8 +225,9 @@ impl AddAssign for Ends {
 }
 
 impl Counts {
-    /// Of operations of a log.
-    fn of(history: &History, ops: &[OpId]) -> Self {
+    /// Of operations of a log; and what there is among them.
+    fn of(history: &History, ops: &[OpId]) -> (Self, Features) {
+        let mut features = Features::default();
         let mut by_kind = [Ends::default(); OpKind::ALL.len()];
         let mut counts = Self {
             ops: ops.len() as u64,
@@ -234,7 +235,9 @@ impl Counts {
         };
         for op in ops.iter().map(|&id| history.op(id)) {
             by_kind[op.kind() as usize].count(op.status());
-            if let Some(Answer::Read(read) | Answer::Poll(read)) = op.answer() {
+            let answer = op.answer();
+            features.note(op, answer.as_ref());
+            if let Some(Answer::Read(read) | Answer::Poll(read)) = answer {
                 counts.records_read += read.records.len() as u64;
                 counts.final_reads += u64::from(read.is_final);
             }
@@ -244,7 +247,7 @@ impl Counts {
             .filter(|(_, ends)| *ends != Ends::default())
             .map(|(kind, ends)| (kind.to_string(), ends))
             .collect();
-        counts
+        (counts, features)
     }
 
     /// How operations of a kind ended.
@@ -385,7 +388,7 @@ fn report(parts: Vec<PartReport>) -> Report {
 
 fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions) -> PartReport {
     let facts = LogFacts::gather(history, log, ops);
-    let features = Features::of(history, ops);
+    let (mut counts, features) = Counts::of(history, ops);
     let judge = |check| {
         let nothing_to_see = Verdict::Valid(());
         Some(match check {
@@ -417,7 +420,6 @@ fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions
         })
         .collect();
     let worst = checks.iter().map(|check| check.verdict.kind()).max();
-    let mut counts = Counts::of(history, ops);
     counts.checks = checks.len() as u64;
     PartReport {
         subject: Subject::Log(log),

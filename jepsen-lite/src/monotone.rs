@@ -37,13 +37,36 @@ struct Sight {
     polled: Option<End>,
 }
 
+/// By process.
+#[derive(Debug, Default)]
+struct Sights {
+    /// Of the processes with small numbers, which are all in most histories.
+    near: Vec<Sight>,
+    /// Of the others. Their order is never observed.
+    far: HashMap<ProcessId, Sight, FxBuildHasher>,
+}
+
+impl Sights {
+    const NEAR: usize = 4_096;
+
+    fn of(&mut self, process: ProcessId) -> &mut Sight {
+        let at = process.0 as usize;
+        if at >= Self::NEAR {
+            return self.far.entry(process).or_default();
+        }
+        if at >= self.near.len() {
+            self.near.resize(at + 1, Sight::default());
+        }
+        &mut self.near[at]
+    }
+}
+
 /// Judges one log, whose operations are `ops`.
 pub(crate) fn check(history: &History, log: LogId, ops: &[OpId]) -> Verdict {
     let mut findings = Findings::default();
     let witnesses = Witnesses { history, log };
-    // A process does one thing at a time, so the order of invocation is that of return. The order of the
-    // table is never observed.
-    let mut sights: HashMap<ProcessId, Sight, FxBuildHasher> = HashMap::default();
+    // A process does one thing at a time, so the order of invocation is that of return.
+    let mut sights = Sights::default();
     for op in ops.iter().map(|&id| history.op(id)) {
         if op.kind() == OpKind::Append {
             continue;
@@ -60,7 +83,7 @@ pub(crate) fn check(history: &History, log: LogId, ops: &[OpId]) -> Verdict {
             _ => continue,
         };
         let end = End { at: end, op: id };
-        let sight = sights.entry(op.process()).or_default();
+        let sight = sights.of(op.process());
         if let Some(seen) = sight.seen
             && is_exact
             && end.at < seen.at

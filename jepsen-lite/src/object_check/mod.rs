@@ -6,7 +6,7 @@
 //! | [`set-full`](set_full) | `add`, `read` | what is known to be in the set stays in it, read by read |
 //! | [`total-queue`](total_queue) | `enqueue`, `dequeue`, `drain` | what goes in comes out |
 //! | [`unique-ids`](unique_ids) | `generate` | no result comes twice |
-//! | [`counter`](counter) | `add`, `read` | each read is between two sums |
+//! | [`counter`] | `add`, `read` | each read is between two sums |
 //!
 //! They assume less than the models of the same objects, and find less: `set` is a check of a *model*'s
 //! histories too, where [`ModelKind::Set`](crate::models::ModelKind) asks for linearizability.

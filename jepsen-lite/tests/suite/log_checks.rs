@@ -231,6 +231,21 @@ fn a_tail_or_a_read_that_goes_back_is_stale() {
 }
 
 #[test]
+fn a_process_can_have_any_number() {
+    for process in [0, 4_095, 4_096, u32::MAX] {
+        finds(
+            Monotonicity,
+            |s| {
+                s.tail(process, "e1:5");
+                s.tail(process ^ 1, "e1:4");
+                s.tail(process, "e1:4");
+            },
+            &[StaleRead],
+        );
+    }
+}
+
+#[test]
 fn a_read_that_its_limit_cut_says_nothing_of_the_end() {
     finds(
         Monotonicity,
