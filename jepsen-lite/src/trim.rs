@@ -9,7 +9,7 @@
 //! - What is given up is a prefix of the log: a read that shows a trim's gap shows no record below its end.
 //! - The trim that one process is told of in place of answers does not go back.
 //!
-//! That nothing else vanished is for [`durability`](crate::durability) to say.
+//! That nothing else vanished is for the check of durability to say.
 
 use hashbrown::HashMap;
 use hstore_core::{LogId, Lsn};

@@ -5,7 +5,7 @@
 //! has a copyset of its own, and only a whole one is promised to be found again. What suffices is for the
 //! caller to say, by log and LSN: the epoch of the LSN tells its nodeset.
 //!
-//! It is not said here that the copies stay; that is what [`durability`](crate::durability) asks at the end.
+//! It is not said here that the copies stay; that is what the check of durability asks at the end.
 
 use hstore_core::{LogId, Lsn, NodeSet};
 
