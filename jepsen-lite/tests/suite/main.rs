@@ -4,6 +4,8 @@ mod anomalies;
 mod brute;
 mod brute_force;
 mod command;
+mod corpora_loader;
 mod generator;
 mod json;
 mod script;
+mod search_corpora;
