@@ -1,7 +1,7 @@
 //! Reads the public histories, as simply as can be: for the tests of the search alone.
 
 use jepsen_lite::history::{Intervals, Moment, OpId, ProcessId, Status};
-use jepsen_lite::object::{AfterInfo, Asked, ObjectHistory, ObjectRecorder, Value, ValueId};
+use jepsen_lite::object::{AfterInfo, Asked, ObjectHistory, ObjectRecorder, Value};
 
 /// A part of a text, and the rest.
 type Rest<'t> = &'t str;

@@ -8,4 +8,5 @@ mod corpora_loader;
 mod generator;
 mod json;
 mod script;
+mod search_brute_force;
 mod search_corpora;
