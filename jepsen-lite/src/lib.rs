@@ -42,6 +42,7 @@ pub mod models;
 pub mod object;
 pub mod replay;
 pub mod search;
+pub mod stream_check;
 pub mod verdict;
 
 mod durability;

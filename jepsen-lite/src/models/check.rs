@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    CasRegister, Kv, Log, ModelKind, MultiRegister, Mutex, Queue, Register, S2, Set, Settings,
-    Stack,
+    CasRegister, Kv, Log, ModelKind, MultiRegister, Mutex, Queue, Register, S2, S2Op, Set,
+    Settings, Stack,
 };
 use crate::history::{OpId, Status};
 use crate::object::{ObjectHistory, ObjectOp, Value};
@@ -15,6 +15,7 @@ use crate::search::{
     Blame, Budget, Core, Decoded, Model, Possible, Progress, Searched, Timed, Undecodable, search,
     shrink,
 };
+use crate::stream_check::{self, StreamFault, StreamVerdict};
 
 /// How to check a history of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,12 +84,39 @@ pub enum PartVerdict {
 
 /// Why a part is not linearizable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectFault {
-    /// What stops every order, and what was possible before. Its `previous_ok` is the last operation of
-    /// the part that ended `Ok` before, also if it says nothing.
-    pub blame: Blame<String>,
-    /// A small part that proves it, if that was asked for.
-    pub core: Option<Core>,
+pub enum ObjectFault {
+    /// The general search found no order.
+    Search {
+        /// What stops every order, and what was possible before. Its `previous_ok` is the last operation of
+        /// the part that ended `Ok` before, also if it says nothing.
+        blame: Blame<String>,
+        /// A small part that proves it, if that was asked for.
+        core: Option<Core>,
+    },
+    /// What the checker of streams found.
+    Stream(StreamFault),
+}
+
+impl ObjectFault {
+    /// The operation that is to blame: of the general search, the one whose return ends the shortest illegal
+    /// beginning.
+    #[must_use]
+    pub fn blamed(&self) -> OpId {
+        match self {
+            Self::Search { blame, .. } => blame.op,
+            Self::Stream(fault) => fault.cause.blamed(),
+        }
+    }
+
+    /// The operations that cannot all have happened as they were recorded, whether or not others took
+    /// effect; `None` if the fault was not shrunk.
+    #[must_use]
+    pub fn required(&self) -> Option<&[OpId]> {
+        match self {
+            Self::Search { core, .. } => core.as_ref().map(|core| core.required.as_slice()),
+            Self::Stream(fault) => Some(&fault.required),
+        }
+    }
 }
 
 /// An operation that the model does not know.
@@ -131,7 +159,7 @@ pub fn check_object(
         ModelKind::Queue => check.run(|| Queue::new(settings)),
         ModelKind::Stack => check.run(|| Stack::new(settings)),
         ModelKind::Log => check.run(Log::default),
-        ModelKind::S2 => check.run(|| S2),
+        ModelKind::S2 => check.parts(&|| S2, |_, ids, ops| check.stream(ids, ops)),
     }
 }
 
@@ -144,6 +172,14 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn run<M: Model>(&self, model: impl Fn() -> M) -> Result<ObjectVerdict, CannotDecode> {
+        self.parts(&model, |model, ids, ops| self.search(model, ids, ops))
+    }
+
+    fn parts<M: Model>(
+        &self,
+        model: &impl Fn() -> M,
+        judge: impl Fn(&M, &[OpId], &[Timed<M::Op>]) -> PartVerdict,
+    ) -> Result<ObjectVerdict, CannotDecode> {
         let mut verdict = ObjectVerdict { parts: Vec::new() };
         for (key, ids) in self.divide() {
             let model = model();
@@ -154,10 +190,21 @@ impl Check<'_> {
             verdict.parts.push(CheckedPart {
                 key,
                 ops: ids.len(),
-                verdict: self.part(&model, &ids, &ops),
+                verdict: judge(&model, &ids, &ops),
             });
         }
         Ok(verdict)
+    }
+
+    /// Judges a stream with the checker of its own, which hands over what it cannot decide.
+    fn stream(&self, ids: &[OpId], ops: &[Timed<S2Op>]) -> PartVerdict {
+        match stream_check::check(ops, self.options.budget.steps) {
+            StreamVerdict::Valid { order, steps } => PartVerdict::Valid { order, steps },
+            StreamVerdict::Invalid(fault) => {
+                PartVerdict::Invalid(Box::new(ObjectFault::Stream(fault)))
+            }
+            StreamVerdict::OutOfBudget => self.search(&S2, ids, ops),
+        }
     }
 
     fn divide(&self) -> Vec<(Value, Vec<OpId>)> {
@@ -205,7 +252,7 @@ impl Check<'_> {
         }))
     }
 
-    fn part<M: Model>(&self, model: &M, ids: &[OpId], ops: &[Timed<M::Op>]) -> PartVerdict {
+    fn search<M: Model>(&self, model: &M, ids: &[OpId], ops: &[Timed<M::Op>]) -> PartVerdict {
         match search(model, ops, self.options.budget, self.watch) {
             Searched::Linearizable { order, steps } => PartVerdict::Valid { order, steps },
             Searched::OutOfBudget { steps } => PartVerdict::OutOfBudget { steps },
@@ -228,7 +275,7 @@ impl Check<'_> {
                     order: blame.order,
                     steps: blame.steps,
                 };
-                PartVerdict::Invalid(Box::new(ObjectFault { blame, core }))
+                PartVerdict::Invalid(Box::new(ObjectFault::Search { blame, core }))
             }
         }
     }

@@ -112,7 +112,9 @@ fn every_verdict_of_knossos_histories_is_found_and_the_right_operation_blamed() 
             "immediate-failure.edn" => (3, None),
             _ => continue,
         };
-        let blame = &faults[0].blame;
+        let ObjectFault::Search { blame, .. } = faults[0] else {
+            panic!("{name}: the general search judges registers");
+        };
         assert_eq!(load::completion(&history, blame.op), index, "{name}");
         if let Some(previous) = previous {
             let op = blame.previous_ok.expect("something returned");
