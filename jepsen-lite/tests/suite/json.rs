@@ -38,9 +38,9 @@ fn calls() -> impl Strategy<Value = Call> {
 }
 
 /// What a step draws: a time, a process, a log, a call, and an answer to whatever is open.
-type Step = (u64, u32, u32, Call, u8, Lsn, ReadOutcome);
+pub(crate) type Step = (u64, u32, u32, Call, u8, Lsn, ReadOutcome);
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let kind = prop_oneof![
         any::<()>().prop_map(|()| GapKind::Hole),
         any::<()>().prop_map(|()| GapKind::Bridge),
@@ -71,7 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// A process that is free invokes, one that waits is answered.
-fn record(steps: Vec<Step>) -> History {
+pub(crate) fn record(steps: Vec<Step>) -> History {
     let mut recorder = Recorder::new();
     let mut lives = [0; 4];
     for (number, (time_ns, client, log, call, end, lsn, read)) in steps.into_iter().enumerate() {
