@@ -142,6 +142,27 @@ impl ObjectHistory {
         id
     }
 
+    pub(super) fn set_argument(&mut self, id: OpId, argument: ValueId) {
+        self.argument[id.0 as usize] = argument;
+    }
+
+    /// Gives the event of index `first + row` the index `indexes[row]` instead. Panics if these do not
+    /// rise, or if an event has none.
+    pub(crate) fn renumber_events(&mut self, first: u64, indexes: &[u64]) {
+        assert!(
+            indexes.is_sorted_by(|a, b| a < b),
+            "events keep their order"
+        );
+        let last = indexes.last();
+        assert!(last.is_none_or(|&last| EventIndex(last) <= EventIndex::MAX));
+        for event in self.invoked.iter_mut().chain(&mut self.completed) {
+            if *event != NEVER {
+                let row = usize::try_from(*event - first).expect("a row of a table");
+                *event = indexes[row];
+            }
+        }
+    }
+
     pub(super) fn complete(&mut self, id: OpId, status: Status, result: ValueId, at: Moment) {
         let row = id.0 as usize;
         self.status[row] = status;
