@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use hstore_core::{Epoch, LogId, Lsn};
 
+use super::event_order::event_order;
 use super::op::{
     Call, EventIndex, Gap, Intervals, Mismatch, Moment, OpId, OpKind, Outcome, ProcessId,
     ReadOutcome, RecordId, Source, Status, Subscription, Terms,
@@ -48,12 +49,6 @@ pub struct History {
     reads: Vec<ReadRow>,
     records: Vec<(Lsn, RecordId)>,
     gaps: Vec<Gap>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
-    Invocation,
-    Completion,
 }
 
 /// Stands for "no terms".
@@ -153,24 +148,12 @@ impl History {
     /// (or else its completion).
     #[must_use]
     pub fn events(&self) -> Vec<(OpId, bool)> {
-        let completions = self.completed.iter().filter(|&&at| at != NEVER).count();
-        let mut events = Vec::with_capacity(self.len() + completions);
-        for (id, (&invoked, &completed)) in
-            (0..op_number(self.len())).zip(self.invoked.iter().zip(&self.completed))
-        {
-            let (op, began_here) = (OpId(id), true);
-            events.push((invoked, began_here, op, Event::Invocation));
-            if completed != NEVER {
-                events.push((completed, completed == invoked, op, Event::Completion));
-            }
-        }
-        // Of events that share an index, what ends an operation from before comes first: its process may
-        // have gone on.
-        events.sort_unstable();
-        events
-            .into_iter()
-            .map(|(_, _, op, event)| (op, event == Event::Invocation))
-            .collect()
+        let rows = self.process.iter().zip(&self.invoked).zip(&self.completed);
+        let rows = rows.map(|((&process, &invoked), &completed)| {
+            let completed = (completed != NEVER).then_some(EventIndex(completed));
+            (process, EventIndex(invoked), completed)
+        });
+        event_order(self.intervals, rows)
     }
 
     /// How many bytes the history occupies.

@@ -6,7 +6,7 @@
 //! An operation costs 53 bytes, and each distinct value is kept once.
 
 use super::value::{Value, ValueId, Values};
-use crate::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Status};
+use crate::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Status, event_order};
 
 /// Stands for "no event" in the column of completions.
 const NEVER: u64 = u64::MAX;
@@ -92,21 +92,11 @@ impl ObjectHistory {
     /// (or else its completion).
     #[must_use]
     pub fn events(&self) -> Vec<(OpId, bool)> {
-        let mut events = Vec::with_capacity(2 * self.len());
-        for op in self.ops() {
-            let invoked = op.invoked().index;
-            // Of events that share an index, what ends an operation from before comes first: its process
-            // may have gone on.
-            events.push((invoked, true, op.id, 0));
-            if let Some(completed) = op.completed() {
-                events.push((completed.index, completed.index == invoked, op.id, 1));
-            }
-        }
-        events.sort_unstable();
-        events
-            .into_iter()
-            .map(|(_, _, op, end)| (op, end == 0))
-            .collect()
+        let rows = self.ops().map(|op| {
+            let completed = op.completed().map(|at| at.index);
+            (op.process(), op.invoked().index, completed)
+        });
+        event_order(self.intervals, rows)
     }
 
     /// How many bytes the operations occupy; their values come on top.
