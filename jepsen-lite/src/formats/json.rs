@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::error::{Place, ReadError};
-use super::events::{self, Event, Fields, Placed, as_u64, big_integer};
+use super::events::{self, Event, Fields, Placed, Who, as_u64, big_integer};
 use super::forms::{Dialect, Forms};
 use crate::object::Value;
 
@@ -76,8 +76,12 @@ fn event(line: Line<'_>) -> Result<Event, String> {
     let mut fields = Fields::default();
     if let Some(ReadValue(process)) = line.process {
         let is_above = as_u64(&process).is_some();
-        let number = process.as_int();
-        fields.process(number.or(is_above.then_some(i64::MAX)))?;
+        fields.process(match &process {
+            Value::Int(number) => Who::Number(*number),
+            Value::Text(name) => Who::Name(name),
+            _ if is_above => Who::Number(i64::MAX),
+            _ => Who::Nobody,
+        })?;
     }
     if line.kind.is_some() {
         fields.kind(line.kind.as_deref())?;

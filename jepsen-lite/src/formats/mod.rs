@@ -32,6 +32,7 @@ mod jepsen;
 mod json;
 mod lines;
 mod log_twin;
+mod rewrite;
 mod s2;
 mod suggest;
 mod write;

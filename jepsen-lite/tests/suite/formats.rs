@@ -91,7 +91,7 @@ fn json_is_an_array_or_objects_one_after_another() {
     let events = [
         r#"{"process":1,"type":"invoke","f":"write","value":{"x":[1,2.5,null,true]}}"#,
         r#"{"process":"nemesis","type":"info","f":"stop","value":null}"#,
-        r#"{"type":"ok","process":1,"f":"write","value":{"x":[1,2.5,null,true]},"more":[[]]}"#,
+        r#"{"type":"ok","process":"1","f":"write","value":{"x":[1,2.5,null,true]},"more":[[]]}"#,
         r#"{"process":2,"type":"invoke","f":"read"}"#,
         r#"{"process":2,"type":"ok","f":"read","value":18446744073709551615}"#,
     ];
@@ -237,6 +237,8 @@ fn values_of_edn_are_kept() {
     assert_eq!(value("1.5"), Value::Float(1.5.into()));
     assert_eq!(value("\\a"), Value::text("a"));
     assert_eq!(value("\"a\\n\\\"\\\\b;\""), Value::text("a\n\"\\b;"));
+    assert_eq!(value("\"\\b\\u00e9\""), Value::text("\u{8}\u{e9}"));
+    assert_eq!(value("[##Inf]").to_string(), "[##Inf]");
     assert_eq!(value(":a/b"), Value::keyword("a/b"));
     assert_eq!(value("(1,2)"), value("[1 2]"));
     assert_eq!(value("#{2 1}"), Value::set([Value::Int(1), Value::Int(2)]));
@@ -475,7 +477,7 @@ fn damaged_input_has_a_line_a_column_and_a_reason() {
     );
     assert_eq!(
         edn(&format!("{ok}\n\n{{:process 1,\n :type \"\\x\"}}")),
-        "line 4, column 10: there is no such escape in a string: there are \\t \\r \\n \\\\ \\\""
+        "line 4, column 10: there is no such escape in a string: there are \\t \\r \\n \\b \\f \\u \\\\ \\\""
     );
     assert_eq!(
         edn(&format!("[{ok}\n{{:process 1, :value [1)}}]")),
@@ -488,6 +490,10 @@ fn damaged_input_has_a_line_a_column_and_a_reason() {
     assert_eq!(
         edn("{:type :invoke, :f :read}"),
         "line 1, column 1: an event needs a `process`"
+    );
+    assert_eq!(
+        edn("{:process nil, :type :invoke, :f :read}"),
+        "line 1, column 1: `process` must be a number or a name"
     );
     assert_eq!(
         edn("{:process 0, :f :read}"),
