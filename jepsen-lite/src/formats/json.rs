@@ -32,7 +32,7 @@ impl<R: BufRead> events::Events for Events<R> {
         if form.text.first() != Some(&b'{') {
             return Err(place.event("an event is an object, in braces"));
         }
-        let line: Line<'_> = parse(form.text, place)?;
+        let line: Line<'_> = parse(form.utf8()?, place)?;
         let what = event(line).map_err(|reason| place.event(reason))?;
         Ok(Some(Placed { what, place }))
     }
@@ -40,10 +40,10 @@ impl<R: BufRead> events::Events for Events<R> {
 
 /// A value of JSON that begins at `place`.
 pub(super) fn parse<'de, T: Deserialize<'de>>(
-    text: &'de [u8],
+    text: &'de str,
     place: Place,
 ) -> Result<T, ReadError> {
-    serde_json::from_slice(text).map_err(|error| {
+    serde_json::from_str(text).map_err(|error| {
         // Its places are those in the text, and the text need not begin a line.
         let place = Place {
             line: place.line + error.line().saturating_sub(1) as u64,

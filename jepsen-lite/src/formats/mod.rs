@@ -42,7 +42,7 @@ use std::io::BufRead;
 use std::str::FromStr;
 
 use crate::history::{self, History};
-use crate::models::{ModelKind, NilReads, Settings};
+use crate::models::{ModelKind, NilReads, Settings, UnknownModel};
 use crate::object::{ObjectHistory, Value};
 
 pub use convert::{ConvertError, Converted, convert};
@@ -168,6 +168,26 @@ impl fmt::Display for Suggestion {
             Self::SetFull => "set-full",
             Self::TotalQueue => "total-queue",
             Self::UniqueIds => "unique-ids",
+        })
+    }
+}
+
+/// A name that no model and no checker has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}, and besides counter, set-full, total-queue, unique-ids")]
+pub struct UnknownSuggestion(#[from] UnknownModel);
+
+/// By the name of a model, or of another checker.
+impl FromStr for Suggestion {
+    type Err = UnknownSuggestion;
+
+    fn from_str(name: &str) -> Result<Self, UnknownSuggestion> {
+        Ok(match name {
+            "counter" => Self::Counter,
+            "set-full" => Self::SetFull,
+            "total-queue" => Self::TotalQueue,
+            "unique-ids" => Self::UniqueIds,
+            model => Self::Model(model.parse()?),
         })
     }
 }

@@ -61,6 +61,23 @@ fn names_of_formats_are_read_back() {
 }
 
 #[test]
+fn names_of_suggestions_are_read_back() {
+    let models = ModelKind::ALL.map(Suggestion::Model);
+    let others = [
+        Suggestion::Counter,
+        Suggestion::SetFull,
+        Suggestion::TotalQueue,
+        Suggestion::UniqueIds,
+    ];
+    let unknown = "bag".parse::<Suggestion>().expect_err("there is none");
+    for suggestion in models.into_iter().chain(others) {
+        let name = suggestion.to_string();
+        assert_eq!(name.parse(), Ok(suggestion));
+        assert!(unknown.to_string().contains(&name), "{unknown}");
+    }
+}
+
+#[test]
 fn edn_is_a_vector_a_list_or_maps_one_after_another() {
     let events = [
         "{:process 1, :type :invoke, :f :write, :value 5, :time 10}",
