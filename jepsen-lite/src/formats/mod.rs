@@ -11,7 +11,7 @@
 //! | [`Calls`](Format::Calls) | `[id] call push(1)`, `[id] return` | a queue, a stack |
 //!
 //! All readers stream: beside the history itself they hold one line, or one element of a vector.
-//! [`guess`] tells the formats apart by what is in a file, never by its name.
+//! [`guess()`] tells the formats apart by what is in a file, never by its name.
 //!
 //! Every event of these formats has its own place in the order of the recording, so no two intervals
 //! touch. The index of an event is the number of its operation map or line, from 0, among all that
