@@ -2,7 +2,7 @@
 //!
 //! | format | what it is | what it holds |
 //! |---|---|---|
-//! | [`JsonLines`](Format::JsonLines) | ours: see [`history`](crate::history) | logs |
+//! | [`JsonLines`](Format::JsonLines) | ours: see [`history`] | logs |
 //! | [`Edn`](Format::Edn) | Jepsen's operations: one vector, or one map after another | objects, logs |
 //! | [`Json`](Format::Json) | the same as JSON: one array, or one object after another | objects, logs |
 //! | [`EtcdLog`](Format::EtcdLog) | the log of Jepsen's etcd tests | a register |
@@ -54,7 +54,7 @@ pub use write::{WriteError, write};
 /// How a history is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Format {
-    /// Ours: one event of a log a line, see [`history`](crate::history).
+    /// Ours: one event of a log a line, see [`history`].
     #[value(name = "json-lines")]
     JsonLines,
     /// Jepsen's operations as EDN: one vector or list of maps, or one map after another.
