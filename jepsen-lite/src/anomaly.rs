@@ -12,12 +12,13 @@
 use std::fmt;
 
 use hstore_core::{LogId, Lsn};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::history::{
-    Answer, Call, EventIndex, Gap, GapKind, History, Moment, OpId, ProcessId, RecordId, Status,
-    lsn_text, position,
+    Answer, Call, EventIndex, Gap, GapKind, History, Mismatch, Moment, OpId, ProcessId, RecordId,
+    Status, lsn_text, position,
 };
+use crate::object::Value;
 
 /// The names that the field gives to what can go wrong with a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,12 +69,12 @@ impl fmt::Display for AnomalyKind {
 }
 
 /// One thing that went wrong, with the evidence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Anomaly {
     /// Its name.
     pub kind: AnomalyKind,
-    /// The log that it happened to.
-    pub log: LogId,
+    /// What it happened to.
+    pub subject: Subject,
     /// What would have been legal.
     pub expected: String,
     /// What came instead.
@@ -87,27 +88,89 @@ pub struct Anomaly {
     pub chain: Vec<Link>,
 }
 
+/// What a verdict is about: each is judged alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A log.
+    Log(LogId),
+    /// The only object of a history.
+    Object,
+    /// The part of an object that has this key.
+    Part(Value),
+}
+
+/// `log 3`, `the object`, `key "x"`.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(log) => log.fmt(f),
+            Self::Object => f.write_str("the object"),
+            Self::Part(key) => write!(f, "key {key}"),
+        }
+    }
+}
+
+impl Serialize for Subject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What an operation of a certificate asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Something of a log.
+    Log(Call),
+    /// Something of an object.
+    Object {
+        /// The function.
+        function: String,
+        /// Its argument.
+        argument: Value,
+    },
+}
+
+/// `append(#7)`, `cas([1 2])`, `read()`.
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(call) => call.fmt(f),
+            Self::Object {
+                function,
+                argument: Value::Nil,
+            } => write!(f, "{function}()"),
+            Self::Object { function, argument } => write!(f, "{function}({argument})"),
+        }
+    }
+}
+
+impl Serialize for Asked {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// An operation as a certificate shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CertificateOp {
     /// Its number in the history.
     pub op: OpId,
     /// Who did it.
     pub process: ProcessId,
     /// What was asked.
-    pub call: Call,
+    pub call: Asked,
     /// How it ended.
     pub status: Status,
     /// When it was invoked.
     pub invoked: Moment,
     /// When its last event was, if it had another.
     pub completed: Option<Moment>,
-    /// What it returned, if it ended `Ok`.
+    /// What it was answered, if it was.
     pub fact: Option<Fact>,
 }
 
 /// What an operation said about the positions of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// An append put its record at `lsn`.
@@ -116,11 +179,31 @@ pub enum Fact {
         #[serde(with = "lsn_text")]
         lsn: Lsn,
     },
-    /// A tail was `tail`.
+    /// What an append demanded was not so.
+    Mismatched {
+        /// What it was told of it.
+        #[serde(serialize_with = "mismatch_text")]
+        told: Mismatch,
+    },
+    /// A tail was `tail`, or that of a seal was.
     Tail {
         /// The next LSN to be assigned.
         #[serde(with = "lsn_text")]
         tail: Lsn,
+    },
+    /// All at and below this was given up.
+    Trimmed {
+        /// The last LSN that was.
+        #[serde(with = "lsn_text")]
+        upto: Lsn,
+    },
+    /// It is done.
+    Done,
+    /// An object returned this.
+    Returned {
+        /// The value.
+        #[serde(serialize_with = "value_text")]
+        value: Value,
     },
     /// A read spoke of all positions from its start to `end`.
     Read {
@@ -143,7 +226,7 @@ pub enum Fact {
 }
 
 /// One step of an argument: `from` must come before `to`, or contradicts it, for a reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Link {
     /// An operation of the certificate.
     pub from: OpId,
@@ -155,7 +238,7 @@ pub struct Link {
 }
 
 /// Why one operation must come before another, or contradicts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Reason {
     /// `from` had returned before `to` was invoked.
@@ -205,7 +288,7 @@ pub enum Reason {
 }
 
 /// What a read showed at a position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "seen", rename_all = "snake_case")]
 pub enum Seen {
     /// A record.
@@ -288,7 +371,11 @@ impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Appended { lsn } => lsn.fmt(f),
+            Self::Mismatched { told } => write!(f, "{}", MismatchWords(told)),
             Self::Tail { tail } => tail.fmt(f),
+            Self::Trimmed { upto } => write!(f, "trimmed up to {upto}"),
+            Self::Done => f.write_str("done"),
+            Self::Returned { value } => value.fmt(f),
             Self::Read {
                 records,
                 gaps,
@@ -315,6 +402,36 @@ impl fmt::Display for Fact {
     }
 }
 
+struct MismatchWords<'m>(&'m Mismatch);
+
+/// `mismatch`, `mismatch: last is e1:3, token 7 is set`.
+impl fmt::Display for MismatchWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.0.last.map(|last| match last {
+            Lsn::MIN => "the log is empty".to_owned(),
+            last => format!("last is {last}"),
+        });
+        let token = self.0.token.map(|token| match token {
+            None => "no token is set".to_owned(),
+            Some(token) => format!("{token} is set"),
+        });
+        f.write_str("mismatch")?;
+        let told: Vec<String> = last.into_iter().chain(token).collect();
+        match told.is_empty() {
+            true => Ok(()),
+            false => write!(f, ": {}", told.join(", ")),
+        }
+    }
+}
+
+fn mismatch_text<S: Serializer>(told: &Mismatch, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&MismatchWords(told))
+}
+
+fn value_text<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
 struct Millis(u64);
 
 impl fmt::Display for Millis {
@@ -327,7 +444,11 @@ impl fmt::Display for Millis {
 impl fmt::Display for Anomaly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let guarantee = self.kind.guarantee();
-        writeln!(f, "{} in {}: violates \"{guarantee}\"", self.kind, self.log)?;
+        writeln!(
+            f,
+            "{} in {}: violates \"{guarantee}\"",
+            self.kind, self.subject
+        )?;
         writeln!(f, "  expected: {}", self.expected)?;
         writeln!(f, "  seen:     {}", self.seen)?;
         for op in &self.certificate {
@@ -371,7 +492,7 @@ impl Witnesses<'_> {
         positions.dedup();
         Anomaly {
             kind,
-            log: self.log,
+            subject: Subject::Log(self.log),
             expected: words.expected,
             seen: words.seen,
             certificate: ops
@@ -388,7 +509,7 @@ impl Witnesses<'_> {
         CertificateOp {
             op: id,
             process: op.process(),
-            call: op.call(),
+            call: Asked::Log(op.call()),
             status: op.status(),
             invoked: op.invoked(),
             completed: op.completed(),
@@ -457,8 +578,11 @@ pub(crate) fn by_observation(from: OpId, to: OpId, by: OpId, lsn: u64, seen: See
 fn fact(answer: Answer<'_>, positions: &[u64]) -> Fact {
     match answer {
         Answer::Append { lsn } => Fact::Appended { lsn },
-        Answer::Tail { tail } => Fact::Tail { tail },
-        Answer::Read(read) => {
+        Answer::Mismatch(told) => Fact::Mismatched { told },
+        Answer::Tail { tail } | Answer::Seal { tail } => Fact::Tail { tail },
+        Answer::Trimmed { upto } => Fact::Trimmed { upto },
+        Answer::Trim => Fact::Done,
+        Answer::Read(read) | Answer::Poll(read) => {
             let talks_of = |lsn: &Lsn| positions.binary_search(&lsn.as_u64()).is_ok();
             let covers = |gap: &Gap| {
                 let next = positions.partition_point(|&p| p < position(gap.first));

@@ -3,16 +3,18 @@
 //! Logs are independent, so each is judged alone. The verdict on the whole is that of the worst part:
 //! invalid, else unknown, else valid.
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+use std::ops::AddAssign;
 use std::str::FromStr;
 
 use hstore_core::LogId;
 use serde::{Deserialize, Serialize};
 
+use crate::anomaly::Subject;
 use crate::durability;
 use crate::facts::LogFacts;
-use crate::history::{History, OpId, OpKind, Status};
+use crate::history::{Answer, History, OpId, OpKind, Status};
 use crate::log_check;
 use crate::order;
 use crate::prefix;
@@ -92,31 +94,31 @@ impl Default for CheckOptions {
 }
 
 /// What came out, for the whole history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The worst of all verdicts below.
     pub verdict: VerdictKind,
     /// What was judged.
     pub counts: Counts,
-    /// Log by log.
-    pub logs: Vec<LogReport>,
+    /// Part by part: log by log, or key by key.
+    pub parts: Vec<PartReport>,
 }
 
-/// What came out, for one log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogReport {
-    /// Which.
-    pub log: LogId,
+/// What came out, for what is judged alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartReport {
+    /// What was judged.
+    pub subject: Subject,
     /// The worst of its verdicts.
     pub verdict: VerdictKind,
-    /// What was judged.
+    /// How much was judged.
     pub counts: Counts,
     /// Check by check.
     pub checks: Vec<CheckReport>,
 }
 
 /// What came out of one check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
     /// Which.
     pub check: Check,
@@ -125,101 +127,141 @@ pub struct CheckReport {
 }
 
 /// How many operations were judged, by kind and by end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// All of them.
     pub ops: u64,
-    /// Appends that were acknowledged.
-    pub appends_ok: u64,
-    /// Appends that certainly had no effect.
-    pub appends_failed: u64,
-    /// Appends of unknown outcome.
-    pub appends_unknown: u64,
-    /// Reads that were answered.
-    pub reads_ok: u64,
-    /// The marked ones among them.
-    pub final_reads_ok: u64,
-    /// Records that they returned, all together.
+    /// By what was asked.
+    pub by_kind: BTreeMap<String, Ends>,
+    /// Records that reads and polls of a log returned, all together.
     pub records_read: u64,
-    /// Tails that were answered.
-    pub tails_ok: u64,
-    /// Reads and tails that were not answered; they say nothing.
-    pub unanswered: u64,
+    /// Reads among the answered ones that were made to see what is left.
+    pub final_reads: u64,
     /// Verdicts that were reached.
     pub checks: u64,
 }
 
+/// How operations of one kind ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Ends {
+    /// So many were answered.
+    pub ok: u64,
+    /// So many certainly had no effect.
+    pub failed: u64,
+    /// Of so many nobody knows.
+    pub unknown: u64,
+}
+
+impl Ends {
+    /// Counts one more.
+    pub(crate) fn count(&mut self, status: Status) {
+        *match status {
+            Status::Ok => &mut self.ok,
+            Status::Fail => &mut self.failed,
+            Status::Open | Status::Info => &mut self.unknown,
+        } += 1;
+    }
+}
+
+impl AddAssign for Ends {
+    fn add_assign(&mut self, other: Self) {
+        self.ok += other.ok;
+        self.failed += other.failed;
+        self.unknown += other.unknown;
+    }
+}
+
 impl Counts {
+    /// Of operations of a log.
     fn of(history: &History, ops: &[OpId]) -> Self {
-        let mut counts = Self::default();
+        let mut by_kind = [Ends::default(); OpKind::ALL.len()];
+        let mut counts = Self {
+            ops: ops.len() as u64,
+            ..Self::default()
+        };
         for op in ops.iter().map(|&id| history.op(id)) {
-            counts.ops += 1;
-            let counter = match (op.kind(), op.status()) {
-                (OpKind::Append, Status::Ok) => &mut counts.appends_ok,
-                (OpKind::Append, Status::Fail) => &mut counts.appends_failed,
-                (OpKind::Append, Status::Info | Status::Open) => &mut counts.appends_unknown,
-                (OpKind::Read, Status::Ok) => &mut counts.reads_ok,
-                (OpKind::Tail, Status::Ok) => &mut counts.tails_ok,
-                (OpKind::Read | OpKind::Tail, Status::Fail | Status::Info | Status::Open) => {
-                    &mut counts.unanswered
-                }
-            };
-            *counter += 1;
-            if let Some(crate::history::Answer::Read(read)) = op.answer() {
+            by_kind[op.kind() as usize].count(op.status());
+            if let Some(Answer::Read(read) | Answer::Poll(read)) = op.answer() {
                 counts.records_read += read.records.len() as u64;
-                counts.final_reads_ok += u64::from(read.is_final);
+                counts.final_reads += u64::from(read.is_final);
             }
         }
+        let all = OpKind::ALL.into_iter().zip(by_kind);
+        counts.by_kind = all
+            .filter(|(_, ends)| *ends != Ends::default())
+            .map(|(kind, ends)| (kind.to_string(), ends))
+            .collect();
         counts
+    }
+
+    /// How operations of a kind ended.
+    #[must_use]
+    pub fn of_kind(&self, kind: &str) -> Ends {
+        self.by_kind.get(kind).copied().unwrap_or_default()
     }
 
     fn add(&mut self, other: &Self) {
         let Self {
             ops,
-            appends_ok,
-            appends_failed,
-            appends_unknown,
-            reads_ok,
-            final_reads_ok,
+            by_kind,
             records_read,
-            tails_ok,
-            unanswered,
+            final_reads,
             checks,
         } = other;
         self.ops += ops;
-        self.appends_ok += appends_ok;
-        self.appends_failed += appends_failed;
-        self.appends_unknown += appends_unknown;
-        self.reads_ok += reads_ok;
-        self.final_reads_ok += final_reads_ok;
+        for (kind, &ends) in by_kind {
+            *self.by_kind.entry(kind.clone()).or_default() += ends;
+        }
         self.records_read += records_read;
-        self.tails_ok += tails_ok;
-        self.unanswered += unanswered;
+        self.final_reads += final_reads;
         self.checks += checks;
+    }
+}
+
+/// `append 5 ok, 1 failed, 2 unknown; read 3 ok (1 final), 15 records`.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = self.by_kind.iter().map(|(kind, ends)| {
+            let mut words = format!("{kind} {} ok", ends.ok);
+            for (count, word) in [(ends.failed, "failed"), (ends.unknown, "unknown")] {
+                if count > 0 {
+                    let _ = write!(words, ", {count} {word}");
+                }
+            }
+            words
+        });
+        let mut words: Vec<String> = kinds.collect();
+        if self.records_read > 0 {
+            words.push(format!("{} records read", self.records_read));
+        }
+        if self.final_reads > 0 {
+            words.push(format!("{} final reads", self.final_reads));
+        }
+        f.write_str(&words.join("; "))
     }
 }
 
 /// Judges a history.
 #[must_use]
 pub fn check(history: &History, options: &CheckOptions) -> Report {
-    let logs: Vec<LogReport> = history
+    let parts: Vec<PartReport> = history
         .by_log()
         .into_iter()
         .map(|(log, ops)| check_log(history, log, &ops, options))
         .collect();
     let mut counts = Counts::default();
-    for log in &logs {
-        counts.add(&log.counts);
+    for part in &parts {
+        counts.add(&part.counts);
     }
-    let worst = logs.iter().map(|log| log.verdict).max();
+    let worst = parts.iter().map(|part| part.verdict).max();
     Report {
         verdict: worst.unwrap_or(VerdictKind::Valid),
         counts,
-        logs,
+        parts,
     }
 }
 
-fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions) -> LogReport {
+fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions) -> PartReport {
     let facts = LogFacts::gather(history, log, ops);
     let checks: Vec<CheckReport> = options
         .checks
@@ -237,8 +279,8 @@ fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions
     let worst = checks.iter().map(|check| check.verdict.kind()).max();
     let mut counts = Counts::of(history, ops);
     counts.checks = checks.len() as u64;
-    LogReport {
-        log,
+    PartReport {
+        subject: Subject::Log(log),
         verdict: worst.unwrap_or(VerdictKind::Valid),
         counts,
         checks,
@@ -259,9 +301,9 @@ fn linearizability(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
 impl Report {
     /// All anomalies that were kept, with the check that found them.
     pub fn anomalies(&self) -> impl Iterator<Item = (Check, &crate::anomaly::Anomaly)> {
-        self.logs
+        self.parts
             .iter()
-            .flat_map(|log| &log.checks)
+            .flat_map(|part| &part.checks)
             .flat_map(|report| {
                 let found = report.verdict.findings();
                 let found = found.into_iter().flat_map(|findings| &findings.anomalies);
@@ -274,36 +316,25 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { ops, checks, .. } = self.counts;
-        let logs = self.logs.len();
+        let parts = match self.parts.len() {
+            1 => "1 part".to_owned(),
+            parts => format!("{parts} parts"),
+        };
         writeln!(
             f,
-            "{}: {ops} operations, {logs} logs, {checks} checks",
+            "{}: {ops} operations in {parts}, {checks} checks",
             self.verdict
         )?;
-        for log in &self.logs {
-            log.fmt(f)?;
+        for part in &self.parts {
+            part.fmt(f)?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for LogReport {
+impl fmt::Display for PartReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = &self.counts;
-        writeln!(
-            f,
-            "{}: {}; appends {} ok, {} failed, {} unknown; reads {} ({} final), {} records; tails {}; unanswered {}",
-            self.log,
-            self.verdict,
-            counts.appends_ok,
-            counts.appends_failed,
-            counts.appends_unknown,
-            counts.reads_ok,
-            counts.final_reads_ok,
-            counts.records_read,
-            counts.tails_ok,
-            counts.unanswered,
-        )?;
+        writeln!(f, "{}: {}; {}", self.subject, self.verdict, self.counts)?;
         for CheckReport { check, verdict } in &self.checks {
             match verdict {
                 Verdict::Valid(()) => writeln!(f, "  {check:16} valid")?,

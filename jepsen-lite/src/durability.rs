@@ -120,7 +120,7 @@ fn beyond_the_end(
         };
         let append = owner.append.get().expect("an acked owner has its append");
         let history = facts.history;
-        let begun = history.op(read).invoked().index.0;
+        let begun = history.op(read).begins();
         if history.op(append).deadline() < begun && *fate != Fate::Lost {
             *fate = Fate::Lost;
             findings.add(AnomalyKind::LostWrite, || {

@@ -113,7 +113,6 @@ impl<'h> LogFacts<'h> {
         let mut entries = Vec::new();
         for op in ops.iter().map(|&id| history.op(id)) {
             match op.answer() {
-                None | Some(Answer::Append { .. }) => {}
                 Some(Answer::Tail { tail }) => facts.bounds.push(Bound {
                     below: position(tail),
                     op: op.id(),
@@ -124,6 +123,7 @@ impl<'h> LogFacts<'h> {
                     facts.note_extent(op, &read, &mut entries);
                     facts.note_bound(op, &read);
                 }
+                _ => {}
             }
         }
         facts.settle(ops);
@@ -350,7 +350,7 @@ fn acked_owners(history: &History, ops: &[OpId]) -> Vec<Owner> {
                 append: op.id().into(),
                 reader: MaybeOp::NONE,
             }),
-            Answer::Read(_) | Answer::Tail { .. } => None,
+            _ => None,
         })
         .collect();
     owners.sort_unstable_by_key(|owner| (owner.lsn, owner.record));

@@ -22,10 +22,10 @@
 //!
 //! let mut recorder = Recorder::new();
 //! let (alice, bob, log) = (ProcessId(1), ProcessId(2), LogId(0));
-//! let append = recorder.invoke(alice, log, Call::Append { record: RecordId(7) }, 1_000)?;
-//! recorder.ok(append, Outcome::Append { lsn: Lsn::new(1, 1) }, 2_000)?;
+//! let append = recorder.invoke(alice, log, Call::append(RecordId(7)), 1_000)?;
+//! recorder.answer(append, Outcome::Append { lsn: Lsn::new(1, 1) }, 2_000)?;
 //! let tail = recorder.invoke(bob, log, Call::Tail, 3_000)?;
-//! recorder.ok(tail, Outcome::Tail { tail: Lsn::new(1, 1) }, 4_000)?;
+//! recorder.answer(tail, Outcome::Tail { tail: Lsn::new(1, 1) }, 4_000)?;
 //!
 //! let report = check(&recorder.finish()?, &CheckOptions::default());
 //! assert_eq!(report.verdict, VerdictKind::Invalid);
@@ -44,6 +44,7 @@ pub mod models;
 pub mod object;
 pub mod replay;
 pub mod search;
+pub mod stream_check;
 pub mod verdict;
 
 mod durability;

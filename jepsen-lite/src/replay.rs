@@ -59,7 +59,7 @@ pub fn replay(history: &History, ops: &[OpId], witness: &Witness) -> Result<(), 
         if ops.get(at) != Some(&id) || std::mem::replace(&mut used[at], true) {
             return Err(ReplayError::Misplaced(id));
         }
-        latest_invocation = latest_invocation.max(op.invoked().index.0);
+        latest_invocation = latest_invocation.max(op.begins());
         if op.deadline() < latest_invocation {
             return Err(ReplayError::RealTime(id));
         }

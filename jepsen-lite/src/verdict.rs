@@ -14,7 +14,7 @@ use crate::history::{OpId, lsn_text};
 pub const MAX_CERTIFICATES_PER_KIND: usize = 16;
 
 /// What a checker says of a history. `W` is what it shows for a valid one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict<W = ()> {
     /// The property holds.
@@ -122,7 +122,7 @@ impl fmt::Display for UnknownCause {
 }
 
 /// The anomalies that a checker found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Findings {
     /// How many of each kind.
     pub counts: BTreeMap<AnomalyKind, u64>,

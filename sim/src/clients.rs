@@ -79,9 +79,7 @@ impl Slot {
                     log,
                     record: Record::new(payload),
                 },
-                history::Call::Append {
-                    record: RecordId(id),
-                },
+                history::Call::append(RecordId(id)),
             ),
             Operation::Read { log, from, limit } => (
                 log,
@@ -90,11 +88,7 @@ impl Slot {
                     from,
                     limit: limit as usize,
                 },
-                history::Call::Read {
-                    from,
-                    limit,
-                    is_final,
-                },
+                history::Call::read(from, limit, is_final),
             ),
             Operation::Tail { log } => (log, Call::Tail { log }, history::Call::Tail),
         };
@@ -111,7 +105,7 @@ impl Slot {
         let running = self.running.take().expect("a call that ended was running");
         let ok = |recorder: &mut Recorder, outcome| {
             recorder
-                .ok(running.op, outcome, now.0)
+                .answer(running.op, outcome, now.0)
                 .expect("an operation ends once, as its kind ends");
         };
         match outcome {

@@ -5,15 +5,17 @@
 //! after one that ended `Info`; an answer fits what was asked; no two appends to a log carry the same
 //! record id.
 //!
-//! An operation costs 58 bytes, a read 40 more and 16 for each record that it returned.
+//! An operation costs 62 bytes; a read or a poll 48 more, and 16 for each record that it returned; an
+//! append with terms 96 more.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use hstore_core::{LogId, Lsn};
+use hstore_core::{Epoch, LogId, Lsn};
 
 use super::op::{
-    Call, EventIndex, Gap, Moment, OpId, OpKind, Outcome, ProcessId, ReadOutcome, RecordId, Status,
+    Call, EventIndex, Gap, Intervals, Mismatch, Moment, OpId, OpKind, Outcome, ProcessId,
+    ReadOutcome, RecordId, Source, Status, Subscription, Terms,
 };
 use super::position::{after, position};
 
@@ -23,6 +25,8 @@ const NEVER: u64 = u64::MAX;
 /// What was asked of some logs and what they answered, complete with the order of events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
+    intervals: Intervals,
+    shares_indexes: bool,
     process: Vec<ProcessId>,
     log: Vec<LogId>,
     kind: Vec<OpKind>,
@@ -33,13 +37,32 @@ pub struct History {
     completed: Vec<u64>,
     invoked_ns: Vec<u64>,
     completed_ns: Vec<u64>,
-    /// An append's record id; a read's place in `reads`.
+    /// An append's record id; the place of a read or a poll in `reads`; the LSN of a trim; the epoch of
+    /// a seal.
     argument: Vec<u64>,
-    /// The LSN or the tail that an `Ok` returned.
+    /// The LSN or the tail that was returned.
     result: Vec<u64>,
+    /// An append's place in `terms`, or `PLAIN`.
+    terms_at: Vec<u32>,
+    terms: Vec<TermsRow>,
     reads: Vec<ReadRow>,
     records: Vec<(Lsn, RecordId)>,
     gaps: Vec<Gap>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Invocation,
+    Completion,
+}
+
+/// Stands for "no terms".
+const PLAIN: u32 = u32::MAX;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TermsRow {
+    terms: Terms,
+    mismatch: Option<Mismatch>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +70,10 @@ struct ReadRow {
     from: Lsn,
     limit: u32,
     is_final: bool,
+    /// Whether it was answered that all of it is trimmed.
+    is_trimmed: bool,
+    source: Source,
+    subscription: Option<Subscription>,
     records_start: u64,
     gaps_start: u64,
     records_len: u32,
@@ -54,6 +81,27 @@ struct ReadRow {
 }
 
 impl History {
+    /// A history in which events may share an index.
+    pub(super) fn sharing(intervals: Intervals) -> Self {
+        Self {
+            intervals,
+            shares_indexes: true,
+            ..Self::default()
+        }
+    }
+
+    /// What touching operations are to each other.
+    #[must_use]
+    pub fn intervals(&self) -> Intervals {
+        self.intervals
+    }
+
+    /// Whether events may have the same index.
+    #[must_use]
+    pub fn shares_indexes(&self) -> bool {
+        self.shares_indexes
+    }
+
     /// The number of operations.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -110,15 +158,18 @@ impl History {
         for (id, (&invoked, &completed)) in
             (0..op_number(self.len())).zip(self.invoked.iter().zip(&self.completed))
         {
-            events.push((invoked, OpId(id), true));
+            let (op, began_here) = (OpId(id), true);
+            events.push((invoked, began_here, op, Event::Invocation));
             if completed != NEVER {
-                events.push((completed, OpId(id), false));
+                events.push((completed, completed == invoked, op, Event::Completion));
             }
         }
+        // Of events that share an index, what ends an operation from before comes first: its process may
+        // have gone on.
         events.sort_unstable();
         events
             .into_iter()
-            .map(|(_, op, is_invocation)| (op, is_invocation))
+            .map(|(_, _, op, event)| (op, event == Event::Invocation))
             .collect()
     }
 
@@ -138,6 +189,8 @@ impl History {
             + of(&self.completed_ns)
             + of(&self.argument)
             + of(&self.result)
+            + of(&self.terms_at)
+            + of(&self.terms)
             + of(&self.reads)
             + of(&self.records)
             + of(&self.gaps)
@@ -161,27 +214,46 @@ impl History {
         self.invoked_ns.push(invoked.time_ns);
         self.completed_ns.push(0);
         self.result.push(0);
-        self.argument.push(match call {
-            Call::Append { record } => record.0,
+        let mut terms_at = PLAIN;
+        let argument = match call {
+            Call::Append { record, terms } => {
+                if terms != Terms::NONE {
+                    terms_at = small(self.terms.len());
+                    let mismatch = None;
+                    self.terms.push(TermsRow { terms, mismatch });
+                }
+                record.0
+            }
             Call::Tail => 0,
+            Call::Trim { upto } => upto.as_u64(),
+            Call::Seal { epoch } => u64::from(epoch.0),
             Call::Read {
                 from,
                 limit,
                 is_final,
-            } => {
-                self.reads.push(ReadRow {
-                    from,
-                    limit,
-                    is_final,
-                    records_start: 0,
-                    gaps_start: 0,
-                    records_len: 0,
-                    gaps_len: 0,
-                });
-                self.reads.len() as u64 - 1
-            }
-        });
+                source,
+            } => self.push_read(ReadRow {
+                is_final,
+                source,
+                ..ReadRow::new(from, limit)
+            }),
+            Call::Poll {
+                from,
+                limit,
+                subscription,
+            } => self.push_read(ReadRow {
+                subscription,
+                ..ReadRow::new(from, limit)
+            }),
+        };
+        self.argument.push(argument);
+        self.terms_at.push(terms_at);
         id
+    }
+
+    fn push_read(&mut self, row: ReadRow) -> u64 {
+        self.reads.push(row);
+        self.reads.len() as u64 - 1
     }
 
     /// The recorder's way to end an operation; it has checked that it is open and that the outcome
@@ -198,9 +270,18 @@ impl History {
         self.completed[at] = completed.index.0;
         self.completed_ns[at] = completed.time_ns;
         match outcome {
-            None => {}
+            None | Some(Outcome::Trim) => {}
             Some(Outcome::Append { lsn }) => self.result[at] = lsn.as_u64(),
-            Some(Outcome::Tail { tail }) => self.result[at] = tail.as_u64(),
+            Some(Outcome::Mismatch(mismatch)) => {
+                self.terms[self.terms_at[at] as usize].mismatch = Some(mismatch);
+            }
+            Some(Outcome::Tail { tail } | Outcome::Seal { tail }) => {
+                self.result[at] = tail.as_u64();
+            }
+            Some(Outcome::Trimmed { upto }) => {
+                self.result[at] = upto.as_u64();
+                self.reads[self.argument[at] as usize].is_trimmed = true;
+            }
             Some(Outcome::Read(read)) => {
                 self.result[at] = read.tail.as_u64();
                 let row = &mut self.reads[self.argument[at] as usize];
@@ -211,6 +292,23 @@ impl History {
                 row.gaps_len = small(read.gaps.len());
                 self.gaps.extend(read.gaps);
             }
+        }
+    }
+}
+
+impl ReadRow {
+    fn new(from: Lsn, limit: u32) -> Self {
+        Self {
+            from,
+            limit,
+            is_final: false,
+            is_trimmed: false,
+            source: Source::Log,
+            subscription: None,
+            records_start: 0,
+            gaps_start: 0,
+            records_len: 0,
+            gaps_len: 0,
         }
     }
 }
@@ -266,17 +364,48 @@ impl<'h> Op<'h> {
         match self.kind() {
             OpKind::Append => Call::Append {
                 record: RecordId(argument),
+                terms: self.terms(),
             },
             OpKind::Read => {
-                let row = &self.history.reads[argument as usize];
+                let row = self.read_row();
                 Call::Read {
                     from: row.from,
                     limit: row.limit,
                     is_final: row.is_final,
+                    source: row.source,
+                }
+            }
+            OpKind::Poll => {
+                let row = self.read_row();
+                Call::Poll {
+                    from: row.from,
+                    limit: row.limit,
+                    subscription: row.subscription,
                 }
             }
             OpKind::Tail => Call::Tail,
+            OpKind::Trim => Call::Trim {
+                upto: Lsn::from_u64(argument),
+            },
+            OpKind::Seal => Call::Seal {
+                epoch: Epoch(u32::try_from(argument).expect("it was an epoch")),
+            },
         }
+    }
+
+    fn read_row(self) -> &'h ReadRow {
+        &self.history.reads[self.history.argument[self.at()] as usize]
+    }
+
+    /// What an append demands and sets; nothing for other operations.
+    #[must_use]
+    pub fn terms(self) -> Terms {
+        self.terms_row().map_or(Terms::NONE, |row| row.terms)
+    }
+
+    fn terms_row(self) -> Option<&'h TermsRow> {
+        let at = self.history.terms_at[self.at()];
+        (at != PLAIN).then(|| &self.history.terms[at as usize])
     }
 
     /// How it stands.
@@ -305,12 +434,32 @@ impl<'h> Op<'h> {
         })
     }
 
-    /// The event by which it must have taken effect, if it did: `u64::MAX` unless it ended `Ok`.
+    /// Its invocation, as a number that compares with [`deadline`](Self::deadline); see
+    /// [`Intervals::invocation_edge`].
+    pub(crate) fn begins(self) -> u64 {
+        let index = EventIndex(self.history.invoked[self.at()]);
+        self.history.intervals.invocation_edge(index)
+    }
+
+    /// By when it must have taken effect, if it did: `u64::MAX` unless it was answered. One operation
+    /// precedes another iff its deadline is less than where the other [`begins`](Self::begins).
     pub(crate) fn deadline(self) -> u64 {
-        match self.status() {
-            Status::Ok => self.history.completed[self.at()],
-            Status::Open | Status::Fail | Status::Info => NEVER,
+        let returned = match self.status() {
+            Status::Ok => true,
+            Status::Fail => self.mismatch().is_some(),
+            Status::Open | Status::Info => false,
+        };
+        if !returned {
+            return NEVER;
         }
+        let index = EventIndex(self.history.completed[self.at()]);
+        self.history.intervals.completion_edge(index)
+    }
+
+    /// What a refused append was told.
+    #[must_use]
+    pub fn mismatch(self) -> Option<Mismatch> {
+        self.terms_row()?.mismatch
     }
 
     /// The record that an append carries. `None` for other operations.
@@ -319,28 +468,42 @@ impl<'h> Op<'h> {
         (self.kind() == OpKind::Append).then(|| RecordId(self.history.argument[self.at()]))
     }
 
-    /// What an operation that ended `Ok` returned.
+    /// What an operation was answered. `None` for one that failed without a reason, or is unknown.
     #[must_use]
     pub fn answer(self) -> Option<Answer<'h>> {
-        if self.status() != Status::Ok {
-            return None;
+        match self.status() {
+            Status::Ok => {}
+            Status::Fail => return self.mismatch().map(Answer::Mismatch),
+            Status::Open | Status::Info => return None,
         }
         let result = Lsn::from_u64(self.history.result[self.at()]);
         Some(match self.kind() {
             OpKind::Append => Answer::Append { lsn: result },
             OpKind::Tail => Answer::Tail { tail: result },
-            OpKind::Read => {
-                let row = &self.history.reads[self.history.argument[self.at()] as usize];
-                Answer::Read(ReadAnswer {
-                    from: row.from,
-                    limit: row.limit,
-                    is_final: row.is_final,
-                    records: &self.history.records[span(row.records_start, row.records_len)],
-                    gaps: &self.history.gaps[span(row.gaps_start, row.gaps_len)],
-                    tail: result,
-                })
+            OpKind::Trim => Answer::Trim,
+            OpKind::Seal => Answer::Seal { tail: result },
+            OpKind::Read | OpKind::Poll if self.read_row().is_trimmed => {
+                Answer::Trimmed { upto: result }
             }
+            OpKind::Read if self.read_row().source == Source::Log => {
+                Answer::Read(self.read_answer(result))
+            }
+            OpKind::Read | OpKind::Poll => Answer::Poll(self.read_answer(result)),
         })
+    }
+
+    fn read_answer(self, tail: Lsn) -> ReadAnswer<'h> {
+        let row = self.read_row();
+        ReadAnswer {
+            from: row.from,
+            limit: row.limit,
+            is_final: row.is_final,
+            source: row.source,
+            subscription: row.subscription,
+            records: &self.history.records[span(row.records_start, row.records_len)],
+            gaps: &self.history.gaps[span(row.gaps_start, row.gaps_len)],
+            tail,
+        }
     }
 }
 
@@ -348,7 +511,7 @@ fn span(start: u64, len: u32) -> Range<usize> {
     start as usize..start as usize + len as usize
 }
 
-/// The answer to an operation that ended `Ok`, borrowed from its history.
+/// What an operation was answered, borrowed from its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer<'h> {
     /// See [`Outcome::Append`].
@@ -356,16 +519,32 @@ pub enum Answer<'h> {
         /// Its position.
         lsn: Lsn,
     },
+    /// See [`Outcome::Mismatch`].
+    Mismatch(Mismatch),
     /// See [`Outcome::Read`].
     Read(ReadAnswer<'h>),
+    /// The same, of a poll or of a read of a tier: its tail means nothing.
+    Poll(ReadAnswer<'h>),
+    /// See [`Outcome::Trimmed`].
+    Trimmed {
+        /// The last LSN that is given up.
+        upto: Lsn,
+    },
     /// See [`Outcome::Tail`].
     Tail {
         /// The next LSN to be assigned.
         tail: Lsn,
     },
+    /// See [`Outcome::Trim`].
+    Trim,
+    /// See [`Outcome::Seal`].
+    Seal {
+        /// The next LSN to be assigned.
+        tail: Lsn,
+    },
 }
 
-/// What a read asked and returned, borrowed from its history.
+/// What a read or a poll asked and returned, borrowed from its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadAnswer<'h> {
     /// The first LSN asked for.
@@ -374,6 +553,10 @@ pub struct ReadAnswer<'h> {
     pub limit: u32,
     /// Whether it was made to see what is left at the end.
     pub is_final: bool,
+    /// Where it looked.
+    pub source: Source,
+    /// The subscription that asked, if one did.
+    pub subscription: Option<Subscription>,
     /// See [`ReadOutcome::records`].
     pub records: &'h [(Lsn, RecordId)],
     /// See [`ReadOutcome::gaps`].

@@ -11,20 +11,35 @@
 //! ```
 //!
 //! (Each event is on one line; the fourth is folded here.) Indexes rise, but need not be dense, so a
-//! person can cut lines out of a file. A read made to see what is left at the end carries
-//! `"final":true`. Reading is strict: a field that is missing, unknown or out of place is an error
-//! with its place.
+//! person can cut lines out of a file. Reading is strict: a field that is missing, unknown or out of
+//! place is an error with its place.
+//!
+//! | `f` | `invoke` | `ok` |
+//! |---|---|---|
+//! | `append` | `record`; may have `match` (the last record must be here, `e0:0` for none), `token` (must be set), `sets` (a token) | `lsn` |
+//! | `read` | `from`, `limit`; may have `final` (made to see what is left), `source` (`tier1`, `tier2`) | `records`, `tail`, may have `gaps`; or `trimmed` (all at and below it is given up) |
+//! | `poll` | `from`, `limit`; may have `subscription` (`id`, `incarnation`) | `records`, may have `gaps`; or `trimmed` |
+//! | `tail` | | `tail` |
+//! | `trim` | `upto` | |
+//! | `seal` | `epoch` | `tail` |
+//!
+//! A `fail` of an `append` may have a `mismatch`: `{"last":"e1:3"}`, `{"token":7}` (or `null` where none
+//! was ever set), both, or neither.
+//!
+//! Where events may share an index, the first line is `{"intervals":"closed"}`, or `"open"` if an
+//! operation precedes another that was invoked at the very index at which it returned.
 
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 
-use hstore_core::LogId;
-use serde::{Deserialize, Serialize};
+use hstore_core::{Epoch, LogId, Lsn};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::columns::{Answer, History, Op};
+use super::columns::{Answer, History, Op, ReadAnswer};
 use super::lsn_text::LsnText;
 use super::op::{
-    Call, EventIndex, Gap, Moment, OpKind, Outcome, ProcessId, ReadOutcome, RecordId, Status,
+    Call, EventIndex, Gap, Intervals, Mismatch, Moment, OpKind, Outcome, ProcessId, ReadOutcome,
+    RecordId, Source, Status, Subscription, Terms, Token,
 };
 use super::recorder::{IllFormed, IllFormedReason, Recorder};
 
@@ -37,6 +52,15 @@ pub const MAX_LINE_BYTES: usize = 64 << 20;
 ///
 /// Those of `output`.
 pub fn write_json(history: &History, output: &mut impl Write) -> io::Result<()> {
+    if history.shares_indexes() {
+        serde_json::to_writer(
+            &mut *output,
+            &Header {
+                intervals: history.intervals(),
+            },
+        )?;
+        output.write_all(b"\n")?;
+    }
     for (op, is_invocation) in history.events() {
         let op = history.op(op);
         let line = if is_invocation {
@@ -57,6 +81,7 @@ pub fn write_json(history: &History, output: &mut impl Write) -> io::Result<()> 
 /// If the input cannot be read, is not in this format, or is no history; with the place.
 pub fn read_json(mut input: impl BufRead) -> Result<History, ReadError> {
     let mut recorder = Recorder::new();
+    let mut is_first = true;
     let mut lines = LineNumbers::default();
     let mut buffer = Vec::new();
     for number in 1.. {
@@ -77,6 +102,12 @@ pub fn read_json(mut input: impl BufRead) -> Result<History, ReadError> {
             return Err(at((MAX_LINE_BYTES, ReadErrorReason::LineTooLong)));
         }
         if buffer.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        if std::mem::take(&mut is_first)
+            && let Ok(header) = serde_json::from_slice::<Header>(&buffer)
+        {
+            recorder = Recorder::with_intervals(header.intervals);
             continue;
         }
         let index = record_line(&mut recorder, &buffer).map_err(at)?;
@@ -187,6 +218,12 @@ struct Line {
     f: OpKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     record: Option<RecordId>,
+    #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
+    last: Option<LsnText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<Token>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sets: Option<Token>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<LsnText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,13 +231,51 @@ struct Line {
     #[serde(rename = "final", default, skip_serializing_if = "Option::is_none")]
     is_final: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subscription: Option<Subscription>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upto: Option<LsnText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<Epoch>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     lsn: Option<LsnText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mismatch: Option<MismatchText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     records: Option<Vec<(LsnText, RecordId)>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gaps: Option<Vec<Gap>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    trimmed: Option<LsnText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     tail: Option<LsnText>,
+}
+
+/// The first line of a file in which events may share an index.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    intervals: Intervals,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MismatchText {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<LsnText>,
+    /// `null` says that there is none, so it is not the same as no field.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
+    token: Option<Option<Token>>,
+}
+
+/// A field that is there, be it `null`.
+fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<Token>>, D::Error> {
+    Option::deserialize(field).map(Some)
 }
 
 fn bare(op: Op<'_>, kind: EventType, at: Moment) -> Line {
@@ -212,12 +287,21 @@ fn bare(op: Op<'_>, kind: EventType, at: Moment) -> Line {
         log: op.log(),
         f: op.kind(),
         record: None,
+        last: None,
+        token: None,
+        sets: None,
         from: None,
         limit: None,
         is_final: None,
+        source: None,
+        subscription: None,
+        upto: None,
+        epoch: None,
         lsn: None,
+        mismatch: None,
         records: None,
         gaps: None,
+        trimmed: None,
         tail: None,
     }
 }
@@ -225,17 +309,35 @@ fn bare(op: Op<'_>, kind: EventType, at: Moment) -> Line {
 fn invocation(op: Op<'_>) -> Line {
     let mut line = bare(op, EventType::Invoke, op.invoked());
     match op.call() {
-        Call::Append { record } => line.record = Some(record),
+        Call::Append { record, terms } => {
+            line.record = Some(record);
+            line.last = terms.last.map(LsnText);
+            line.token = terms.token;
+            line.sets = terms.sets;
+        }
         Call::Read {
             from,
             limit,
             is_final,
+            source,
         } => {
             line.from = Some(LsnText(from));
             line.limit = Some(limit);
             line.is_final = is_final.then_some(true);
+            line.source = (source != Source::Log).then_some(source);
+        }
+        Call::Poll {
+            from,
+            limit,
+            subscription,
+        } => {
+            line.from = Some(LsnText(from));
+            line.limit = Some(limit);
+            line.subscription = subscription;
         }
         Call::Tail => {}
+        Call::Trim { upto } => line.upto = Some(LsnText(upto)),
+        Call::Seal { epoch } => line.epoch = Some(epoch),
     }
     line
 }
@@ -252,17 +354,29 @@ fn completion(op: Op<'_>) -> Line {
     };
     let mut line = bare(op, kind, at);
     match op.answer() {
-        None => {}
+        None | Some(Answer::Trim) => {}
         Some(Answer::Append { lsn }) => line.lsn = Some(LsnText(lsn)),
-        Some(Answer::Tail { tail }) => line.tail = Some(LsnText(tail)),
+        Some(Answer::Mismatch(mismatch)) => {
+            line.mismatch = Some(MismatchText {
+                last: mismatch.last.map(LsnText),
+                token: mismatch.token,
+            });
+        }
+        Some(Answer::Tail { tail } | Answer::Seal { tail }) => line.tail = Some(LsnText(tail)),
+        Some(Answer::Trimmed { upto }) => line.trimmed = Some(LsnText(upto)),
         Some(Answer::Read(read)) => {
-            let records = read.records.iter();
-            line.records = Some(records.map(|&(lsn, id)| (LsnText(lsn), id)).collect());
-            line.gaps = Some(read.gaps.to_vec());
+            entries(&mut line, &read);
             line.tail = Some(LsnText(read.tail));
         }
+        Some(Answer::Poll(poll)) => entries(&mut line, &poll),
     }
     line
+}
+
+fn entries(line: &mut Line, read: &ReadAnswer<'_>) {
+    let records = read.records.iter();
+    line.records = Some(records.map(|&(lsn, id)| (LsnText(lsn), id)).collect());
+    line.gaps = Some(read.gaps.to_vec());
 }
 
 /// Records the event of one line and returns its index, or the column and the reason why not.
@@ -298,7 +412,6 @@ fn record_line(
             .map_err(whole_line)?;
         return Ok(line.index);
     }
-    let (status, outcome) = take_completion(&mut line).map_err(|reason| (1, reason))?;
     let ill_formed = |reason| {
         whole_line(IllFormed {
             event: line.index,
@@ -326,6 +439,14 @@ fn record_line(
             answered: line.f,
         }));
     }
+    let takes_tail = matches!(
+        open.call(),
+        Call::Read {
+            source: Source::Log,
+            ..
+        }
+    );
+    let (status, outcome) = take_completion(&mut line, takes_tail).map_err(|reason| (1, reason))?;
     recorder
         .complete_at(op, status, outcome, moment)
         .map_err(whole_line)?;
@@ -336,44 +457,99 @@ fn take_call(line: &mut Line) -> Result<Call, ReadErrorReason> {
     let call = match line.f {
         OpKind::Append => Call::Append {
             record: need(line, "record", |line| line.record.take())?,
+            terms: Terms {
+                last: line.last.take().map(|last| last.0),
+                token: line.token.take(),
+                sets: line.sets.take(),
+            },
         },
         OpKind::Read => Call::Read {
             from: need(line, "from", |line| line.from.take())?.0,
             limit: need(line, "limit", |line| line.limit.take())?,
             is_final: line.is_final.take().unwrap_or(false),
+            source: line.source.take().unwrap_or_default(),
+        },
+        OpKind::Poll => Call::Poll {
+            from: need(line, "from", |line| line.from.take())?.0,
+            limit: need(line, "limit", |line| line.limit.take())?,
+            subscription: line.subscription.take(),
         },
         OpKind::Tail => Call::Tail,
+        OpKind::Trim => Call::Trim {
+            upto: need(line, "upto", |line| line.upto.take())?.0,
+        },
+        OpKind::Seal => Call::Seal {
+            epoch: need(line, "epoch", |line| line.epoch.take())?,
+        },
     };
     nothing_left(line)?;
     Ok(call)
 }
 
-fn take_completion(line: &mut Line) -> Result<(Status, Option<Outcome>), ReadErrorReason> {
-    let status = match line.kind {
-        EventType::Ok => Status::Ok,
-        EventType::Fail => Status::Fail,
-        EventType::Info => Status::Info,
+fn take_completion(
+    line: &mut Line,
+    takes_tail: bool,
+) -> Result<(Status, Option<Outcome>), ReadErrorReason> {
+    let (status, outcome) = match line.kind {
+        EventType::Ok => (Status::Ok, Some(take_outcome(line, takes_tail)?)),
+        EventType::Fail => {
+            let mismatch = match line.f {
+                OpKind::Append => line.mismatch.take(),
+                _ => None,
+            };
+            let mismatch = mismatch.map(|told| {
+                Outcome::Mismatch(Mismatch {
+                    last: told.last.map(|last| last.0),
+                    token: told.token,
+                })
+            });
+            (Status::Fail, mismatch)
+        }
+        EventType::Info => (Status::Info, None),
         EventType::Invoke => unreachable!("the caller has sorted out invocations"),
-    };
-    let outcome = match (status, line.f) {
-        (Status::Ok, OpKind::Append) => Some(Outcome::Append {
-            lsn: need(line, "lsn", |line| line.lsn.take())?.0,
-        }),
-        (Status::Ok, OpKind::Read) => Some(Outcome::Read(ReadOutcome {
-            records: need(line, "records", |line| line.records.take())?
-                .into_iter()
-                .map(|(lsn, id)| (lsn.0, id))
-                .collect(),
-            gaps: line.gaps.take().unwrap_or_default(),
-            tail: need(line, "tail", |line| line.tail.take())?.0,
-        })),
-        (Status::Ok, OpKind::Tail) => Some(Outcome::Tail {
-            tail: need(line, "tail", |line| line.tail.take())?.0,
-        }),
-        (Status::Fail | Status::Info | Status::Open, _) => None,
     };
     nothing_left(line)?;
     Ok((status, outcome))
+}
+
+/// `takes_tail`: whether the read that ends took a tail.
+fn take_outcome(line: &mut Line, takes_tail: bool) -> Result<Outcome, ReadErrorReason> {
+    Ok(match line.f {
+        OpKind::Append => Outcome::Append {
+            lsn: need(line, "lsn", |line| line.lsn.take())?.0,
+        },
+        OpKind::Read | OpKind::Poll if line.trimmed.is_some() => Outcome::Trimmed {
+            upto: need(line, "trimmed", |line| line.trimmed.take())?.0,
+        },
+        OpKind::Read if takes_tail => {
+            let (records, gaps) = take_entries(line)?;
+            let tail = need(line, "tail", |line| line.tail.take())?.0;
+            Outcome::Read(ReadOutcome {
+                records,
+                gaps,
+                tail,
+            })
+        }
+        OpKind::Read | OpKind::Poll => {
+            let (records, gaps) = take_entries(line)?;
+            Outcome::Read(ReadOutcome::of_poll(records, gaps))
+        }
+        OpKind::Tail => Outcome::Tail {
+            tail: need(line, "tail", |line| line.tail.take())?.0,
+        },
+        OpKind::Trim => Outcome::Trim,
+        OpKind::Seal => Outcome::Seal {
+            tail: need(line, "tail", |line| line.tail.take())?.0,
+        },
+    })
+}
+
+type Entries = (Vec<(Lsn, RecordId)>, Vec<Gap>);
+
+fn take_entries(line: &mut Line) -> Result<Entries, ReadErrorReason> {
+    let records = need(line, "records", |line| line.records.take())?;
+    let records = records.into_iter().map(|(lsn, id)| (lsn.0, id)).collect();
+    Ok((records, line.gaps.take().unwrap_or_default()))
 }
 
 fn need<T>(
@@ -388,12 +564,21 @@ fn need<T>(
 fn nothing_left(line: &Line) -> Result<(), ReadErrorReason> {
     let left = [
         ("record", line.record.is_some()),
+        ("match", line.last.is_some()),
+        ("token", line.token.is_some()),
+        ("sets", line.sets.is_some()),
         ("from", line.from.is_some()),
         ("limit", line.limit.is_some()),
         ("final", line.is_final.is_some()),
+        ("source", line.source.is_some()),
+        ("subscription", line.subscription.is_some()),
+        ("upto", line.upto.is_some()),
+        ("epoch", line.epoch.is_some()),
         ("lsn", line.lsn.is_some()),
+        ("mismatch", line.mismatch.is_some()),
         ("records", line.records.is_some()),
         ("gaps", line.gaps.is_some()),
+        ("trimmed", line.trimmed.is_some()),
         ("tail", line.tail.is_some()),
     ];
     match left.into_iter().find(|(_, is_left)| *is_left) {

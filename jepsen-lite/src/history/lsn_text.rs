@@ -36,24 +36,19 @@ pub(crate) struct LsnText(#[serde(with = "self")] pub(crate) Lsn);
 /// Lists of LSNs.
 pub(crate) mod list {
     use hstore_core::Lsn;
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::Serializer;
 
     use super::LsnText;
 
     pub(crate) fn serialize<S: Serializer>(lsns: &[Lsn], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(lsns.iter().copied().map(LsnText))
     }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Lsn>, D::Error> {
-        let list = Vec::<LsnText>::deserialize(d)?;
-        Ok(list.into_iter().map(|lsn| lsn.0).collect())
-    }
 }
 
 /// Lists of records with their LSNs: `["e3:17", 5]` each.
 pub(crate) mod records {
     use hstore_core::Lsn;
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::Serializer;
 
     use super::LsnText;
     use crate::history::RecordId;
@@ -63,12 +58,5 @@ pub(crate) mod records {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(records.iter().map(|&(lsn, id)| (LsnText(lsn), id)))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        d: D,
-    ) -> Result<Vec<(Lsn, RecordId)>, D::Error> {
-        let list = Vec::<(LsnText, RecordId)>::deserialize(d)?;
-        Ok(list.into_iter().map(|(lsn, id)| (lsn.0, id)).collect())
     }
 }

@@ -22,8 +22,8 @@ pub use json::{
     EventKind, FieldFault, MAX_LINE_BYTES, ReadError, ReadErrorReason, read_json, write_json,
 };
 pub use op::{
-    Call, EventIndex, Gap, GapKind, Intervals, Moment, OpId, OpKind, Outcome, ProcessId,
-    ReadOutcome, RecordId, Status,
+    Call, EventIndex, Gap, GapKind, Intervals, Mismatch, Moment, OpId, OpKind, Outcome, ProcessId,
+    ReadOutcome, RecordId, Source, Status, Subscription, Terms, Token,
 };
 pub use recorder::{IllFormed, IllFormedReason, Recorder};
 

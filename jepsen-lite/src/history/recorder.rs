@@ -9,7 +9,7 @@ use hstore_core::{LogId, Lsn};
 
 use super::columns::History;
 use super::op::{
-    Call, EventIndex, Gap, Moment, OpId, OpKind, Outcome, ProcessId, RecordId, Status,
+    Call, EventIndex, Gap, Intervals, Moment, OpId, OpKind, Outcome, ProcessId, RecordId, Status,
 };
 
 /// Records a history, event by event, in the order in which they happen.
@@ -102,6 +102,12 @@ pub enum IllFormedReason {
         /// What the answer belongs to.
         answered: OpKind,
     },
+    /// Only an append that demands something can be refused for a mismatch.
+    #[error("{op} ends with a mismatch, but demanded nothing")]
+    NothingDemanded {
+        /// The append.
+        op: OpId,
+    },
     /// An event names a log other than that of the open operation.
     #[error("the open {op} is of log {}, the event names log {}", .log.0, .named.0)]
     OtherLog {
@@ -139,6 +145,16 @@ impl Recorder {
         Self::default()
     }
 
+    /// An empty recording in which events may share an index, if they are recorded with
+    /// [`invoke_at`](Self::invoke_at) and [`complete_at`](Self::complete_at).
+    #[must_use]
+    pub fn with_intervals(intervals: Intervals) -> Self {
+        Self {
+            history: History::sharing(intervals),
+            ..Self::default()
+        }
+    }
+
     /// `process` asks `call` of `log`, at `time_ns` of virtual time.
     ///
     /// # Errors
@@ -155,14 +171,14 @@ impl Recorder {
         self.invoke_at(process, log, call, moment)
     }
 
-    /// `op` was answered.
+    /// `op` was answered. It ends `Fail` if the answer is a mismatch, and `Ok` otherwise.
     ///
     /// # Errors
     ///
     /// If `op` is not open, or the answer is to another kind of operation or has an empty gap.
-    pub fn ok(&mut self, op: OpId, outcome: Outcome, time_ns: u64) -> Result<(), IllFormed> {
+    pub fn answer(&mut self, op: OpId, outcome: Outcome, time_ns: u64) -> Result<(), IllFormed> {
         let moment = self.now(time_ns);
-        self.complete_at(op, Status::Ok, Some(outcome), moment)
+        self.complete_at(op, outcome.status(), Some(outcome), moment)
     }
 
     /// `op` certainly had no effect, and never will have one.
@@ -219,11 +235,13 @@ impl Recorder {
     }
 
     fn check_index(&self, event: EventIndex) -> Result<(), IllFormed> {
-        if event.0 == u64::MAX {
+        if event > EventIndex::MAX {
             let reason = IllFormedReason::IndexTooGreat;
             return Err(IllFormed { event, reason });
         }
-        if event.0 >= self.next_index {
+        if event.0 >= self.next_index
+            || (self.history.shares_indexes() && event.0 + 1 == self.next_index)
+        {
             return Ok(());
         }
         let previous = EventIndex(self.next_index - 1);
@@ -233,7 +251,12 @@ impl Recorder {
         })
     }
 
-    pub(super) fn invoke_at(
+    /// `process` asks `call` of `log`, at a moment of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the process has something open or may not go on, or the index does not rise.
+    pub fn invoke_at(
         &mut self,
         process: ProcessId,
         log: LogId,
@@ -258,13 +281,23 @@ impl Recorder {
         })
     }
 
-    pub(super) fn complete_at(
+    /// `op` ended, at a moment of its own. An outcome brings its status along.
+    ///
+    /// # Errors
+    ///
+    /// If `op` is not open, the answer is to another kind of operation or has an empty gap, or the index
+    /// does not rise. Panics if the status is not that of the outcome, or is `Ok` without one.
+    pub fn complete_at(
         &mut self,
         op: OpId,
         status: Status,
         outcome: Option<Outcome>,
         moment: Moment,
     ) -> Result<(), IllFormed> {
+        match &outcome {
+            Some(outcome) => assert_eq!(outcome.status(), status, "an outcome has its status"),
+            None => assert_ne!(status, Status::Ok, "what ended well has an outcome"),
+        }
         self.check_index(moment.index)?;
         let ill_formed = |reason| {
             Err(IllFormed {
@@ -276,14 +309,21 @@ impl Recorder {
             return ill_formed(IllFormedReason::NotOpen { op });
         }
         let view = self.history.op(op);
+        let takes_time = view.invoked().index < moment.index;
+        if self.history.intervals() == Intervals::Open && !takes_time {
+            return ill_formed(IllFormedReason::NoTime { op });
+        }
         if let Some(outcome) = &outcome {
-            if outcome.kind() != view.kind() {
+            if !outcome.answers(view.kind()) {
                 return ill_formed(IllFormedReason::OtherAnswer {
                     op,
                     log: view.log(),
                     asked: view.kind(),
                     answered: outcome.kind(),
                 });
+            }
+            if matches!(outcome, Outcome::Mismatch(_)) && !view.terms().is_conditional() {
+                return ill_formed(IllFormedReason::NothingDemanded { op });
             }
             if let Some(Gap { first, last, .. }) = empty_gap(outcome) {
                 return ill_formed(IllFormedReason::EmptyGap { first, last });
@@ -303,7 +343,7 @@ impl Recorder {
 fn empty_gap(outcome: &Outcome) -> Option<Gap> {
     match outcome {
         Outcome::Read(read) => read.gaps.iter().find(|gap| gap.first > gap.last).copied(),
-        Outcome::Append { .. } | Outcome::Tail { .. } => None,
+        _ => None,
     }
 }
 

@@ -312,7 +312,7 @@ fn acked_elsewhere<'a>(facts: &'a LogFacts<'_>, claim: &Owner) -> Option<&'a Own
         Answer::Append { lsn } => facts
             .owner_index(lsn.as_u64(), claim.record)
             .map(|at| &facts.owners[at]),
-        Answer::Read(_) | Answer::Tail { .. } => None,
+        _ => None,
     }
 }
 

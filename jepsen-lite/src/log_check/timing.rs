@@ -43,7 +43,7 @@ pub(super) fn place(facts: &LogFacts<'_>, effective: &[Effective]) -> Placement 
     let mut latest = Vec::with_capacity(effective.len());
     for append in effective {
         let op = history.op(append.append);
-        earliest.push(op.invoked().index.0);
+        earliest.push(op.begins());
         latest.push(op.deadline());
     }
     let mut slots = Vec::with_capacity(facts.bounds.len());
@@ -57,7 +57,7 @@ pub(super) fn place(facts: &LogFacts<'_>, effective: &[Effective]) -> Placement 
             latest[seen] = latest[seen].min(op.deadline());
         }
         if bound.exact && hint < earliest.len() {
-            earliest[hint] = earliest[hint].max(op.invoked().index.0);
+            earliest[hint] = earliest[hint].max(op.begins());
         }
     }
     let mut highest = 0;
@@ -97,7 +97,7 @@ pub(super) fn check(
             log: facts.log,
         },
     };
-    let invoked = |op| facts.history.op(op).invoked().index.0;
+    let invoked = |op| facts.history.op(op).begins();
     // Needed only where something is wrong.
     let mut acks = None;
     for (slot, append) in effective.iter().enumerate() {
@@ -212,7 +212,7 @@ impl<'a> Explain<'a, '_> {
         let at = Lsn::from_u64(append.lsn);
         let shows = match self.facts.history.op(bound.op).answer() {
             Some(Answer::Read(read)) => read.records.contains(&(at, record)),
-            Some(Answer::Append { .. } | Answer::Tail { .. }) | None => false,
+            _ => false,
         };
         let (mut ops, mut chain) = if shows {
             (Vec::new(), Vec::new())
@@ -317,7 +317,7 @@ pub(super) fn witness(
         .map(|(bound, &lowest)| {
             let lowest = lowest as usize;
             let entered = lowest.checked_sub(1).map_or(0, |slot| earliest[slot]);
-            let moment = entered.max(history.op(bound.op).invoked().index.0);
+            let moment = entered.max(history.op(bound.op).begins());
             if bound.exact {
                 return (moment, lowest, bound.op);
             }

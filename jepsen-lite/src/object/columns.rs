@@ -94,15 +94,18 @@ impl ObjectHistory {
     pub fn events(&self) -> Vec<(OpId, bool)> {
         let mut events = Vec::with_capacity(2 * self.len());
         for op in self.ops() {
-            events.push((op.invocation_edge(), op.id, true));
-            if let Some(edge) = op.completion_edge() {
-                events.push((edge, op.id, false));
+            let invoked = op.invoked().index;
+            // Of events that share an index, what ends an operation from before comes first: its process
+            // may have gone on.
+            events.push((invoked, true, op.id, 0));
+            if let Some(completed) = op.completed() {
+                events.push((completed.index, completed.index == invoked, op.id, 1));
             }
         }
-        events.sort_by_key(|&(edge, op, _)| (edge, op));
+        events.sort_unstable();
         events
             .into_iter()
-            .map(|(_, op, is_invocation)| (op, is_invocation))
+            .map(|(_, _, op, end)| (op, end == 0))
             .collect()
     }
 

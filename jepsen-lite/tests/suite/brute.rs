@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use hstore_core::Lsn;
-use jepsen_lite::anomaly::{Anomaly, Fact};
+use jepsen_lite::anomaly::{Anomaly, Asked, Fact};
 use jepsen_lite::history::{Answer, Call, Gap, History, RecordId, Status};
 
 /// An operation that matters.
@@ -55,10 +55,10 @@ pub(crate) fn is_legal(history: &History) -> bool {
         .ops()
         .filter_map(|op| {
             let action = match (op.call(), op.answer()) {
-                (Call::Append { record }, None) if op.status() != Status::Fail => {
+                (Call::Append { record, .. }, None) if op.status() != Status::Fail => {
                     Action::Append(record, None)
                 }
-                (Call::Append { record }, Some(Answer::Append { lsn })) => {
+                (Call::Append { record, .. }, Some(Answer::Append { lsn })) => {
                     Action::Append(record, Some(lsn))
                 }
                 (Call::Tail, Some(Answer::Tail { tail })) => Action::Tail(tail),
@@ -106,11 +106,14 @@ pub(crate) fn certificate_is_legal(anomaly: &Anomaly) -> bool {
         .certificate
         .iter()
         .filter_map(|op| {
-            let action = match (op.call, &op.fact) {
-                (Call::Append { record }, None) if op.status != Status::Fail => {
+            let Asked::Log(call) = op.call else {
+                return None;
+            };
+            let action = match (call, &op.fact) {
+                (Call::Append { record, .. }, None) if op.status != Status::Fail => {
                     Action::Append(record, None)
                 }
-                (Call::Append { record }, Some(Fact::Appended { lsn })) => {
+                (Call::Append { record, .. }, Some(Fact::Appended { lsn })) => {
                     Action::Append(record, Some(*lsn))
                 }
                 (Call::Tail, Some(Fact::Tail { tail })) => Action::Tail(*tail),

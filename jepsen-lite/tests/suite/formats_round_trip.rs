@@ -178,7 +178,7 @@ proptest! {
 
     #[test]
     fn logs_in_every_format_that_is_written(steps in json::steps()) {
-        let history = json::record(steps);
+        let history = json::record(None, steps);
         for format in [Format::JsonLines, Format::Edn, Format::Json] {
             let text = written(&Recording::Log(history.clone()), format);
             if history.is_empty() {

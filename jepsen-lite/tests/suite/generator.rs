@@ -97,22 +97,20 @@ fn some_lsn(rng: &mut impl Rng) -> Lsn {
 
 fn some_call(rng: &mut impl Rng, record: u64) -> Call {
     match rng.random_range(0..10) {
-        0..5 => Call::Append {
-            record: RecordId(record),
-        },
-        5..8 => Call::Read {
-            from: if rng.random_bool(0.7) {
+        0..5 => Call::append(RecordId(record)),
+        5..8 => Call::read(
+            if rng.random_bool(0.7) {
                 Lsn::FIRST
             } else {
                 some_lsn(rng)
             },
-            limit: if rng.random_bool(0.7) {
+            if rng.random_bool(0.7) {
                 10
             } else {
                 rng.random_range(0..4)
             },
-            is_final: rng.random_bool(0.3),
-        },
+            rng.random_bool(0.3),
+        ),
         _ => Call::Tail,
     }
 }
@@ -183,15 +181,15 @@ fn take_effect(rng: &mut impl Rng, log: &mut RightLog, call: Call) -> End {
         (_, 0) => End::Fail,
         (_, 1) => End::Info,
         (_, 2) => End::Never,
-        (Call::Append { record }, 3 | 4) => {
+        (Call::Append { record, .. }, 3 | 4) => {
             log.append(record);
             End::Info
         }
-        (Call::Append { record }, _) => End::Ok(Outcome::Append {
+        (Call::Append { record, .. }, _) => End::Ok(Outcome::Append {
             lsn: log.append(record),
         }),
         (Call::Read { from, limit, .. }, _) => End::Ok(Outcome::Read(log.read(from, limit))),
-        (Call::Tail, _) => End::Ok(Outcome::Tail { tail: log.next() }),
+        (_, _) => End::Ok(Outcome::Tail { tail: log.next() }),
     }
 }
 
@@ -216,7 +214,7 @@ fn damage(rng: &mut impl Rng, ops: &mut [Draft], events: &mut [Event]) {
         // Completions are events already placed, so only their kind may change.
         End::Fail => *end = End::Info,
         End::Info => *end = End::Fail,
-        End::Never => {}
+        End::Ok(_) | End::Never => {}
     }
 }
 
@@ -299,7 +297,7 @@ fn record(ops: &[Draft], events: &[Event]) -> History {
         // A swap can have put a completion first: that operation stays open.
         let Some(id) = ids[index] else { continue };
         match end {
-            End::Ok(outcome) => recorder.ok(id, outcome.clone(), now),
+            End::Ok(outcome) => recorder.answer(id, outcome.clone(), now),
             End::Fail => recorder.fail(id, now),
             End::Info => recorder.info(id, now),
             End::Never => Ok(()),

@@ -1,12 +1,14 @@
 //! JSON lines: what is written is read back, and what is damaged is refused with its place.
 
-use hstore_core::{LogId, Lsn};
+use hstore_core::{Epoch, LogId, Lsn};
 use jepsen_lite::history::{
-    Call, Gap, GapKind, History, OpId, Outcome, ProcessId, ReadOutcome, RecordId, Recorder,
-    read_json, write_json,
+    Call, EventIndex, Gap, GapKind, History, Intervals, Mismatch, Moment, OpId, Outcome, ProcessId,
+    ReadOutcome, RecordId, Recorder, Source, Status, Subscription, Terms, Token, read_json,
+    write_json,
 };
-use proptest::collection::vec;
-use proptest::prelude::{Strategy, any, prop_oneof};
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::sample::select;
+use proptest::{collection, option};
 use proptest::{prop_assert, prop_assert_eq, proptest};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -23,103 +25,177 @@ fn lsns() -> impl Strategy<Value = Lsn> {
     any::<u64>().prop_map(Lsn::from_u64)
 }
 
+fn tokens() -> impl Strategy<Value = Option<Token>> {
+    option::of(any::<u64>().prop_map(Token))
+}
+
 fn calls() -> impl Strategy<Value = Call> {
+    let terms = (option::of(lsns()), tokens(), tokens());
+    let append = terms.prop_map(|(last, token, sets)| Call::Append {
+        record: RecordId(0),
+        terms: Terms { last, token, sets },
+    });
+    let source = select(vec![Source::Log, Source::Tier1, Source::Tier2]);
+    let read = (lsns(), any::<u32>(), any::<bool>(), source);
+    let read = read.prop_map(|(from, limit, is_final, source)| Call::Read {
+        from,
+        limit,
+        is_final,
+        source,
+    });
+    let subscription = (any::<u32>(), any::<u32>());
+    let subscription = subscription.prop_map(|(id, incarnation)| Subscription { id, incarnation });
+    let poll = (lsns(), any::<u32>(), option::of(subscription));
+    let poll = poll.prop_map(|(from, limit, subscription)| Call::Poll {
+        from,
+        limit,
+        subscription,
+    });
     prop_oneof![
-        any::<()>().prop_map(|()| Call::Append {
-            record: RecordId(0)
+        Just(Call::append(RecordId(0))),
+        append,
+        read,
+        poll,
+        Just(Call::Tail),
+        lsns().prop_map(|upto| Call::Trim { upto }),
+        any::<u32>().prop_map(|epoch| Call::Seal {
+            epoch: Epoch(epoch)
         }),
-        (lsns(), any::<u32>(), any::<bool>()).prop_map(|(from, limit, is_final)| Call::Read {
-            from,
-            limit,
-            is_final
-        }),
-        any::<()>().prop_map(|()| Call::Tail),
     ]
 }
 
 /// What a step draws: a time, a process, a log, a call, and an answer to whatever is open.
-pub(crate) type Step = (u64, u32, u32, Call, u8, Lsn, ReadOutcome);
+pub(crate) type Step = (u64, u32, u32, Call, u8, Answers);
+
+/// An answer to whatever may be open.
+pub(crate) type Answers = (Lsn, ReadOutcome, Mismatch);
 
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let kind = prop_oneof![
-        any::<()>().prop_map(|()| GapKind::Hole),
-        any::<()>().prop_map(|()| GapKind::Bridge),
-        any::<()>().prop_map(|()| GapKind::DataLoss),
-    ];
+    let kind = select(vec![
+        GapKind::Hole,
+        GapKind::Bridge,
+        GapKind::DataLoss,
+        GapKind::Trim,
+    ]);
     let gap = (kind, lsns(), lsns()).prop_map(|(kind, one, two)| Gap {
         kind,
         first: one.min(two),
         last: one.max(two),
     });
     let record = (lsns(), any::<u64>().prop_map(RecordId));
-    let read = (vec(record, 0..5), vec(gap, 0..3), lsns());
+    let read = (
+        collection::vec(record, 0..5),
+        collection::vec(gap, 0..3),
+        lsns(),
+    );
     let read = read.prop_map(|(records, gaps, tail)| ReadOutcome {
         records,
         gaps,
         tail,
     });
+    let mismatch = (option::of(lsns()), option::of(tokens()));
+    let mismatch = mismatch.prop_map(|(last, token)| Mismatch { last, token });
     let step = (
         any::<u64>(),
         0..4_u32,
         0..3_u32,
         calls(),
         0..10_u8,
-        lsns(),
-        read,
+        (lsns(), read, mismatch),
     );
-    vec(step, 0..60)
+    collection::vec(step, 0..60)
 }
 
-/// A process that is free invokes, one that waits is answered.
-pub(crate) fn record(steps: Vec<Step>) -> History {
-    let mut recorder = Recorder::new();
+/// A process that is free invokes, one that waits is answered. Where events share indexes, two and two
+/// do.
+pub(crate) fn record(sharing: Option<Intervals>, steps: Vec<Step>) -> History {
+    let mut recorder = sharing.map_or_else(Recorder::new, Recorder::with_intervals);
     let mut lives = [0; 4];
-    for (number, (time_ns, client, log, call, end, lsn, read)) in steps.into_iter().enumerate() {
+    for (number, (time_ns, client, log, call, end, answers)) in (0..).zip(steps) {
+        let index = EventIndex(if sharing.is_some() {
+            number / 2
+        } else {
+            number
+        });
+        let now = Moment { index, time_ns };
         let process = ProcessId(client + 4 * lives[client as usize]);
         let Some(op) = recorder.open_op(process) else {
             let call = match call {
-                Call::Append { .. } => Call::Append {
-                    record: RecordId(u64::MAX - number as u64),
+                Call::Append { terms, .. } => Call::Append {
+                    record: RecordId(u64::MAX - number),
+                    terms,
                 },
                 other => other,
             };
-            let invoked = recorder.invoke(process, LogId(log), call, time_ns);
+            let invoked = recorder.invoke_at(process, LogId(log), call, now);
             invoked.expect("the process is free");
             continue;
         };
-        let outcome = match recorder.history().op(op).call() {
-            Call::Append { .. } => Outcome::Append { lsn },
-            Call::Read { .. } => Outcome::Read(read),
-            Call::Tail => Outcome::Tail { tail: lsn },
-        };
+        let outcome = outcome(recorder.history().op(op).call(), end, answers);
+        let takes_no_time = recorder.history().op(op).invoked().index == index;
+        if takes_no_time && sharing == Some(Intervals::Open) {
+            continue;
+        }
         match end {
-            0 => recorder.fail(op, time_ns),
+            0 => recorder.complete_at(op, Status::Fail, None, now),
             1 => {
                 lives[client as usize] += 1;
-                recorder.info(op, time_ns)
+                recorder.complete_at(op, Status::Info, None, now)
             }
-            _ => recorder.ok(op, outcome, time_ns),
+            _ => recorder.complete_at(op, outcome.status(), Some(outcome), now),
         }
         .expect("the operation is open");
     }
     recorder.finish().expect("record ids are unique")
 }
 
+fn outcome(call: Call, end: u8, (lsn, read, mismatch): Answers) -> Outcome {
+    match call {
+        Call::Append { terms, .. } if terms.is_conditional() && end < 5 => {
+            Outcome::Mismatch(mismatch)
+        }
+        Call::Append { .. } => Outcome::Append { lsn },
+        Call::Read { .. } | Call::Poll { .. } if end == 2 => Outcome::Trimmed { upto: lsn },
+        Call::Read {
+            source: Source::Log,
+            ..
+        } => Outcome::Read(read),
+        Call::Read { .. } | Call::Poll { .. } => {
+            Outcome::Read(ReadOutcome::of_poll(read.records, read.gaps))
+        }
+        Call::Tail => Outcome::Tail { tail: lsn },
+        Call::Trim { .. } => Outcome::Trim,
+        Call::Seal { .. } => Outcome::Seal { tail: lsn },
+    }
+}
+
+fn sharing() -> impl Strategy<Value = Option<Intervals>> {
+    select(vec![None, Some(Intervals::Closed), Some(Intervals::Open)])
+}
+
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(steps in steps()) {
-        let history = record(steps);
+    fn what_is_written_is_read_back(sharing in sharing(), steps in steps()) {
+        let history = record(sharing, steps);
         let text = to_json(&history);
         let back = read_json(text.as_bytes()).expect("what we wrote");
         prop_assert_eq!(to_json(&back), text);
-        prop_assert_eq!(back, history);
+        for (read, written) in back.ops().zip(history.ops()) {
+            prop_assert_eq!(
+                (read.call(), read.answer(), read.status(), read.invoked(), read.completed()),
+                (written.call(), written.answer(), written.status(), written.invoked(), written.completed())
+            );
+        }
+        if sharing.is_none() {
+            prop_assert_eq!(back, history);
+        }
     }
 
     #[test]
     fn damage_is_an_error_with_a_place_or_another_history(
-        steps in steps(), at in any::<usize>(), byte in any::<u8>()
+        sharing in sharing(), steps in steps(), at in any::<usize>(), byte in any::<u8>()
     ) {
-        let mut text = to_json(&record(steps)).into_bytes();
+        let mut text = to_json(&record(sharing, steps)).into_bytes();
         if !text.is_empty() {
             let at = at % text.len();
             text[at] = byte;
@@ -146,16 +222,12 @@ fn the_format_is_readable() {
     let (process, log) = (ProcessId(3), LogId(1));
     let record = RecordId(17);
     let open = |result: Result<OpId, _>| result.expect("the process is free");
-    let op = open(recorder.invoke(process, log, Call::Append { record }, 1_000));
+    let op = open(recorder.invoke(process, log, Call::append(record), 1_000));
     let lsn = Lsn::new(1, 1);
     recorder
-        .ok(op, Outcome::Append { lsn }, 2_500)
+        .answer(op, Outcome::Append { lsn }, 2_500)
         .expect("open");
-    let read = Call::Read {
-        from: lsn,
-        limit: 9,
-        is_final: true,
-    };
+    let read = Call::read(lsn, 9, true);
     let op = open(recorder.invoke(process, log, read, 2_600));
     let outcome = ReadOutcome {
         records: vec![(lsn, record)],
@@ -167,7 +239,7 @@ fn the_format_is_readable() {
         tail: Lsn::new(1, 4),
     };
     recorder
-        .ok(op, Outcome::Read(outcome), 2_700)
+        .answer(op, Outcome::Read(outcome), 2_700)
         .expect("open");
     let op = open(recorder.invoke(process, log, Call::Tail, 2_800));
     recorder.fail(op, 2_900).expect("open");
@@ -211,7 +283,7 @@ fn damaged_input_is_refused_with_line_column_and_reason() {
         ),
         (
             r#"{"index":0,"time_ns":0,"process":1,"type":"invoke","log":0,"f":"cas"}"#,
-            "line 1, column 68: unknown variant `cas`, expected one of `append`, `read`, `tail`",
+            "line 1, column 68: unknown variant `cas`, expected one of `append`, `read`, `poll`, `tail`, `trim`, `seal`",
         ),
         (
             r#"{"index":0,"time_ns":0,"process":1,"type":"invoke","log":0,"f":"tail","who":1}"#,
@@ -306,7 +378,7 @@ fn the_recorder_refuses_what_no_process_can_do() {
     let op = append.expect("the process is free");
     let lsn = Lsn::FIRST;
     assert!(
-        recorder.ok(op, Outcome::Append { lsn }, 0).is_err(),
+        recorder.answer(op, Outcome::Append { lsn }, 0).is_err(),
         "another kind of answer"
     );
     assert!(recorder.fail(OpId(1), 0).is_err(), "never invoked");
@@ -332,14 +404,8 @@ fn an_operation_costs_less_than_a_hundred_bytes() {
     let process = ProcessId(0);
     for number in 0..1_000 {
         let call = match number % 3 {
-            0 => Call::Append {
-                record: RecordId(number),
-            },
-            1 => Call::Read {
-                from: Lsn::FIRST,
-                limit: 1,
-                is_final: false,
-            },
+            0 => Call::append(RecordId(number)),
+            1 => Call::read(Lsn::FIRST, 1, false),
             _ => Call::Tail,
         };
         let op = recorder.invoke(process, LogId(0), call, number);

@@ -30,7 +30,7 @@ impl Script {
     pub(crate) fn ok(&mut self, op: OpId, outcome: Outcome) {
         self.now_ns += 500_000;
         self.recorder
-            .ok(op, outcome, self.now_ns)
+            .answer(op, outcome, self.now_ns)
             .expect("a well-formed script");
     }
 
@@ -48,7 +48,7 @@ impl Script {
 
     pub(crate) fn invoke_append(&mut self, process: u32, record: u64) -> OpId {
         let record = RecordId(record);
-        self.invoke(process, Call::Append { record })
+        self.invoke(process, Call::append(record))
     }
 
     pub(crate) fn appended(&mut self, op: OpId, at: &str) {
@@ -77,14 +77,7 @@ impl Script {
         is_final: bool,
     ) -> OpId {
         let from = lsn(from);
-        self.invoke(
-            process,
-            Call::Read {
-                from,
-                limit,
-                is_final,
-            },
-        )
+        self.invoke(process, Call::read(from, limit, is_final))
     }
 
     /// `entries` are records (`"e1:1 #7"`) and gaps (`"hole e1:2..e1:3"`).
