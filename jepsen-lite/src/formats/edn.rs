@@ -9,8 +9,9 @@ use clojure_reader::edn::{self, Edn};
 use clojure_reader::error::Code;
 
 use super::error::{Place, ReadError};
-use super::events::{self, Event, Fields, Placed, big_integer};
+use super::events::{self, Event, Fields, Placed, Who, big_integer};
 use super::forms::{Dialect, Forms};
+use super::rewrite;
 use crate::object::Value;
 
 /// The events of an EDN file: elements of one vector or list, or one after another.
@@ -29,8 +30,7 @@ impl<R: BufRead> events::Events for Events<R> {
             return Ok(None);
         };
         let place = form.start;
-        let edn = parse(form.utf8()?, place)?;
-        let what = event(&edn).map_err(|reason| place.event(reason))?;
+        let what = parse(form.utf8()?, place, event)?;
         Ok(Some(Placed { what, place }))
     }
 }
@@ -49,21 +49,33 @@ pub(super) fn first_value(text: &str, place: Place) -> Result<Value, ReadError> 
         return Err(place.syntax("a value must be here"));
     };
     let start = place.within(text.as_bytes(), form.start.column - 1);
-    convert(&parse(form.utf8()?, start)?).map_err(|reason| start.event(reason))
+    parse(form.utf8()?, start, convert)
 }
 
-fn parse(text: &str, place: Place) -> Result<Edn<'_>, ReadError> {
-    let (edn, rest) = edn::read(text).map_err(|error| {
-        // Without a place, the text ended before any value began.
-        let offset = error.ptr.unwrap_or(text.len());
-        let place = place.within(text.as_bytes(), offset);
-        place.syntax(explain(&error.code))
-    })?;
-    if !rest.is_empty() {
-        let place = place.within(text.as_bytes(), text.len() - rest.len());
-        return Err(place.syntax("something follows the value"));
+/// Parses what begins at `place`, and gives the value to `take`.
+fn parse<T>(
+    text: &str,
+    place: Place,
+    take: impl Fn(&Edn<'_>) -> Result<T, String>,
+) -> Result<T, ReadError> {
+    let taken = |edn: &Edn<'_>| take(edn).map_err(|reason| place.event(reason));
+    let error = match edn::read(text) {
+        Ok((edn, "")) => return taken(&edn),
+        Ok((_, rest)) => {
+            let place = place.within(text.as_bytes(), text.len() - rest.len());
+            return Err(place.syntax("something follows the value"));
+        }
+        Err(error) => error,
+    };
+    // What the parser does not know is rare, so it is only looked for when parsing failed.
+    if let Some(plain) = rewrite::plain(text)
+        && let Ok((edn, "")) = edn::read(&plain)
+    {
+        return taken(&edn);
     }
-    Ok(edn)
+    // Without a place, the text ended before any value began.
+    let place = place.within(text.as_bytes(), error.ptr.unwrap_or(text.len()));
+    Err(place.syntax(explain(&error.code)))
 }
 
 fn explain(code: &Code) -> String {
@@ -72,7 +84,8 @@ fn explain(code: &Code) -> String {
         Code::SetDuplicateKey => "a set has this element twice".to_owned(),
         Code::InvalidChar => "there is no such character".to_owned(),
         Code::InvalidEscape => {
-            "there is no such escape in a string: there are \\t \\r \\n \\\\ \\\"".to_owned()
+            "there is no such escape in a string: there are \\t \\r \\n \\b \\f \\u \\\\ \\\""
+                .to_owned()
         }
         Code::InvalidKeyword => "a keyword needs a name".to_owned(),
         Code::InvalidNumber | Code::InvalidRadix(_) => "this is not a number".to_owned(),
@@ -96,7 +109,7 @@ fn event(edn: &Edn<'_>) -> Result<Event, String> {
     let mut fields = Fields::default();
     for (key, value) in entries {
         match name(key) {
-            Some("process") => fields.process(integer(value))?,
+            Some("process") => fields.process(who(value))?,
             Some("type") => fields.kind(name(value))?,
             Some("f") => fields.function(name(value))?,
             Some("value") => fields.value(convert(value)?),
@@ -118,12 +131,13 @@ fn name<'e>(edn: &'e Edn<'_>) -> Option<&'e str> {
     }
 }
 
-fn integer(edn: &Edn<'_>) -> Option<i64> {
-    match edn {
-        Edn::Int(number) => Some(*number),
+fn who<'e>(edn: &'e Edn<'_>) -> Who<'e> {
+    match (edn, name(edn)) {
+        (Edn::Int(number), _) => Who::Number(*number),
         // Above what a process can be, so that it is refused rather than taken for the nemesis.
-        Edn::BigInt(_) => Some(i64::MAX),
-        _ => None,
+        (Edn::BigInt(_), _) => Who::Number(i64::MAX),
+        (_, Some(name)) => Who::Name(name),
+        (_, None) => Who::Nobody,
     }
 }
 
@@ -152,6 +166,9 @@ fn convert(edn: &Edn<'_>) -> Result<Value, String> {
                 .iter()
                 .map(|(key, value)| Ok((convert(key)?, convert(value)?)));
             Value::map(entries.collect::<Result<Vec<_>, String>>()?)
+        }
+        Edn::Tagged(tag, _) if let Some(number) = rewrite::number(tag) => {
+            Value::Float(number.into())
         }
         Edn::Tagged(tag, inner) => Value::Tagged((&**tag).into(), Box::new(convert(inner)?)),
         Edn::Double(number) => Value::Float(number.0.into()),

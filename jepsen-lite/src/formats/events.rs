@@ -67,6 +67,14 @@ impl EventType {
     }
 }
 
+/// What a process is called.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Who<'e> {
+    Number(i64),
+    Name(&'e str),
+    Nobody,
+}
+
 /// The fields of an event as they come.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
@@ -80,8 +88,13 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// A process: a client if it is a number of one.
-    pub(super) fn process(&mut self, number: Option<i64>) -> Result<(), String> {
+    /// A process: a client if it is a number, however it is written.
+    pub(super) fn process(&mut self, who: Who<'_>) -> Result<(), String> {
+        let number = match who {
+            Who::Number(number) => Some(number),
+            Who::Name(name) => name.parse().ok(),
+            Who::Nobody => return Err("`process` must be a number or a name".to_owned()),
+        };
         self.process = Some(match number {
             // Newer versions of Jepsen call the nemesis -1.
             None | Some(..0) => None,

@@ -220,98 +220,91 @@ impl<R: BufRead> Forms<R> {
     fn cut(&mut self) -> Result<Cut, ReadError> {
         self.text.clear();
         self.start = self.here;
-        let is_edn = self.dialect == Dialect::Edn;
-        let (mut part, mut depth, mut here) = (Part::Blank, 0_usize, self.here);
+        let classes = self.dialect.classes();
+        let class = |byte: u8| classes[usize::from(byte)];
+        let (mut part, mut depth) = (Part::Blank, 0_usize);
         loop {
-            let buffer = fill(&mut self.input).map_err(|error| here.error(error))?;
+            let buffer = fill(&mut self.input).map_err(|error| self.here.error(error))?;
             if buffer.is_empty() {
-                self.here = here;
-                if matches!(part, Part::Token) {
+                if part == Part::Token {
                     return Ok(Cut::Value);
                 }
                 return Err(self.start.syntax("the input ends within this value"));
             }
             let mut taken = 0;
             let mut end = None;
-            for &byte in buffer {
-                let is_blank = byte.is_ascii_whitespace() || byte == b',';
-                let opens = matches!(byte, b'[' | b'{') || (byte == b'(' && is_edn);
-                let closes = matches!(byte, b']' | b'}') || (byte == b')' && is_edn);
-                let is_bounds =
-                    is_blank || opens || closes || byte == b'"' || (byte == b';' && is_edn);
-                match part {
-                    // Most of a history is here, so this comes first.
-                    Part::Brackets if !opens && !closes => match byte {
-                        b'"' => part = Part::Text,
-                        b';' if is_edn => part = Part::Comment,
-                        b'\\' if is_edn => part = Part::Character,
-                        _ => {}
-                    },
-                    Part::Text => match byte {
-                        b'\\' => part = Part::Escape,
-                        b'"' if depth == 0 => end = Some(Cut::Value),
-                        b'"' => part = Part::Brackets,
-                        _ => {}
-                    },
-                    Part::Escape => part = Part::Text,
-                    Part::Comment if byte == b'\n' => {
-                        part = if depth == 0 {
-                            Part::Blank
-                        } else {
-                            Part::Brackets
+            while end.is_none()
+                && let Some(&byte) = buffer.get(taken)
+            {
+                let is_inside = depth > 0;
+                match (part, class(byte)) {
+                    // Most of a history is plain text in brackets or strings, so that goes fast.
+                    (Part::Brackets, Class::Plain | Class::Blank | Class::Hash) => {
+                        let plain = |&byte: &u8| {
+                            matches!(class(byte), Class::Plain | Class::Blank | Class::Hash)
                         };
+                        taken += buffer[taken..]
+                            .iter()
+                            .take_while(|byte| plain(byte))
+                            .count();
+                        continue;
                     }
-                    Part::Comment => {}
-                    Part::Character => {
-                        part = if depth == 0 {
-                            Part::Token
-                        } else {
-                            Part::Brackets
-                        };
+                    (Part::Text, _) if byte != b'"' && byte != b'\\' => {
+                        let rest = buffer[taken..].iter();
+                        taken += rest
+                            .take_while(|&&byte| byte != b'"' && byte != b'\\')
+                            .count();
+                        continue;
                     }
-                    Part::Hash if byte == b'_' => end = Some(Cut::Discard),
-                    Part::Token if is_bounds => {
+                    (Part::Text, _) if byte == b'\\' => part = Part::Escape,
+                    (Part::Text, _) if is_inside => part = Part::Brackets,
+                    (Part::Text, _) => end = Some(Cut::Value),
+                    (Part::Escape, _) => part = Part::Text,
+                    (Part::Comment, _) if byte != b'\n' => {}
+                    (Part::Comment, _) if is_inside => part = Part::Brackets,
+                    (Part::Comment, _) => part = Part::Blank,
+                    (Part::Character, _) if is_inside => part = Part::Brackets,
+                    (Part::Character, _) => part = Part::Token,
+                    (Part::Hash, _) if byte == b'_' => end = Some(Cut::Discard),
+                    (Part::Token, Class::Plain | Class::Hash | Class::Backslash) => {}
+                    (Part::Token, _) => {
+                        // What bounds it is not a part of it.
                         end = Some(Cut::Value);
-                        break;
+                        continue;
                     }
-                    Part::Token => {}
-                    Part::Tag if !is_bounds => {}
-                    Part::Blank | Part::Tag | Part::Hash | Part::Brackets => match byte {
-                        _ if opens => {
-                            depth += 1;
-                            if depth > MAX_DEPTH {
-                                return Err(here.error(ReadErrorReason::TooDeep));
-                            }
-                            part = Part::Brackets;
+                    (Part::Tag, Class::Plain | Class::Hash | Class::Backslash) => {}
+                    (_, Class::Open) => {
+                        depth += 1;
+                        if depth > MAX_DEPTH {
+                            let place = self.here.within(buffer, taken);
+                            return Err(place.error(ReadErrorReason::TooDeep));
                         }
-                        _ if closes => {
-                            // Only in brackets: elsewhere a bracket cannot close anything.
-                            let Some(left) = depth.checked_sub(1) else {
-                                return Err(here.syntax("a tag is on no value"));
-                            };
-                            depth = left;
-                            if depth == 0 {
-                                end = Some(Cut::Value);
-                            }
+                        part = Part::Brackets;
+                    }
+                    (_, Class::Close) => {
+                        // A value does not begin so: this is behind a tag.
+                        let Some(left) = depth.checked_sub(1) else {
+                            let place = self.here.within(buffer, taken);
+                            return Err(place.syntax("a tag is on no value"));
+                        };
+                        depth = left;
+                        if depth == 0 {
+                            end = Some(Cut::Value);
                         }
-                        b'"' => part = Part::Text,
-                        b';' if is_edn => part = Part::Comment,
-                        _ if is_blank => part = Part::Blank,
-                        b'#' if is_edn && part == Part::Blank => part = Part::Hash,
-                        b'\\' if is_edn => part = Part::Character,
-                        _ if part == Part::Hash => part = Part::Tag,
-                        _ => part = Part::Token,
-                    },
+                    }
+                    (_, Class::Quote) => part = Part::Text,
+                    (_, Class::Semicolon) => part = Part::Comment,
+                    (_, Class::Backslash) => part = Part::Character,
+                    (_, Class::Blank) => part = Part::Blank,
+                    (Part::Blank, Class::Hash) => part = Part::Hash,
+                    (Part::Hash, Class::Plain | Class::Hash) => part = Part::Tag,
+                    (Part::Blank, Class::Plain) => part = Part::Token,
                 }
                 taken += 1;
-                here = past(here, byte);
-                if end.is_some() {
-                    break;
-                }
             }
             self.text.extend_from_slice(&buffer[..taken]);
+            self.here = self.here.within(buffer, taken);
             self.input.consume(taken);
-            self.here = here;
             if self.text.len() > MAX_VALUE_BYTES {
                 return Err(self.start.error(ReadErrorReason::TooLong));
             }
@@ -320,6 +313,59 @@ impl<R: BufRead> Forms<R> {
             }
         }
     }
+}
+
+/// What a byte can do to what is around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// Nothing.
+    Plain,
+    /// It is between things.
+    Blank,
+    /// It opens a bracket.
+    Open,
+    /// It closes a bracket.
+    Close,
+    /// It begins a string.
+    Quote,
+    /// It begins a comment.
+    Semicolon,
+    /// It begins a character.
+    Backslash,
+    /// It begins a tag, a set or a discarded value.
+    Hash,
+}
+
+impl Dialect {
+    fn classes(self) -> &'static [Class; 256] {
+        const EDN: [Class; 256] = classes(true);
+        const JSON: [Class; 256] = classes(false);
+        match self {
+            Self::Edn => &EDN,
+            Self::Json => &JSON,
+        }
+    }
+}
+
+const fn classes(is_edn: bool) -> [Class; 256] {
+    let mut classes = [Class::Plain; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b' ' | b'\t' | b'\r' | b'\n' | b'\x0c' | b',' => Class::Blank,
+            b'[' | b'{' => Class::Open,
+            b']' | b'}' => Class::Close,
+            b'"' => Class::Quote,
+            b'(' if is_edn => Class::Open,
+            b')' if is_edn => Class::Close,
+            b';' if is_edn => Class::Semicolon,
+            b'\\' if is_edn => Class::Backslash,
+            b'#' if is_edn => Class::Hash,
+            _ => Class::Plain,
+        };
+        byte += 1;
+    }
+    classes
 }
 
 /// What was cut out.

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::error::{Place, ReadError};
-use super::events::{self, Event, Fields, Placed, as_u64, big_integer};
+use super::events::{self, Event, Fields, Placed, Who, as_u64, big_integer};
 use super::forms::{Dialect, Forms};
 use crate::object::Value;
 
@@ -32,7 +32,7 @@ impl<R: BufRead> events::Events for Events<R> {
         if form.text.first() != Some(&b'{') {
             return Err(place.event("an event is an object, in braces"));
         }
-        let line: Line<'_> = parse(form.text, place)?;
+        let line: Line<'_> = parse(form.utf8()?, place)?;
         let what = event(line).map_err(|reason| place.event(reason))?;
         Ok(Some(Placed { what, place }))
     }
@@ -40,10 +40,10 @@ impl<R: BufRead> events::Events for Events<R> {
 
 /// A value of JSON that begins at `place`.
 pub(super) fn parse<'de, T: Deserialize<'de>>(
-    text: &'de [u8],
+    text: &'de str,
     place: Place,
 ) -> Result<T, ReadError> {
-    serde_json::from_slice(text).map_err(|error| {
+    serde_json::from_str(text).map_err(|error| {
         // Its places are those in the text, and the text need not begin a line.
         let place = Place {
             line: place.line + error.line().saturating_sub(1) as u64,
@@ -76,8 +76,12 @@ fn event(line: Line<'_>) -> Result<Event, String> {
     let mut fields = Fields::default();
     if let Some(ReadValue(process)) = line.process {
         let is_above = as_u64(&process).is_some();
-        let number = process.as_int();
-        fields.process(number.or(is_above.then_some(i64::MAX)))?;
+        fields.process(match &process {
+            Value::Int(number) => Who::Number(*number),
+            Value::Text(name) => Who::Name(name),
+            _ if is_above => Who::Number(i64::MAX),
+            _ => Who::Nobody,
+        })?;
     }
     if line.kind.is_some() {
         fields.kind(line.kind.as_deref())?;

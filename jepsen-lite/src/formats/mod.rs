@@ -2,7 +2,7 @@
 //!
 //! | format | what it is | what it holds |
 //! |---|---|---|
-//! | [`JsonLines`](Format::JsonLines) | ours: see [`history`](crate::history) | logs |
+//! | [`JsonLines`](Format::JsonLines) | ours: see [`history`] | logs |
 //! | [`Edn`](Format::Edn) | Jepsen's operations: one vector, or one map after another | objects, logs |
 //! | [`Json`](Format::Json) | the same as JSON: one array, or one object after another | objects, logs |
 //! | [`EtcdLog`](Format::EtcdLog) | the log of Jepsen's etcd tests | a register |
@@ -11,7 +11,7 @@
 //! | [`Calls`](Format::Calls) | `[id] call push(1)`, `[id] return` | a queue, a stack |
 //!
 //! All readers stream: beside the history itself they hold one line, or one element of a vector.
-//! [`guess`] tells the formats apart by what is in a file, never by its name.
+//! [`guess()`] tells the formats apart by what is in a file, never by its name.
 //!
 //! Every event of these formats has its own place in the order of the recording, so no two intervals
 //! touch. The index of an event is the number of its operation map or line, from 0, among all that
@@ -32,6 +32,7 @@ mod jepsen;
 mod json;
 mod lines;
 mod log_twin;
+mod rewrite;
 mod s2;
 mod suggest;
 mod write;
@@ -41,7 +42,7 @@ use std::io::BufRead;
 use std::str::FromStr;
 
 use crate::history::{self, History};
-use crate::models::{ModelKind, NilReads, Settings};
+use crate::models::{ModelKind, NilReads, Settings, UnknownModel};
 use crate::object::{ObjectHistory, Value};
 
 pub use convert::{ConvertError, Converted, convert};
@@ -53,7 +54,7 @@ pub use write::{WriteError, write};
 /// How a history is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Format {
-    /// Ours: one event of a log a line, see [`history`](crate::history).
+    /// Ours: one event of a log a line, see [`history`].
     #[value(name = "json-lines")]
     JsonLines,
     /// Jepsen's operations as EDN: one vector or list of maps, or one map after another.
@@ -167,6 +168,26 @@ impl fmt::Display for Suggestion {
             Self::SetFull => "set-full",
             Self::TotalQueue => "total-queue",
             Self::UniqueIds => "unique-ids",
+        })
+    }
+}
+
+/// A name that no model and no checker has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}, and besides counter, set-full, total-queue, unique-ids")]
+pub struct UnknownSuggestion(#[from] UnknownModel);
+
+/// By the name of a model, or of another checker.
+impl FromStr for Suggestion {
+    type Err = UnknownSuggestion;
+
+    fn from_str(name: &str) -> Result<Self, UnknownSuggestion> {
+        Ok(match name {
+            "counter" => Self::Counter,
+            "set-full" => Self::SetFull,
+            "total-queue" => Self::TotalQueue,
+            "unique-ids" => Self::UniqueIds,
+            model => Self::Model(model.parse()?),
         })
     }
 }

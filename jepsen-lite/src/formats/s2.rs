@@ -70,7 +70,7 @@ pub(super) fn read(input: impl BufRead) -> Result<ObjectHistory, ReadError> {
     };
     let mut position = 0;
     while let Some(form) = forms.next()? {
-        let labelled: Labelled = json::parse(form.text, form.start)?;
+        let labelled: Labelled = json::parse(form.utf8()?, form.start)?;
         clients.record(labelled, EventIndex(position), form.start)?;
         position += 1;
     }

@@ -17,6 +17,8 @@
 //! A history without operations is right of every object, so it is taken for the first of these. Nothing
 //! else is guessed: transactions that append, for instance, are of no object here.
 
+use std::collections::BTreeSet;
+
 use super::Suggestion;
 use crate::history::Status;
 use crate::models::ModelKind;
@@ -24,11 +26,9 @@ use crate::object::{ObjectHistory, ObjectOp, Value};
 
 /// The object of a history, if its functions tell.
 pub(super) fn suggest(history: &ObjectHistory) -> Option<Suggestion> {
-    let mut names: Vec<&str> = history.ops().map(ObjectOp::function).collect();
-    names.sort_unstable();
-    names.dedup();
+    let names: BTreeSet<&str> = history.ops().map(ObjectOp::function).collect();
     let only = |known: &[&str]| names.iter().all(|name| known.contains(name));
-    let has = |name: &str| names.binary_search(&name).is_ok();
+    let has = |name: &str| names.contains(name);
     let model = |model| Some(Suggestion::Model(model));
     if only(&["read", "write"]) && is_of_maps(history) {
         return model(ModelKind::MultiRegister);

@@ -61,6 +61,23 @@ fn names_of_formats_are_read_back() {
 }
 
 #[test]
+fn names_of_suggestions_are_read_back() {
+    let models = ModelKind::ALL.map(Suggestion::Model);
+    let others = [
+        Suggestion::Counter,
+        Suggestion::SetFull,
+        Suggestion::TotalQueue,
+        Suggestion::UniqueIds,
+    ];
+    let unknown = "bag".parse::<Suggestion>().expect_err("there is none");
+    for suggestion in models.into_iter().chain(others) {
+        let name = suggestion.to_string();
+        assert_eq!(name.parse(), Ok(suggestion));
+        assert!(unknown.to_string().contains(&name), "{unknown}");
+    }
+}
+
+#[test]
 fn edn_is_a_vector_a_list_or_maps_one_after_another() {
     let events = [
         "{:process 1, :type :invoke, :f :write, :value 5, :time 10}",
@@ -91,7 +108,7 @@ fn json_is_an_array_or_objects_one_after_another() {
     let events = [
         r#"{"process":1,"type":"invoke","f":"write","value":{"x":[1,2.5,null,true]}}"#,
         r#"{"process":"nemesis","type":"info","f":"stop","value":null}"#,
-        r#"{"type":"ok","process":1,"f":"write","value":{"x":[1,2.5,null,true]},"more":[[]]}"#,
+        r#"{"type":"ok","process":"1","f":"write","value":{"x":[1,2.5,null,true]},"more":[[]]}"#,
         r#"{"process":2,"type":"invoke","f":"read"}"#,
         r#"{"process":2,"type":"ok","f":"read","value":18446744073709551615}"#,
     ];
@@ -237,6 +254,8 @@ fn values_of_edn_are_kept() {
     assert_eq!(value("1.5"), Value::Float(1.5.into()));
     assert_eq!(value("\\a"), Value::text("a"));
     assert_eq!(value("\"a\\n\\\"\\\\b;\""), Value::text("a\n\"\\b;"));
+    assert_eq!(value("\"\\b\\u00e9\""), Value::text("\u{8}\u{e9}"));
+    assert_eq!(value("[##Inf]").to_string(), "[##Inf]");
     assert_eq!(value(":a/b"), Value::keyword("a/b"));
     assert_eq!(value("(1,2)"), value("[1 2]"));
     assert_eq!(value("#{2 1}"), Value::set([Value::Int(1), Value::Int(2)]));
@@ -475,7 +494,7 @@ fn damaged_input_has_a_line_a_column_and_a_reason() {
     );
     assert_eq!(
         edn(&format!("{ok}\n\n{{:process 1,\n :type \"\\x\"}}")),
-        "line 4, column 10: there is no such escape in a string: there are \\t \\r \\n \\\\ \\\""
+        "line 4, column 10: there is no such escape in a string: there are \\t \\r \\n \\b \\f \\u \\\\ \\\""
     );
     assert_eq!(
         edn(&format!("[{ok}\n{{:process 1, :value [1)}}]")),
@@ -488,6 +507,10 @@ fn damaged_input_has_a_line_a_column_and_a_reason() {
     assert_eq!(
         edn("{:type :invoke, :f :read}"),
         "line 1, column 1: an event needs a `process`"
+    );
+    assert_eq!(
+        edn("{:process nil, :type :invoke, :f :read}"),
+        "line 1, column 1: `process` must be a number or a name"
     );
     assert_eq!(
         edn("{:process 0, :f :read}"),

@@ -1,9 +1,13 @@
 //! Damaged input is refused with a place, or is another history: nothing panics.
 
-use jepsen_lite::formats::{Format, guess, read};
+use std::io::{self, BufReader, Read};
+
+use jepsen_lite::formats::{Format, MAX_VALUE_BYTES, ReadErrorReason, Recording, guess, read};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
-use proptest::{prop_assert, proptest};
+use proptest::{prop_assert, prop_assert_eq, proptest};
+
+use crate::formats::show;
 
 /// A whole history in each format.
 const WHOLE: [(Format, &str); 8] = [
@@ -85,7 +89,44 @@ fn what_is_to_be_damaged_is_whole() {
     }
 }
 
+/// The error, or what was read.
+fn outcome(input: impl Read, buffer_bytes: usize, format: Format) -> Result<String, String> {
+    match read(BufReader::with_capacity(buffer_bytes, input), format) {
+        Ok(Recording::Object(object)) => Ok(format!("{:?}", show(&object.history))),
+        Ok(Recording::Log(history)) => Ok(format!("{history:?}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn an_event_without_end_is_refused_before_it_fills_the_memory() {
+    for (format, begin) in [
+        (Format::Edn, "[{:value \""),
+        (Format::Edn, "{:value \\a ["),
+        (Format::Json, "[{\"value\":\""),
+        (Format::S2, "{\"event\":"),
+        (Format::Calls, "[1] call "),
+        (Format::EtcdLog, "INFO  jepsen.util - "),
+    ] {
+        let endless = begin.as_bytes().chain(io::repeat(b'x'));
+        let input = BufReader::new(endless.take(2 * MAX_VALUE_BYTES as u64));
+        let error = read(input, format).expect_err("it is too long");
+        assert!(matches!(error.reason, ReadErrorReason::TooLong), "{error}");
+        assert_eq!(error.line, 1, "{error}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn it_does_not_matter_how_the_input_is_cut(
+        damages in damages(), which in 0..WHOLE.len(), is_whole in any::<bool>(), buffer in 1..9_usize
+    ) {
+        let (format, text) = WHOLE[which];
+        let bytes = if is_whole { text.as_bytes().to_vec() } else { damage(text, &damages) };
+        let wanted = outcome(&bytes[..], bytes.len() + 1, format);
+        prop_assert_eq!(outcome(&bytes[..], buffer, format), wanted);
+    }
+
     #[test]
     fn nothing_panics(damages in damages(), which in 0..WHOLE.len(), other in 0..Format::ALL.len()) {
         let bytes = damage(WHOLE[which].1, &damages);

@@ -69,6 +69,8 @@ fn edn_values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         plain_values(),
         name().prop_map(|name| Value::keyword(&name)),
+        Just(Value::Float(f64::NAN.into())),
+        Just(Value::Float(f64::NEG_INFINITY.into())),
         "[a-z]{1,6}"
             .prop_filter("these are no symbols", |name| {
                 !["nil", "true", "false"].contains(&name.as_str())
