@@ -49,3 +49,4 @@ mod facts;
 mod model;
 mod order;
 mod prefix;
+mod trims;

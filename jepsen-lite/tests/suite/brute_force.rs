@@ -51,7 +51,7 @@ fn the_checker_and_brute_force_agree_and_every_verdict_has_its_proof() {
                 "seed {seed}: {check} alone finds {anomaly} in {history:#?}"
             );
             assert!(
-                !brute::certificate_is_legal(anomaly),
+                !brute::certificate_is_legal(anomaly, history.intervals()),
                 "seed {seed}: the certificate of {check} proves nothing: {anomaly} in {history:#?}"
             );
             let ops = anomaly.certificate.len();
