@@ -11,12 +11,12 @@
 
 use std::fmt;
 
-use hstore_core::{LogId, Lsn};
+use hstore_core::{Epoch, LogId, Lsn};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::history::{
     Answer, Call, EventIndex, Gap, GapKind, History, Mismatch, Moment, OpId, ProcessId, RecordId,
-    Status, lsn_text, position,
+    Status, Token, lsn_text, position,
 };
 use crate::object::Value;
 
@@ -42,6 +42,14 @@ pub enum AnomalyKind {
     Reorder,
     /// A read returns something outside of the range between its start and its tail.
     ReadOutOfRange,
+    /// Something is said to be given up that nobody gave up, or what was given up is taken back.
+    TrimViolation,
+    /// A record is appended in an epoch that was ended, or under a token that is not the one in force; or
+    /// is refused for a token that was.
+    FenceViolation,
+    /// An append is accepted although the last record is not the one that it demands, or is refused
+    /// although it is.
+    ConditionViolation,
 }
 
 impl AnomalyKind {
@@ -58,6 +66,13 @@ impl AnomalyKind {
             Self::Gap => "a read accounts for every LSN that it passes",
             Self::Reorder => "records lie in the order in which they were appended",
             Self::ReadOutOfRange => "a read returns what lies between its start and its tail",
+            Self::TrimViolation => "only what somebody gave up is given up, and it stays so",
+            Self::FenceViolation => {
+                "an append gets through under the token that was set last and in an epoch that is not ended, and not otherwise"
+            }
+            Self::ConditionViolation => {
+                "an append is accepted if the last record is the one that it demands, and not otherwise"
+            }
         }
     }
 }
@@ -285,6 +300,38 @@ pub enum Reason {
     },
     /// `from` failed, so it certainly had no effect; `to` shows one.
     Failed,
+    /// Before `to` returned, nobody had asked for this position to be given up. `from` is the trim that
+    /// came nearest, if there is one.
+    NotGivenUp {
+        /// The position.
+        #[serde(with = "lsn_text")]
+        lsn: Lsn,
+    },
+    /// `from` ended all epochs below one from a position on; the record of `to` is of such an epoch, and
+    /// above that.
+    Sealed {
+        /// The first epoch that is not ended.
+        epoch: Epoch,
+        /// Where the log ended then.
+        #[serde(with = "lsn_text")]
+        tail: Lsn,
+    },
+    /// `from` put its record here, and until `to` nobody is known to have appended another one.
+    LastRecord {
+        /// The position; [`Lsn::MIN`] where there is no record at all.
+        #[serde(with = "lsn_text")]
+        lsn: Lsn,
+    },
+    /// `from` set this token, and until `to` nobody is known to have set another one.
+    TokenInForce {
+        /// The token; `None` where none was ever set.
+        token: Option<Token>,
+    },
+    /// `from` demands or was told this, and `to` says that it was otherwise then.
+    Told {
+        /// The append that demanded it or was told it.
+        by: OpId,
+    },
 }
 
 /// What a read showed at a position.
@@ -340,6 +387,24 @@ impl fmt::Display for Link {
                 write!(f, "observation: {by} shows {seen} at {lsn}")
             }
             Reason::Failed => f.write_str("observation: it failed, but its record is shown"),
+            Reason::NotGivenUp { lsn } => {
+                write!(f, "trim: nobody had given up {lsn} before it returned")
+            }
+            Reason::Sealed { epoch, tail } => {
+                write!(
+                    f,
+                    "seal: from {tail} on, all records have epoch {epoch} or a higher one"
+                )
+            }
+            Reason::LastRecord { lsn: Lsn::MIN } => f.write_str("condition: the log is empty"),
+            Reason::LastRecord { lsn } => {
+                write!(f, "condition: the last record is the one at {lsn}")
+            }
+            Reason::TokenInForce { token: None } => f.write_str("condition: no token is set"),
+            Reason::TokenInForce { token: Some(token) } => {
+                write!(f, "condition: {token} is the one that was set last")
+            }
+            Reason::Told { by } => write!(f, "condition: {by} demands or was told otherwise"),
         }
     }
 }

@@ -52,3 +52,4 @@ mod facts;
 mod model;
 mod order;
 mod prefix;
+mod trims;

@@ -98,6 +98,14 @@ pub enum UnknownCause {
         #[serde(with = "lsn_text")]
         lsn: Lsn,
     },
+    /// Unknown appends that nobody saw may explain what nothing else does, but there are too many ways in
+    /// which they may.
+    Ambiguous {
+        /// How many unknown appends nobody saw.
+        appends: u64,
+        /// How many operations were looked at before the search was given up.
+        steps: u64,
+    },
 }
 
 impl fmt::Display for UnknownCause {
@@ -116,6 +124,11 @@ impl fmt::Display for UnknownCause {
             } => write!(
                 f,
                 "the final reads do not cover {records} acknowledged records, from {lsn} ({first}) on"
+            ),
+            Self::Ambiguous { appends, steps } => write!(
+                f,
+                "any of {appends} unknown appends may explain what nobody saw; given up after {steps} steps; \
+                 read all that was appended, before it is trimmed and at the end"
             ),
         }
     }
