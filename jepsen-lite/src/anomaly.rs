@@ -11,12 +11,12 @@
 
 use std::fmt;
 
-use hstore_core::{LogId, Lsn, NodeSet};
+use hstore_core::{Epoch, LogId, Lsn, NodeSet};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::history::{
     Answer, Call, EventIndex, Gap, GapKind, History, Mismatch, Moment, OpId, ProcessId, RecordId,
-    Status, lsn_text, position,
+    Status, Token, lsn_text, position,
 };
 use crate::object::Value;
 
@@ -65,6 +65,12 @@ pub enum AnomalyKind {
     Duplicated,
     /// A counter shows less than was added for sure, or more than can have been added.
     OutOfBounds,
+    /// A record is appended in an epoch that was ended, or under a token that is not the one in force; or
+    /// is refused for a token that was.
+    FenceViolation,
+    /// An append is accepted although the last record is not the one that it demands, or is refused
+    /// although it is.
+    ConditionViolation,
 }
 
 impl AnomalyKind {
@@ -95,6 +101,12 @@ impl AnomalyKind {
             Self::Duplicated => "nothing is seen or comes out more often than it was put in",
             Self::OutOfBounds => {
                 "a counter is the sum of all that was added for sure and some that may have been"
+            }
+            Self::FenceViolation => {
+                "an append gets through under the token that was set last and in an epoch that is not ended, and not otherwise"
+            }
+            Self::ConditionViolation => {
+                "an append is accepted if the last record is the one that it demands, and not otherwise"
             }
         }
     }
@@ -400,6 +412,31 @@ pub enum Reason {
         /// All that may have been added before it ended.
         high: i64,
     },
+    /// `from` ended all epochs below one from a position on; the record of `to` is of such an epoch, and
+    /// above that.
+    Sealed {
+        /// The first epoch that is not ended.
+        epoch: Epoch,
+        /// Where the log ended then.
+        #[serde(with = "lsn_text")]
+        tail: Lsn,
+    },
+    /// `from` put its record here, and until `to` nobody is known to have appended another one.
+    LastRecord {
+        /// The position; [`Lsn::MIN`] where there is no record at all.
+        #[serde(with = "lsn_text")]
+        lsn: Lsn,
+    },
+    /// `from` set this token, and until `to` nobody is known to have set another one.
+    TokenInForce {
+        /// The token; `None` where none was ever set.
+        token: Option<Token>,
+    },
+    /// `from` demands or was told this, and `to` says that it was otherwise then.
+    Told {
+        /// The append that demanded it or was told it.
+        by: OpId,
+    },
 }
 
 /// What a read showed at a position.
@@ -489,6 +526,21 @@ impl fmt::Display for Link {
             Reason::Sums { low, value, high } => {
                 write!(f, "sums: {value} is not between {low} and {high}")
             }
+            Reason::Sealed { epoch, tail } => {
+                write!(
+                    f,
+                    "seal: from {tail} on, all records have epoch {epoch} or a higher one"
+                )
+            }
+            Reason::LastRecord { lsn: Lsn::MIN } => f.write_str("condition: the log is empty"),
+            Reason::LastRecord { lsn } => {
+                write!(f, "condition: the last record is the one at {lsn}")
+            }
+            Reason::TokenInForce { token: None } => f.write_str("condition: no token is set"),
+            Reason::TokenInForce { token: Some(token) } => {
+                write!(f, "condition: {token} is the one that was set last")
+            }
+            Reason::Told { by } => write!(f, "condition: {by} demands or was told otherwise"),
         }
     }
 }

@@ -400,7 +400,7 @@ fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions
             Check::Subscriptions if !features.subscriptions => nothing_to_see,
             Check::Subscriptions => subscription::check(&facts, ops),
             Check::TrimSafety if !features.trims => nothing_to_see,
-            Check::TrimSafety => trim::check(history, log, ops),
+            Check::TrimSafety => trim::check(&facts, ops),
             Check::Tiering if !features.tiers => nothing_to_see,
             Check::Tiering => tiering::check(history, log, ops),
             Check::Set | Check::SetFull | Check::TotalQueue | Check::UniqueIds | Check::Counter => {
@@ -431,7 +431,7 @@ fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions
 
 /// A valid verdict is only given out once its witness has been replayed.
 fn linearizability(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
-    let verdict = log_check::check(facts);
+    let verdict = log_check::check(facts, ops);
     if let Verdict::Valid(witness) = &verdict
         && let Err(error) = replay(facts.history, ops, witness)
     {

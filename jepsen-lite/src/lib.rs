@@ -1,6 +1,7 @@
 //! Records what clients did to logs, and judges it.
 //!
 //! - [`history`]: what was asked and answered, in the order of events; JSON lines.
+//! - [`formats`]: reads and writes the files of others, and tells their formats apart.
 //! - [`check`](mod@check): all checks of a history put together, with a report as text or JSON.
 //! - [`anomaly`], [`verdict`]: what the checks say, with the evidence.
 //! - [`log_check`]: linearizability of a log, in near-linear time.
@@ -38,6 +39,7 @@
 
 pub mod anomaly;
 pub mod check;
+pub mod formats;
 pub mod history;
 pub mod log_check;
 pub mod models;
@@ -45,6 +47,7 @@ pub mod object;
 pub mod object_check;
 pub mod replay;
 pub mod search;
+pub mod stream_check;
 pub mod tiering;
 pub mod verdict;
 pub mod white_box;
@@ -59,3 +62,4 @@ mod prefix;
 mod shown;
 mod subscription;
 mod trim;
+mod trims;

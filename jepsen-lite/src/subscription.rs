@@ -8,8 +8,8 @@
 //! - Within an incarnation, each poll continues where the one before ended, and shows of each position that
 //!   it passes a record or a gap. A new incarnation begins at or below the end of those before it. Else
 //!   positions are passed over: `PollSkip`.
-//! - No gap, and no other record, stands in for a record that was acknowledged, or that a read showed there:
-//!   `PollSkip`.
+//! - No gap, and no other record, stands in for a record that was acknowledged, or that a read or another
+//!   poll showed there if nobody says otherwise: `PollSkip`.
 //! - From where it first began to where it came at last, every acknowledged record was delivered at least
 //!   once, in one incarnation or another: else `Unseen`.
 //! - What is delivered was appended, and its append did not fail: else `DirtyRead`.
@@ -31,7 +31,6 @@ use crate::history::{
     Answer, Call, GapKind, History, OpId, OpKind, ReadAnswer, RecordId, after, position,
 };
 use crate::shown::{Piece, end_of_shown, pieces};
-use crate::trim::Trims;
 use crate::verdict::{Findings, UnknownCause, Verdict};
 
 /// A poll of a subscription that showed something.
@@ -81,7 +80,6 @@ impl Delivered {
 pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
     let mut judge = Judge {
         facts,
-        trims: Trims::gather(facts.history, ops),
         findings: Findings::default(),
         unknown: None,
         strays: Vec::new(),
@@ -135,7 +133,6 @@ fn gather<'h>(history: &'h History, ops: &[OpId]) -> BTreeMap<u32, Vec<Poll<'h>>
 
 struct Judge<'f, 'h> {
     facts: &'f LogFacts<'h>,
-    trims: Trims,
     findings: Findings,
     unknown: Option<UnknownCause>,
     /// Delivered records that nobody acknowledged at their LSN.
@@ -268,11 +265,10 @@ impl Judge<'_, '_> {
 
     /// `poll` goes on at `next`, though `first` is due after what `before` passed.
     fn skip(&mut self, before: OpId, poll: &Poll<'_>, first: u64, next: u64) {
-        let given_up = self.trims.before(poll.deadline);
-        if given_up.is_some_and(|(_, upto)| after(upto) >= next) {
+        let facts = self.facts;
+        if after(facts.trims.given_up(poll.deadline)) >= next {
             return;
         }
-        let facts = self.facts;
         let at = facts.owners.partition_point(|owner| owner.lsn < first);
         let mut passed = facts.owners[at..]
             .iter()
@@ -314,7 +310,7 @@ impl Judge<'_, '_> {
                 == Seen::Gap {
                     kind: GapKind::Trim,
                 };
-            if piece.seen == same || is_trim || self.trims.give_up(owner.lsn, poll.deadline) {
+            if piece.seen == same || is_trim || owner.lsn <= facts.trims.given_up(poll.deadline) {
                 continue;
             }
             // Where an answer shows several things at one position, it delivered each.
@@ -328,7 +324,9 @@ impl Judge<'_, '_> {
             let alone = |other: Option<&Owner>| other.is_none_or(|other| other.lsn != owner.lsn);
             let is_disputed = !alone(owners.get(index + 1))
                 || !alone(index.checked_sub(1).map(|before| &owners[before]));
-            if !facts.acked_here(owner) && is_disputed {
+            let mut append = owner.append.get().into_iter();
+            let is_possible = append.any(|append| !failed(facts.history, append));
+            if !facts.acked_here(owner) && (is_disputed || !is_possible) {
                 continue;
             }
             let seen = piece.seen;
@@ -350,7 +348,7 @@ impl Judge<'_, '_> {
             while delivered.next_if(|&known| known < this).is_some() {}
             if delivered.peek() == Some(&this)
                 || !facts.acked_here(owner)
-                || self.trims.give_up(owner.lsn, u64::MAX)
+                || owner.lsn <= facts.trims.given_up(u64::MAX)
             {
                 continue;
             }

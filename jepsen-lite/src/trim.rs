@@ -12,75 +12,25 @@
 //! That nothing else vanished is for the check of durability to say.
 
 use hashbrown::HashMap;
-use hstore_core::{LogId, Lsn};
+use hstore_core::Lsn;
 use rustc_hash::FxBuildHasher;
 
 use crate::anomaly::{Anomaly, AnomalyKind, Link, Reason, Witnesses, Words};
-use crate::history::{
-    Answer, Call, GapKind, History, OpId, OpKind, ProcessId, ReadAnswer, Status, position,
-};
+use crate::facts::LogFacts;
+use crate::history::{Answer, Call, GapKind, OpId, OpKind, ProcessId, ReadAnswer, position};
+use crate::trims::Trim;
 use crate::verdict::{Findings, Verdict};
 
-/// The trims of a log that may have taken effect, in the order of their invocation.
-#[derive(Debug, Default)]
-pub(crate) struct Trims {
-    asked: Vec<Asked>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    begins: u64,
-    op: OpId,
-    upto: u64,
-    /// Which of these trims, up to and with this one, reaches furthest.
-    furthest: usize,
-}
-
-impl Trims {
-    /// Those among the operations of one log.
-    pub(crate) fn gather(history: &History, ops: &[OpId]) -> Self {
-        let mut trims = Self::default();
-        for op in ops.iter().map(|&id| history.op(id)) {
-            if op.kind() != OpKind::Trim || op.status() == Status::Fail {
-                continue;
-            }
-            let Call::Trim { upto } = op.call() else {
-                unreachable!("it is a trim");
-            };
-            let (upto, this) = (upto.as_u64(), trims.asked.len());
-            let before = trims.asked.last().map(|last| last.furthest);
-            let furthest = before
-                .filter(|&before| trims.asked[before].upto >= upto)
-                .unwrap_or(this);
-            trims.asked.push(Asked {
-                begins: op.begins(),
-                op: op.id(),
-                upto,
-                furthest,
-            });
-        }
-        trims
-    }
-
-    /// The one that reaches furthest of those that were invoked before `edge`, with the last LSN that it
-    /// gives up.
-    pub(crate) fn before(&self, edge: u64) -> Option<(OpId, u64)> {
-        let count = self.asked.partition_point(|trim| trim.begins < edge);
-        let furthest = self.asked[self.asked[..count].last()?.furthest];
-        Some((furthest.op, furthest.upto))
-    }
-
-    /// Whether a trim that was invoked before `edge` gives up `lsn`.
-    pub(crate) fn give_up(&self, lsn: u64, edge: u64) -> bool {
-        self.before(edge).is_some_and(|(_, upto)| lsn <= upto)
-    }
-}
-
 /// Judges one log, whose operations are `ops`.
-pub(crate) fn check(history: &History, log: LogId, ops: &[OpId]) -> Verdict {
+pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
     let mut findings = Findings::default();
-    let witnesses = Witnesses { history, log };
-    let trims = Trims::gather(history, ops);
+    let LogFacts {
+        history,
+        log,
+        trims,
+        ..
+    } = facts;
+    let witnesses = Witnesses { history, log: *log };
     // By process; the order of the table is never observed.
     let mut told: HashMap<ProcessId, (u64, OpId), FxBuildHasher> = HashMap::default();
     for op in ops.iter().map(|&id| history.op(id)) {
@@ -91,8 +41,8 @@ pub(crate) fn check(history: &History, log: LogId, ops: &[OpId]) -> Verdict {
         match op.answer() {
             Some(Answer::Trimmed { upto }) => {
                 let upto = upto.as_u64();
-                if !trims.give_up(upto, op.deadline()) {
-                    let nearest = trims.before(op.deadline());
+                if upto > trims.given_up(op.deadline()) {
+                    let nearest = trims.furthest(op.deadline());
                     findings.add(AnomalyKind::TrimViolation, || {
                         not_asked_for(witnesses, id, upto, nearest)
                     });
@@ -121,8 +71,8 @@ pub(crate) fn check(history: &History, log: LogId, ops: &[OpId]) -> Verdict {
                 let Some(last) = end_of_trim(&read) else {
                     continue;
                 };
-                if !trims.give_up(last, op.deadline()) {
-                    let nearest = trims.before(op.deadline());
+                if last > trims.given_up(op.deadline()) {
+                    let nearest = trims.furthest(op.deadline());
                     findings.add(AnomalyKind::TrimViolation, || {
                         not_asked_for(witnesses, id, last, nearest)
                     });
@@ -148,30 +98,25 @@ fn end_of_trim(read: &ReadAnswer<'_>) -> Option<u64> {
 }
 
 /// A read was told that `lsn` is given up, but the trim that reached furthest by then did not.
-fn not_asked_for(
-    witnesses: Witnesses<'_>,
-    read: OpId,
-    lsn: u64,
-    nearest: Option<(OpId, u64)>,
-) -> Anomaly {
+fn not_asked_for(witnesses: Witnesses<'_>, read: OpId, lsn: u64, nearest: Option<Trim>) -> Anomaly {
     let mut ops = vec![read];
-    ops.extend(nearest.map(|(trim, _)| trim));
+    ops.extend(nearest.map(|trim| trim.op));
     let at = Lsn::from_u64(lsn);
     witnesses.anomaly(
         AnomalyKind::TrimViolation,
         &ops,
         &[lsn],
         vec![Link {
-            from: nearest.map_or(read, |(trim, _)| trim),
+            from: nearest.map_or(read, |trim| trim.op),
             to: read,
             reason: Reason::NotGivenUp { lsn: at },
         }],
         Words {
             expected: match nearest {
-                Some((trim, upto)) => format!(
+                Some(trim) => format!(
                     "nothing above {} is given up: {} reached furthest",
-                    Lsn::from_u64(upto),
-                    witnesses.name(trim)
+                    Lsn::from_u64(trim.upto),
+                    witnesses.name(trim.op)
                 ),
                 None => "nothing is given up: nobody had asked for it".to_owned(),
             },

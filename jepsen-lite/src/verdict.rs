@@ -122,6 +122,14 @@ pub enum UnknownCause {
         /// How many elements.
         elements: u64,
     },
+    /// Unknown appends that nobody saw may explain what nothing else does, but there are too many ways in
+    /// which they may.
+    Ambiguous {
+        /// How many unknown appends nobody saw.
+        appends: u64,
+        /// How many operations were looked at before the search was given up.
+        steps: u64,
+    },
 }
 
 impl fmt::Display for UnknownCause {
@@ -156,6 +164,11 @@ impl fmt::Display for UnknownCause {
             Self::DrainUnknown { drain, elements } => write!(
                 f,
                 "{elements} elements did not come out, but nobody knows what {drain} took"
+            ),
+            Self::Ambiguous { appends, steps } => write!(
+                f,
+                "any of {appends} unknown appends may explain what nobody saw; given up after {steps} steps; \
+                 read all that was appended, before it is trimmed and at the end"
             ),
         }
     }

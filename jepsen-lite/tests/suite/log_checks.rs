@@ -936,6 +936,14 @@ fn dumb_subscriptions(history: &History) -> (BTreeSet<AnomalyKind>, bool) {
         let mut trims = trims.iter();
         trims.any(|&(invoked, upto)| invoked < by && position <= upto)
     };
+    // All that is said to be at a position.
+    let mut said: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+    for (&position, &record) in &acked {
+        said.entry(position).or_default().insert(record);
+    }
+    for &(position, record) in polls.values().flatten().flat_map(|poll| &poll.records) {
+        said.entry(position).or_default().insert(record);
+    }
     for polls in polls.values() {
         for (index, poll) in polls.iter().enumerate() {
             for &(_, record) in &poll.records {
@@ -962,7 +970,12 @@ fn dumb_subscriptions(history: &History) -> (BTreeSet<AnomalyKind>, bool) {
                 let gap = poll.gaps.get(&position);
                 let any_record = poll.records.iter().any(|&(at, _)| at == position);
                 let is_left_out = position < poll.from || (gap.is_none() && !any_record);
-                let other = acked.get(&position).is_some_and(|&record| !shows(record));
+                let acked = acked.get(&position).copied();
+                let said = said.get(&position).into_iter().flatten().copied();
+                let said: Vec<u64> = said.collect();
+                let only = said.first().copied().filter(|_| said.len() == 1);
+                let known = acked.or(only.filter(|record| attempted.contains(record)));
+                let other = known.is_some_and(|record| !shows(record));
                 if is_left_out || (gap != Some(&true) && other) {
                     found.insert(PollSkip);
                 }
