@@ -273,6 +273,7 @@ impl Check<'_> {
                     previous_ok,
                     possible: possible.collect(),
                     order: blame.order,
+                    is_exact: blame.is_exact,
                     steps: blame.steps,
                 };
                 PartVerdict::Invalid(Box::new(ObjectFault::Search { blame, core }))
