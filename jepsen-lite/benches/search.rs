@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use jepsen_lite::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Status};
 use jepsen_lite::models::{
-    ModelKind, NilReads, ObjectOptions, PartVerdict, Parts, Settings, check_object, fold,
+    ModelKind, NilReads, ObjectFault, ObjectOptions, PartVerdict, Parts, Settings, check_object,
+    fold,
 };
 use jepsen_lite::object::{AfterInfo, Asked, ObjectHistory, ObjectRecorder, Value};
 use jepsen_lite::search::unwatched;
@@ -287,7 +288,10 @@ impl Case {
                 PartVerdict::Valid { steps, .. } => *steps,
                 PartVerdict::Invalid(fault) => {
                     is_ok = false;
-                    fault.blame.steps
+                    match **fault {
+                        ObjectFault::Search { ref blame, .. } => blame.steps,
+                        ObjectFault::Stream(_) => 0,
+                    }
                 }
                 unknown => panic!("{}: {unknown:?}", self.name),
             };

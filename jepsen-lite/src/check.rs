@@ -257,7 +257,7 @@ impl Counts {
     }
 
     /// Of operations of an object.
-    fn of_object(history: &ObjectHistory, ops: &[OpId]) -> Self {
+    pub(crate) fn of_object(history: &ObjectHistory, ops: &[OpId]) -> Self {
         let mut counts = Self {
             ops: ops.len() as u64,
             ..Self::default()
@@ -373,7 +373,7 @@ pub enum ObjectCheckError {
 }
 
 /// Puts together what was judged part by part.
-fn report(parts: Vec<PartReport>) -> Report {
+pub(crate) fn report(parts: Vec<PartReport>) -> Report {
     let mut counts = Counts::default();
     for part in &parts {
         counts.add(&part.counts);

@@ -41,6 +41,7 @@ pub mod anomaly;
 pub mod check;
 pub mod formats;
 pub mod history;
+pub mod judge;
 pub mod log_check;
 pub mod models;
 pub mod object;

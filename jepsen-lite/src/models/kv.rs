@@ -24,12 +24,14 @@ pub struct Kv {
     nil_reads: NilReads,
     /// What is put somewhere in the history, and how often, by key: see [`Model::is_hopeless`].
     puts: RefCell<BTreeMap<ValueId, BTreeMap<ValueId, u32>>>,
-    /// Whether a read is hopeless, by key, what was put there last, its value, and what was read. Only ever
-    /// asked for a key.
-    hopeless: RefCell<HashMap<(ValueId, ValueId, ValueId, ValueId), bool, FxBuildHasher>>,
+    /// Whether a read is hopeless. Only ever asked for one of them.
+    hopeless: RefCell<HashMap<Hope, bool, FxBuildHasher>>,
     /// What it is to append one to another. Only ever asked for a key.
     appended: RefCell<HashMap<(ValueId, ValueId), Option<ValueId>, FxBuildHasher>>,
 }
+
+/// A key, what was put there last, its value, and what was read.
+type Hope = (ValueId, ValueId, ValueId, ValueId);
 
 /// What is done to a key, which comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
