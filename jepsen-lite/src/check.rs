@@ -180,8 +180,11 @@ impl Counts {
             ..Self::default()
         };
         for op in ops.iter().map(|&id| history.op(id)) {
-            by_kind[op.kind() as usize].count(op.status());
-            if let Some(Answer::Read(read) | Answer::Poll(read)) = op.answer() {
+            let kind = op.kind();
+            by_kind[kind as usize].count(op.status());
+            if matches!(kind, OpKind::Read | OpKind::Poll)
+                && let Some(Answer::Read(read) | Answer::Poll(read)) = op.answer()
+            {
                 counts.records_read += read.records.len() as u64;
                 counts.final_reads += u64::from(read.is_final);
             }

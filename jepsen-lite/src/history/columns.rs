@@ -23,7 +23,7 @@ use super::position::{after, position};
 const NEVER: u64 = u64::MAX;
 
 /// What was asked of some logs and what they answered, complete with the order of events.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     intervals: Intervals,
     shares_indexes: bool,
@@ -80,7 +80,50 @@ struct ReadRow {
     gaps_len: u32,
 }
 
+/// Equal if all operations are: where their entries are kept depends on the order in which events of one
+/// index were recorded, and means nothing.
+impl PartialEq for History {
+    fn eq(&self, other: &Self) -> bool {
+        let reads = self.reads.iter().zip(&other.reads);
+        self.intervals == other.intervals
+            && self.shares_indexes == other.shares_indexes
+            && self.process == other.process
+            && self.log == other.log
+            && self.kind == other.kind
+            && self.status == other.status
+            && self.invoked == other.invoked
+            && self.completed == other.completed
+            && self.invoked_ns == other.invoked_ns
+            && self.completed_ns == other.completed_ns
+            && self.argument == other.argument
+            && self.result == other.result
+            && self.terms_at == other.terms_at
+            && self.terms == other.terms
+            && self.reads.len() == other.reads.len()
+            && reads.into_iter().all(|(one, two)| {
+                let start_nowhere = |row: &ReadRow| ReadRow {
+                    records_start: 0,
+                    gaps_start: 0,
+                    ..row.clone()
+                };
+                start_nowhere(one) == start_nowhere(two)
+                    && self.records_of(one) == other.records_of(two)
+                    && self.gaps_of(one) == other.gaps_of(two)
+            })
+    }
+}
+
+impl Eq for History {}
+
 impl History {
+    fn records_of(&self, row: &ReadRow) -> &[(Lsn, RecordId)] {
+        &self.records[span(row.records_start, row.records_len)]
+    }
+
+    fn gaps_of(&self, row: &ReadRow) -> &[Gap] {
+        &self.gaps[span(row.gaps_start, row.gaps_len)]
+    }
+
     /// A history in which events may share an index.
     pub(super) fn sharing(intervals: Intervals) -> Self {
         Self {
@@ -454,16 +497,46 @@ impl<'h> Op<'h> {
     /// By when it must have taken effect, if it did: `u64::MAX` unless it was answered. One operation
     /// precedes another iff its deadline is less than where the other [`begins`](Self::begins).
     pub(crate) fn deadline(self) -> u64 {
-        let returned = match self.status() {
-            Status::Ok => true,
-            Status::Fail => self.mismatch().is_some(),
-            Status::Open | Status::Info => false,
-        };
-        if !returned {
+        if !self.is_answered() {
             return NEVER;
         }
         let index = EventIndex(self.history.completed[self.at()]);
         self.history.intervals.completion_edge(index)
+    }
+
+    /// Whether it was answered; a refusal is an answer too.
+    pub(crate) fn is_answered(self) -> bool {
+        match self.status() {
+            Status::Ok => true,
+            Status::Fail => self.mismatch().is_some(),
+            Status::Open | Status::Info => false,
+        }
+    }
+
+    /// Where an acknowledged append put its record.
+    pub(crate) fn acked_at(self) -> Option<u64> {
+        let at = self.at();
+        let is_acked =
+            self.history.kind[at] == OpKind::Append && self.history.status[at] == Status::Ok;
+        is_acked.then(|| self.history.result[at])
+    }
+
+    /// What an answered read or poll returned. Panics if it is none, or was answered otherwise.
+    pub(crate) fn read_result(self) -> ReadAnswer<'h> {
+        self.read_answer(Lsn::from_u64(self.history.result[self.at()]))
+    }
+
+    /// Whether it is a read or a poll that was answered with what is there.
+    pub(crate) fn is_read(self) -> bool {
+        matches!(self.kind(), OpKind::Read | OpKind::Poll)
+            && self.status() == Status::Ok
+            && !self.read_row().is_trimmed
+    }
+
+    /// The tail that a tail was answered with.
+    pub(crate) fn tail_result(self) -> Option<u64> {
+        let is_tail = self.kind() == OpKind::Tail && self.status() == Status::Ok;
+        is_tail.then(|| position(Lsn::from_u64(self.history.result[self.at()])))
     }
 
     /// Whether nobody knows whether it took effect.
@@ -519,8 +592,8 @@ impl<'h> Op<'h> {
             is_final: row.is_final,
             source: row.source,
             subscription: row.subscription,
-            records: &self.history.records[span(row.records_start, row.records_len)],
-            gaps: &self.history.gaps[span(row.gaps_start, row.gaps_len)],
+            records: self.history.records_of(row),
+            gaps: self.history.gaps_of(row),
             tail,
             takes_tail: self.kind() == OpKind::Read && row.source == Source::Log,
         }
@@ -597,6 +670,21 @@ impl ReadAnswer<'_> {
 
     fn has_reached(&self) -> bool {
         (self.records.len() as u64) < u64::from(self.limit) || self.end_of_entries() >= self.tail()
+    }
+
+    /// Where its entries end, if they are records without a gap from its start on.
+    pub(crate) fn seamless_end(&self) -> Option<u64> {
+        let mut cursor = position(self.from);
+        if !self.gaps.is_empty() {
+            return None;
+        }
+        for (lsn, _) in self.records {
+            if lsn.as_u64() != cursor {
+                return None;
+            }
+            cursor = after(cursor);
+        }
+        Some(cursor)
     }
 
     /// Whether the read says anything of any position: one that its limit cut before the first
