@@ -331,8 +331,15 @@ impl History {
                 self.reads[self.argument[at] as usize].is_trimmed = true;
             }
             Some(Outcome::Read(read)) => {
-                self.result[at] = read.tail.as_u64();
                 let row = &mut self.reads[self.argument[at] as usize];
+                let takes_tail = self.kind[at] == OpKind::Read && row.source == Source::Log;
+                let read = if takes_tail {
+                    read
+                } else {
+                    // Whatever tail it was given means nothing.
+                    ReadOutcome::of_poll(read.records, read.gaps)
+                };
+                self.result[at] = read.tail.as_u64();
                 row.records_start = self.records.len() as u64;
                 row.records_len = small(read.records.len());
                 self.records.extend(read.records);

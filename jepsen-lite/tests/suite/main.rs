@@ -4,6 +4,7 @@ mod anomalies;
 mod brute;
 mod brute_force;
 mod command;
+mod conditions;
 mod generator;
 mod json;
 mod script;
