@@ -4,6 +4,7 @@
 //! - [`check`](mod@check): all checks of a history put together, with a report as text or JSON.
 //! - [`anomaly`], [`verdict`]: what the checks say, with the evidence.
 //! - [`log_check`]: linearizability of a log, in near-linear time.
+//! - [`online`]: the same while a history is recorded, to stop at the step that violates.
 //! - [`replay`]: verifies the evidence for "linearizable".
 //!
 //! A log here is a sequence of records ordered by LSN. Clients append a record, read from an LSN on,
@@ -40,6 +41,7 @@ pub mod history;
 pub mod log_check;
 pub mod models;
 pub mod object;
+pub mod online;
 pub mod replay;
 pub mod search;
 pub mod verdict;

@@ -7,4 +7,5 @@ mod command;
 mod conditions;
 mod generator;
 mod json;
+mod online;
 mod script;
