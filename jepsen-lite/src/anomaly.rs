@@ -614,7 +614,7 @@ impl fmt::Display for Fact {
                 if *reached_tail {
                     write!(f, "] to the tail {tail}")
                 } else {
-                    write!(f, "] below {end}, cut by its limit")
+                    write!(f, "] below {end}")
                 }
             }
         }

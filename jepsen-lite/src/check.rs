@@ -234,7 +234,11 @@ impl Counts {
             ..Self::default()
         };
         for op in ops.iter().map(|&id| history.op(id)) {
-            by_kind[op.kind() as usize].count(op.status());
+            let kind = op.kind();
+            by_kind[kind as usize].count(op.status());
+            if matches!(kind, OpKind::Append | OpKind::Tail | OpKind::Seal) {
+                continue;
+            }
             let answer = op.answer();
             features.note(op, answer.as_ref());
             if let Some(Answer::Read(read) | Answer::Poll(read)) = answer {

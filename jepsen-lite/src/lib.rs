@@ -7,6 +7,7 @@
 //! - [`log_check`]: linearizability of a log, in near-linear time.
 //! - [`object_check`]: checks of sets, queues, counters and generators of ids that need no search.
 //! - [`white_box`], [`tiering`]: checks that take more than what clients saw.
+//! - [`online`]: the same while a history is recorded, to stop at the step that violates.
 //! - [`replay`]: verifies the evidence for "linearizable".
 //!
 //! A log here is a sequence of records ordered by LSN. Clients append a record, read from an LSN on,
@@ -46,6 +47,7 @@ pub mod log_check;
 pub mod models;
 pub mod object;
 pub mod object_check;
+pub mod online;
 pub mod replay;
 pub mod search;
 pub mod stream_check;

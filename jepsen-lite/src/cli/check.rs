@@ -97,7 +97,11 @@ fn check_one(file: &Path, arguments: &CheckArguments) -> Result<Ending, Ending> 
         };
         print(&one_line(&printed))?;
     } else {
-        print(&format!("{}{}", heading(&name, &judged), judged.judgement.report))?;
+        print(&format!(
+            "{}{}",
+            heading(&name, &judged),
+            judged.judgement.report
+        ))?;
     }
     write_page(arguments.html.as_deref(), &judged)?;
     Ok(verdict.into())
@@ -115,7 +119,11 @@ fn explain_one(arguments: &ExplainArguments) -> Result<Ending, Ending> {
         Err(stopped) => return Ok(stopped.tell(&name)),
     };
     let document = judged.document.as_ref().expect("it was asked for");
-    print(&format!("{}{}", heading(&name, &judged), document.to_text()))?;
+    print(&format!(
+        "{}{}",
+        heading(&name, &judged),
+        document.to_text()
+    ))?;
     write_page(arguments.html.as_deref(), &judged)?;
     Ok(judged.judgement.report.verdict.into())
 }
@@ -168,7 +176,9 @@ fn run(
     wants_document: bool,
 ) -> Result<Judged, Stopped> {
     if job::interrupted() {
-        return Err(Stopped::Interrupted("unknown: interrupted before it was read".to_owned()));
+        return Err(Stopped::Interrupted(
+            "unknown: interrupted before it was read".to_owned(),
+        ));
     }
     let (from, how) = (source.clone(), arguments.clone());
     let done = job::run(&source.to_string(), move |watch| {

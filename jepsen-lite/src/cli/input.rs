@@ -33,7 +33,11 @@ impl Source {
     }
 
     /// Reads it; `watch` learns how far it is.
-    pub(crate) fn load(&self, format: Option<Format>, watch: &Arc<Watch>) -> Result<Loaded, String> {
+    pub(crate) fn load(
+        &self,
+        format: Option<Format>,
+        watch: &Arc<Watch>,
+    ) -> Result<Loaded, String> {
         if self.is_standard_input() {
             return load(io::stdin().lock(), format, watch);
         }

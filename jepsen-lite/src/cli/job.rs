@@ -36,8 +36,15 @@ pub(crate) struct Watch {
 /// How far a piece of work is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stage {
-    Reading { bytes: u64, bytes_total: u64 },
-    Judging { steps: u64, events: u64, events_total: u64 },
+    Reading {
+        bytes: u64,
+        bytes_total: u64,
+    },
+    Judging {
+        steps: u64,
+        events: u64,
+        events_total: u64,
+    },
 }
 
 impl Watch {
@@ -58,7 +65,8 @@ impl Watch {
     pub(crate) fn go_on(&self, progress: Progress) -> bool {
         self.steps.store(progress.steps, Ordering::Relaxed);
         self.events.store(progress.events as u64, Ordering::Relaxed);
-        self.events_total.store(progress.events_total as u64, Ordering::Relaxed);
+        self.events_total
+            .store(progress.events_total as u64, Ordering::Relaxed);
         !self.stop.load(Ordering::Relaxed)
     }
 

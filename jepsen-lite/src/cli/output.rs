@@ -10,7 +10,10 @@ use super::ending::Ending;
 /// Prints to standard output. Whoever closed it does not want to read on, which is no fault.
 pub(crate) fn print(text: &str) -> Result<(), Ending> {
     let mut output = io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    match output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(complain("standard output", error))
         }

@@ -94,6 +94,14 @@ impl PartialEq for History {
 impl Eq for History {}
 
 impl History {
+    fn records_of(&self, row: &ReadRow) -> &[(Lsn, RecordId)] {
+        &self.records[span(row.records_start, row.records_len)]
+    }
+
+    fn gaps_of(&self, row: &ReadRow) -> &[Gap] {
+        &self.gaps[span(row.gaps_start, row.gaps_len)]
+    }
+
     /// A history in which events may share an index.
     pub(super) fn sharing(intervals: Intervals) -> Self {
         Self {
@@ -289,13 +297,15 @@ impl History {
                 self.reads[self.argument[at] as usize].is_trimmed = true;
             }
             Some(Outcome::Read(read)) => {
-                // What took no tail has none to tell, whoever recorded it.
-                let tail = match self.op(id).takes_tail() {
-                    true => read.tail,
-                    false => read.end_of_entries(),
-                };
-                self.result[at] = tail.as_u64();
                 let row = &mut self.reads[self.argument[at] as usize];
+                let takes_tail = self.kind[at] == OpKind::Read && row.source == Source::Log;
+                let read = if takes_tail {
+                    read
+                } else {
+                    // Whatever tail it was given means nothing.
+                    ReadOutcome::of_poll(read.records, read.gaps)
+                };
+                self.result[at] = read.tail.as_u64();
                 row.records_start = self.records.len() as u64;
                 row.records_len = small(read.records.len());
                 self.records.extend(read.records);
@@ -465,16 +475,46 @@ impl<'h> Op<'h> {
     /// By when it must have taken effect, if it did: `u64::MAX` unless it was answered. One operation
     /// precedes another iff its deadline is less than where the other [`begins`](Self::begins).
     pub(crate) fn deadline(self) -> u64 {
-        let returned = match self.status() {
-            Status::Ok => true,
-            Status::Fail => self.mismatch().is_some(),
-            Status::Open | Status::Info => false,
-        };
-        if !returned {
+        if !self.is_answered() {
             return NEVER;
         }
         let index = EventIndex(self.history.completed[self.at()]);
         self.history.intervals.completion_edge(index)
+    }
+
+    /// Whether it was answered; a refusal is an answer too.
+    pub(crate) fn is_answered(self) -> bool {
+        match self.status() {
+            Status::Ok => true,
+            Status::Fail => self.mismatch().is_some(),
+            Status::Open | Status::Info => false,
+        }
+    }
+
+    /// Where an acknowledged append put its record.
+    pub(crate) fn acked_at(self) -> Option<u64> {
+        let at = self.at();
+        let is_acked =
+            self.history.kind[at] == OpKind::Append && self.history.status[at] == Status::Ok;
+        is_acked.then(|| self.history.result[at])
+    }
+
+    /// What an answered read or poll returned. Panics if it is none, or was answered otherwise.
+    pub(crate) fn read_result(self) -> ReadAnswer<'h> {
+        self.read_answer(Lsn::from_u64(self.history.result[self.at()]))
+    }
+
+    /// Whether it is a read or a poll that was answered with what is there.
+    pub(crate) fn is_read(self) -> bool {
+        matches!(self.kind(), OpKind::Read | OpKind::Poll)
+            && self.status() == Status::Ok
+            && !self.read_row().is_trimmed
+    }
+
+    /// The tail that a tail was answered with.
+    pub(crate) fn tail_result(self) -> Option<u64> {
+        let is_tail = self.kind() == OpKind::Tail && self.status() == Status::Ok;
+        is_tail.then(|| position(Lsn::from_u64(self.history.result[self.at()])))
     }
 
     /// Whether nobody knows whether it took effect.
@@ -530,8 +570,8 @@ impl<'h> Op<'h> {
             is_final: row.is_final,
             source: row.source,
             subscription: row.subscription,
-            records: &self.history.records[span(row.records_start, row.records_len)],
-            gaps: &self.history.gaps[span(row.gaps_start, row.gaps_len)],
+            records: self.history.records_of(row),
+            gaps: self.history.gaps_of(row),
             tail,
             takes_tail: self.kind() == OpKind::Read && row.source == Source::Log,
         }
@@ -608,6 +648,21 @@ impl ReadAnswer<'_> {
 
     fn has_reached(&self) -> bool {
         (self.records.len() as u64) < u64::from(self.limit) || self.end_of_entries() >= self.tail()
+    }
+
+    /// Where its entries end, if they are records without a gap from its start on.
+    pub(crate) fn seamless_end(&self) -> Option<u64> {
+        let mut cursor = position(self.from);
+        if !self.gaps.is_empty() {
+            return None;
+        }
+        for (lsn, _) in self.records {
+            if lsn.as_u64() != cursor {
+                return None;
+            }
+            cursor = after(cursor);
+        }
+        Some(cursor)
     }
 
     /// Whether the read says anything of any position: one that its limit cut before the first

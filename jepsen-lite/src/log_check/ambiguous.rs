@@ -21,8 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use hstore_core::Lsn;
 
 use super::conditions::{self, Conflict, Need, Way};
-use super::{Effective, timing};
-use crate::facts::{LogFacts, MaybeOp};
+use super::timing;
+use crate::facts::{LogFacts, MaybeOp, Owner};
 use crate::history::{Answer, GapKind, OpId, Terms, after, position};
 use crate::replay::Witness;
 use crate::verdict::{UnknownCause, Verdict};
@@ -42,7 +42,7 @@ struct Class {
 
 struct Search<'a, 'h> {
     facts: &'a LogFacts<'h>,
-    effective: &'a [Effective],
+    effective: &'a [Owner],
     classes: Vec<Class>,
     /// Ranges of which reads said that they hold no record, in order and apart.
     blocked: Vec<(u64, u64)>,
@@ -60,7 +60,7 @@ struct OutOfBudget;
 pub(super) fn resolve(
     facts: &LogFacts<'_>,
     ops: &[OpId],
-    effective: &[Effective],
+    effective: &[Owner],
     conflicts: &[Conflict],
 ) -> Option<Verdict<Witness>> {
     if conflicts.iter().any(|conflict| conflict.ways.is_empty()) {
@@ -275,13 +275,16 @@ impl Search<'_, '_> {
     }
 
     /// The effective appends together with the guessed ones.
-    fn with(&self, guess: &Guess) -> Vec<Effective> {
+    fn with(&self, guess: &Guess) -> Vec<Owner> {
         let mut all = self.effective.to_vec();
         let mut used = vec![0; self.classes.len()];
         for &(lsn, class) in guess {
-            all.push(Effective {
+            let append = self.classes[class].appends[used[class]];
+            let record = self.facts.history.op(append).record();
+            all.push(Owner {
                 lsn,
-                append: self.classes[class].appends[used[class]],
+                record: record.expect("an append carries a record"),
+                append: append.into(),
                 reader: MaybeOp::NONE,
             });
             used[class] += 1;

@@ -4,7 +4,7 @@
 //! the next LSN to be assigned; a read takes a tail and returns what lies below it. Unknown appends
 //! took effect once, at some point after their invocation, or never.
 //!
-//! *Effective* appends are those that were acknowledged, and unknown ones whose record somebody read.
+//! *Owner* appends are those that were acknowledged, and unknown ones whose record somebody read.
 //! Their order by LSN is the order in which they took effect. The *slot* of a bound is the number of
 //! effective appends below it; holes and bridges have none.
 //!
@@ -31,19 +31,10 @@ use conditions::Entered;
 use hstore_core::LogId;
 
 use crate::anomaly::{Link, Seen, by_observation};
-use crate::facts::{LogFacts, MaybeOp};
+use crate::facts::{LogFacts, Owner};
 use crate::history::{History, OpId};
 use crate::replay::Witness;
 use crate::verdict::{Findings, Verdict};
-
-/// An append that took effect, as far as we know without contradiction.
-#[derive(Clone, Copy, Debug)]
-struct Effective {
-    lsn: u64,
-    append: OpId,
-    /// A read that showed it, if there is one: certain for an append that is unknown.
-    reader: MaybeOp,
-}
 
 /// Judges one log, given its operations in the order of invocation.
 #[must_use]
@@ -91,8 +82,8 @@ pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict<Witness> {
 }
 
 /// The read without which nobody knows where an unknown append took effect.
-fn evidence(facts: &LogFacts<'_>, append: &Effective) -> (Vec<OpId>, Vec<Link>) {
-    let op = facts.history.op(append.append);
+fn evidence(facts: &LogFacts<'_>, append: &Owner) -> (Vec<OpId>, Vec<Link>) {
+    let op = facts.history.op(append.op());
     if op.answer().is_some() {
         return (Vec::new(), Vec::new());
     }
@@ -101,6 +92,6 @@ fn evidence(facts: &LogFacts<'_>, append: &Effective) -> (Vec<OpId>, Vec<Link>) 
     };
     let record = op.record().expect("an append carries a record");
     let shown = Seen::Record { record };
-    let link = by_observation(append.append, read, read, append.lsn, shown);
+    let link = by_observation(append.op(), read, read, append.lsn, shown);
     (vec![read], vec![link])
 }
