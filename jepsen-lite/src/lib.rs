@@ -4,6 +4,7 @@
 //! - [`check`](mod@check): all checks of a history put together, with a report as text or JSON.
 //! - [`anomaly`], [`verdict`]: what the checks say, with the evidence.
 //! - [`log_check`]: linearizability of a log, in near-linear time.
+//! - [`search`], [`models`]: linearizability of any other object, in exponential time at worst.
 //! - [`replay`]: verifies the evidence for "linearizable".
 //!
 //! A log here is a sequence of records ordered by LSN. Clients append a record, read from an LSN on,
