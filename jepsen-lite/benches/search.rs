@@ -345,7 +345,7 @@ fn made_here() -> Vec<Case> {
             ));
         }
     }
-    for (ops, unknown) in [(10_000, 0), (10_000, 10)] {
+    for (ops, unknown) in [(10_000, 0), (1_000, 10)] {
         let load = Load {
             clients: 5,
             ops,

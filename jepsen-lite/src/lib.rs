@@ -8,6 +8,7 @@
 //! - [`object_check`]: checks of sets, queues, counters and generators of ids that need no search.
 //! - [`white_box`], [`tiering`]: checks that take more than what clients saw.
 //! - [`online`]: the same while a history is recorded, to stop at the step that violates.
+//! - [`search`], [`models`]: linearizability of any other object, in exponential time at worst.
 //! - [`replay`]: verifies the evidence for "linearizable".
 //!
 //! A log here is a sequence of records ordered by LSN. Clients append a record, read from an LSN on,

@@ -24,14 +24,11 @@ pub struct Kv {
     nil_reads: NilReads,
     /// What is put somewhere in the history, and how often, by key: see [`Model::is_hopeless`].
     puts: RefCell<BTreeMap<ValueId, BTreeMap<ValueId, u32>>>,
-    /// Whether a read is hopeless. Only ever asked for one of them.
-    hopeless: RefCell<HashMap<Hope, bool, FxBuildHasher>>,
+    /// Whether a read is hopeless, by key, what that has, and what was read. Only ever asked for a key.
+    hopeless: RefCell<HashMap<(ValueId, Entry, ValueId), bool, FxBuildHasher>>,
     /// What it is to append one to another. Only ever asked for a key.
     appended: RefCell<HashMap<(ValueId, ValueId), Option<ValueId>, FxBuildHasher>>,
 }
-
-/// A key, what was put there last, its value, and what was read.
-type Hope = (ValueId, ValueId, ValueId, ValueId);
 
 /// What is done to a key, which comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -178,9 +175,10 @@ impl Model for Kv {
         let KvOp::Get(key, read) = *op else {
             return false;
         };
-        let Entry { base, value } = self.entry(state, key);
+        let entry = self.entry(state, key);
         let mut hopeless = self.hopeless.borrow_mut();
-        *hopeless.entry((key, base, value, read)).or_insert_with(|| {
+        *hopeless.entry((key, entry, read)).or_insert_with(|| {
+            let Entry { base, value } = entry;
             let puts = self.puts.borrow();
             let mut puts = puts.get(&key).into_iter().flatten();
             !self.is_beginning(value, read)

@@ -95,7 +95,8 @@ pub struct Blame<S> {
     pub op: OpId,
     /// The last operation of this search that returned before that.
     pub previous_ok: Option<OpId>,
-    /// What was possible just before that return: a few at most, each with another state.
+    /// What was possible just before that return: a few at most, each with another state. Empty if
+    /// that would have taken too long to find.
     pub possible: Vec<Possible<S>>,
     /// A longest legal order.
     pub order: Vec<OpId>,
@@ -175,27 +176,19 @@ fn exact_blame<M: Model>(
     let first = returns.partition_point(|&op| rank(op) < rank(reached_op));
     // Everything before `low` can be explained, not everything up to `high`.
     let (mut low, mut high) = (first, returns.len() - 1);
-    let (mut blame, mut stride) = (None, 0);
-    while blame.is_none() || low < high {
-        let end = if blame.is_some() {
+    let (mut is_bracketed, mut stride) = (false, 0);
+    while !is_bracketed || low < high {
+        let end = if is_bracketed {
             low + (high - low) / 2
         } else {
             (first + stride).min(high)
         };
         let beginning = beginning(model, ops, returns[end]);
-        let exempt = beginning
-            .iter()
-            .position(|op| op.id == ops[returns[end]].id);
-        let mut search = Search::new(model, &beginning, budget, exempt);
-        match search.run(watch) {
+        match Search::new(model, &beginning, budget, None).run(watch) {
             End::Found(_) => low = end + 1,
             End::Exhausted => {
                 high = end;
-                // Right in the end, when everything before is known to be explained.
-                blame = Some(Blame {
-                    steps: reached.steps,
-                    ..search.blame()
-                });
+                is_bracketed = true;
             }
             End::OutOfBudget | End::Interrupted => {
                 return Blame {
@@ -206,12 +199,30 @@ fn exact_blame<M: Model>(
         }
         stride = 2 * stride + 1;
     }
-    let blame = blame.expect("the loop ends with it");
-    assert_eq!(
-        blame.op, ops[returns[low]].id,
-        "what can be explained is reached"
-    );
-    blame
+    // Its return must be reached, so it is not looked ahead to: this finds all that was possible before it, or
+    // some of it. A few steps for each operation lead there; the rest is for people, and not worth more than what
+    // the search took.
+    let beginning = beginning(model, ops, returns[low]);
+    let exempt = beginning
+        .iter()
+        .position(|op| op.id == ops[returns[low]].id);
+    let budget = Budget {
+        steps: reached.steps.saturating_add(8 * ops.len() as u64),
+        ..budget
+    };
+    let mut search = Search::new(model, &beginning, budget, exempt);
+    search.run(watch);
+    let mut blame = search.blame();
+    let op = ops[returns[low]].id;
+    if blame.op != op {
+        blame.possible.clear();
+    }
+    Blame {
+        op,
+        previous_ok: low.checked_sub(1).map(|previous| ops[returns[previous]].id),
+        steps: reached.steps,
+        ..blame
+    }
 }
 
 /// The history up to a return. What did not return by then may still take effect; what would only look then says
@@ -249,8 +260,10 @@ struct Search<'a, M: Model> {
     /// The first configuration at the furthest place.
     furthest: ConfigurationId,
     steps: u64,
-    /// How many operations to come are asked about.
+    /// How many observers to come are asked about: more, the harder the search turns out to be.
     lookahead: usize,
+    /// After how many steps it is twice as many.
+    look_further_at: u64,
     /// Of which operation looking ahead does not ask.
     exempt: Option<OpIndex>,
     /// Whether looking ahead ended some order.
@@ -299,6 +312,7 @@ where
             furthest: 0,
             steps: 0,
             lookahead: model.lookahead(),
+            look_further_at: 2 * ops.len() as u64 + 1,
             exempt,
             was_hopeless: false,
             set: vec![0; timeline.words],
@@ -359,6 +373,12 @@ where
                 }
                 Stage::Others => {
                     frame.stage = Stage::Pop;
+                    // It is looked further ahead than when this was reached.
+                    self.set.copy_from_slice(self.visited.set(configuration));
+                    if self.is_hopeless(row.state) {
+                        frames.pop();
+                        continue;
+                    }
                     self.others(configuration, returning, &mut left);
                     continue;
                 }
@@ -375,6 +395,10 @@ where
                 return End::OutOfBudget;
             }
             self.steps += 1;
+            if self.steps == self.look_further_at {
+                self.lookahead *= 2;
+                self.look_further_at *= 2;
+            }
             if self.steps.is_multiple_of(WATCH_STEPS) && !watch(self.progress()) {
                 return End::Interrupted;
             }
@@ -422,8 +446,7 @@ where
             }
         };
         self.arrive(to, &mut |_| {});
-        if self.lookahead > 0 && self.is_hopeless(to) {
-            self.was_hopeless = true;
+        if self.is_hopeless(to) {
             return None;
         }
         self.keep(to, via)
@@ -431,6 +454,12 @@ where
 
     /// Whether an observer that is open or will be can never be legal after this state.
     fn is_hopeless(&mut self, state: StateId) -> bool {
+        let is_hopeless = self.lookahead > 0 && self.sees_hopeless(state);
+        self.was_hopeless |= is_hopeless;
+        is_hopeless
+    }
+
+    fn sees_hopeless(&mut self, state: StateId) -> bool {
         for word in 0..self.timeline.required_words {
             let open = self.timeline.observers[word] & !self.set[word];
             for slot in slots(word, open) {
