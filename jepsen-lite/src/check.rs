@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::anomaly::Subject;
 use crate::durability;
 use crate::facts::LogFacts;
-use crate::history::{Answer, History, OpId, OpKind, Status};
+use crate::history::{History, OpId, OpKind, Status};
 use crate::log_check;
 use crate::order;
 use crate::prefix;
@@ -182,11 +182,9 @@ impl Counts {
         for op in ops.iter().map(|&id| history.op(id)) {
             let kind = op.kind();
             by_kind[kind as usize].count(op.status());
-            if matches!(kind, OpKind::Read | OpKind::Poll)
-                && let Some(Answer::Read(read) | Answer::Poll(read)) = op.answer()
-            {
-                counts.records_read += read.records.len() as u64;
-                counts.final_reads += u64::from(read.is_final);
+            if op.is_read() {
+                counts.records_read += op.records_read();
+                counts.final_reads += u64::from(op.is_final_read());
             }
         }
         let all = OpKind::ALL.into_iter().zip(by_kind);

@@ -540,6 +540,16 @@ impl<'h> Op<'h> {
             && !self.read_row().is_trimmed
     }
 
+    /// Whether it is a read that was made to see what is left, and answered with what is there.
+    pub(crate) fn is_final_read(self) -> bool {
+        self.is_read() && self.read_row().is_final
+    }
+
+    /// How many records a read or a poll returned that was answered with what is there.
+    pub(crate) fn records_read(self) -> u64 {
+        u64::from(self.read_row().records_len)
+    }
+
     /// The tail that a tail was answered with.
     pub(crate) fn tail_result(self) -> Option<u64> {
         let is_tail = self.kind() == OpKind::Tail && self.status() == Status::Ok;
