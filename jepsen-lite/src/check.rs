@@ -290,7 +290,7 @@ fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions
 
 /// A valid verdict is only given out once its witness has been replayed.
 fn linearizability(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
-    let verdict = log_check::check(facts, ops);
+    let verdict = log_check::check(facts, ops, log_check::STEPS_MAX);
     if let Verdict::Valid(witness) = &verdict
         && let Err(error) = replay(facts.history, ops, witness)
     {

@@ -46,14 +46,28 @@ use crate::history::{History, OpId};
 use crate::replay::Witness;
 use crate::verdict::{Findings, Verdict};
 
+/// So many operations and LSNs are looked at where something has to be guessed, all guesses together.
+pub const STEPS_MAX: u64 = 100_000_000;
+
 /// Judges one log, given its operations in the order of invocation.
 #[must_use]
 pub fn linearizability(history: &History, log: LogId, ops: &[OpId]) -> Verdict<Witness> {
-    check(&LogFacts::gather(history, log, ops), ops)
+    linearizability_within(history, log, ops, STEPS_MAX)
+}
+
+/// The same with a budget of its own for what has to be guessed. Where nothing has to be, it spends none.
+#[must_use]
+pub fn linearizability_within(
+    history: &History,
+    log: LogId,
+    ops: &[OpId],
+    steps_max: u64,
+) -> Verdict<Witness> {
+    check(&LogFacts::gather(history, log, ops), ops, steps_max)
 }
 
 /// Judges one log.
-pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict<Witness> {
+pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId], steps_max: u64) -> Verdict<Witness> {
     let mut findings = Findings::default();
     let effective = statics::check(facts, &mut findings);
     let placement = timing::place(facts, &effective);
@@ -78,16 +92,15 @@ pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict<Witness> {
                 facts, &effective, &placement, moments, places,
             ))
         }
-        Err(conflicts) => {
-            ambiguous::resolve(facts, ops, &effective, &conflicts).unwrap_or_else(|| {
+        Err(conflicts) => ambiguous::resolve(facts, ops, &effective, &conflicts, steps_max)
+            .unwrap_or_else(|| {
                 for conflict in &conflicts {
                     findings.add(conflict.kind(facts), || {
                         conflict.explain(facts, &effective, &placement)
                     });
                 }
                 Verdict::Invalid(findings)
-            })
-        }
+            }),
     }
 }
 
