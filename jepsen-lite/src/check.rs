@@ -15,7 +15,7 @@ use crate::anomaly::Subject;
 use crate::durability;
 use crate::facts::LogFacts;
 use crate::features::Features;
-use crate::history::{Answer, History, OpId, OpKind, Status};
+use crate::history::{History, OpId, OpKind, Status};
 use crate::log_check;
 use crate::monotone;
 use crate::object::ObjectHistory;
@@ -236,14 +236,13 @@ impl Counts {
         for op in ops.iter().map(|&id| history.op(id)) {
             let kind = op.kind();
             by_kind[kind as usize].count(op.status());
-            if matches!(kind, OpKind::Append | OpKind::Tail | OpKind::Seal) {
-                continue;
+            match kind {
+                OpKind::Append | OpKind::Tail | OpKind::Seal => continue,
+                OpKind::Trim | OpKind::Read | OpKind::Poll => features.note(op),
             }
-            let answer = op.answer();
-            features.note(op, answer.as_ref());
-            if let Some(Answer::Read(read) | Answer::Poll(read)) = answer {
-                counts.records_read += read.records.len() as u64;
-                counts.final_reads += u64::from(read.is_final);
+            if op.is_read() {
+                counts.records_read += op.records_read();
+                counts.final_reads += u64::from(op.is_final_read());
             }
         }
         let all = OpKind::ALL.into_iter().zip(by_kind);
@@ -435,7 +434,7 @@ fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions
 
 /// A valid verdict is only given out once its witness has been replayed.
 fn linearizability(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
-    let verdict = log_check::check(facts, ops);
+    let verdict = log_check::check(facts, ops, log_check::STEPS_MAX);
     if let Verdict::Valid(witness) = &verdict
         && let Err(error) = replay(facts.history, ops, witness)
     {

@@ -16,7 +16,7 @@ use crate::anomaly::{
     Anomaly, AnomalyKind, Link, Reason, Seen, Witnesses, Words, by_end, by_observation, by_position,
 };
 use crate::facts::{LogFacts, Owner, failed};
-use crate::history::{Answer, Call, OpId, OpKind, ReadAnswer, RecordId, after, position};
+use crate::history::{Call, OpId, ReadAnswer, RecordId, after, position};
 use crate::verdict::{Findings, UnknownCause, Verdict};
 
 /// How an acknowledged record fared in the final reads so far.
@@ -32,11 +32,12 @@ enum Fate {
 pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
     let mut findings = Findings::default();
     failed_but_read(facts, &mut findings);
-    let acked: Vec<&Owner> = if facts.claims.is_empty() {
-        facts.owners.iter().collect()
+    let acked: Cow<'_, [Owner]> = if facts.claims.is_empty() {
+        Cow::Borrowed(&facts.owners)
     } else {
         let owners = facts.owners.iter();
-        owners.filter(|owner| facts.acked_here(owner)).collect()
+        let acked = owners.filter(|owner| facts.acked_here(owner));
+        Cow::Owned(acked.copied().collect())
     };
     let mut fates = vec![Fate::Unread; acked.len()];
     let final_reads: Vec<(OpId, ReadAnswer<'_>)> = final_reads_of(facts, ops).collect();
@@ -54,7 +55,7 @@ fn given_up(facts: &LogFacts<'_>, op: OpId) -> u64 {
 }
 
 /// Asks nothing of what was given up before the last final read returned, whatever that was answered.
-fn excuse(facts: &LogFacts<'_>, ops: &[OpId], acked: &[&Owner], fates: &mut [Fate]) {
+fn excuse(facts: &LogFacts<'_>, ops: &[OpId], acked: &[Owner], fates: &mut [Fate]) {
     if facts.trims.is_empty() {
         return;
     }
@@ -75,17 +76,15 @@ fn final_reads_of<'h>(
 ) -> impl Iterator<Item = (OpId, ReadAnswer<'h>)> {
     let history = facts.history;
     let reads = ops.iter().map(|&id| history.op(id));
-    let reads = reads.filter(|op| op.kind() == OpKind::Read);
-    reads.filter_map(|op| match op.answer() {
-        Some(Answer::Read(read)) if read.is_final => Some((op.id(), read)),
-        Some(_) | None => None,
-    })
+    let reads = reads.filter(|op| op.is_final_read());
+    let reads = reads.map(|op| (op.id(), op.read_result()));
+    reads.filter(|(_, read)| read.takes_tail)
 }
 
 /// Looks for the acknowledged records of which one final read speaks.
 fn compare(
     facts: &LogFacts<'_>,
-    acked: &[&Owner],
+    acked: &[Owner],
     fates: &mut [Fate],
     id: OpId,
     read: &ReadAnswer<'_>,
@@ -133,7 +132,7 @@ fn compare(
 /// acknowledged.
 fn beyond_the_end(
     facts: &LogFacts<'_>,
-    acked: &[&Owner],
+    acked: &[Owner],
     fates: &mut [Fate],
     final_reads: &[(OpId, ReadAnswer<'_>)],
     findings: &mut Findings,
@@ -171,7 +170,7 @@ fn beyond_the_end(
 }
 
 /// Whether the final reads said enough.
-fn coverage(acked: &[&Owner], fates: &[Fate], final_reads: usize) -> Verdict {
+fn coverage(acked: &[Owner], fates: &[Fate], final_reads: usize) -> Verdict {
     let unread = || {
         let fates = acked.iter().zip(fates);
         fates.filter(|&(_, fate)| *fate == Fate::Unread)

@@ -11,7 +11,8 @@ use hstore_core::{Epoch, LogId, Lsn};
 
 use crate::anomaly::Seen;
 use crate::history::{
-    Answer, Call, GapKind, History, Op, OpId, OpKind, ReadAnswer, RecordId, Status, after, position,
+    Answer, Call, Gap, GapKind, History, Op, OpId, OpKind, ReadAnswer, RecordId, Status, after,
+    position,
 };
 use crate::trims::Trims;
 
@@ -317,9 +318,11 @@ impl<'h> LogFacts<'h> {
     /// itself. `entries` is scratch space.
     fn note_extent(&mut self, op: Op<'_>, read: &ReadAnswer<'_>, entries: &mut Vec<Entry>) {
         let id = op.id();
+        let mut is_in_order = read.gaps.is_sorted_by_key(|gap| position(gap.first));
         for pair in read.records.windows(2) {
             let (one, two) = (pair[0].0.as_u64(), pair[1].0.as_u64());
             if one > two {
+                is_in_order = false;
                 self.fault(
                     id,
                     ReadFaultKind::Disorder {
@@ -329,76 +332,94 @@ impl<'h> LogFacts<'h> {
                 );
             }
         }
-        entries.clear();
-        entries.extend(read.records.iter().map(|&(lsn, record)| Entry {
-            first: lsn.as_u64(),
-            last: lsn.as_u64(),
-            content: Seen::Record { record },
-        }));
-        entries.extend(read.gaps.iter().map(|gap| Entry {
-            first: position(gap.first),
-            last: gap.last.as_u64(),
-            content: Seen::Gap { kind: gap.kind },
-        }));
-        // Two sorted runs, mostly: a stable sort merges them.
-        entries.sort_by_key(|entry| entry.first);
         let (start, tail) = (position(read.from), read.tail());
-        let mut cursor = start;
-        let mut previous: Option<Entry> = None;
-        for &entry in entries.iter() {
-            if let Seen::Gap { kind } = entry.content {
-                if kind == GapKind::Trim {
-                    self.trimmed.push((entry.last, id));
+        let mut extent = Extent {
+            read: id,
+            start,
+            tail,
+            cursor: start,
+            previous: None,
+        };
+        if is_in_order {
+            let mut gaps = read.gaps.iter().map(Entry::gap).peekable();
+            for record in read.records.iter().map(Entry::record) {
+                while let Some(gap) = gaps.next_if(|gap| gap.first < record.first) {
+                    self.note_entry(&mut extent, gap);
                 }
-                self.missing.push(Missing {
-                    first: entry.first,
-                    end: after(entry.last),
-                    kind: Some(kind),
-                    read: id,
-                });
+                self.note_entry(&mut extent, record);
             }
-            if entry.first < start || entry.last >= tail {
-                let lsn = if entry.first < start {
-                    entry.first
-                } else {
-                    entry.last
-                };
-                self.fault(
-                    id,
-                    ReadFaultKind::OutOfRange {
-                        lsn,
-                        entry: entry.content,
-                    },
-                );
-                if entry.last < start || entry.first >= tail {
-                    continue;
-                }
-            }
-            if entry.first > cursor {
-                self.missing.push(Missing {
-                    first: cursor,
-                    end: entry.first,
-                    kind: None,
-                    read: id,
-                });
-            }
-            if let Some(previous) = previous
-                && entry.first < cursor
-            {
-                self.note_overlap(id, previous, entry);
-            }
-            if after(entry.last) > cursor {
-                cursor = after(entry.last);
-                previous = Some(entry);
+            gaps.for_each(|gap| self.note_entry(&mut extent, gap));
+        } else {
+            entries.clear();
+            entries.extend(read.records.iter().map(Entry::record));
+            entries.extend(read.gaps.iter().map(Entry::gap));
+            entries.sort_by_key(|entry| entry.first);
+            for &entry in entries.iter() {
+                self.note_entry(&mut extent, entry);
             }
         }
-        if read.reached_tail() && cursor < tail {
+        if read.reached_tail() && extent.cursor < tail {
             self.missing.push(Missing {
-                first: cursor,
+                first: extent.cursor,
                 end: tail,
                 kind: None,
                 read: id,
             });
+        }
+    }
+
+    /// Notes the next entry of a read; entries come by their first position.
+    fn note_entry(&mut self, extent: &mut Extent, entry: Entry) {
+        let Extent {
+            read: id,
+            start,
+            tail,
+            ..
+        } = *extent;
+        if let Seen::Gap { kind } = entry.content {
+            if kind == GapKind::Trim {
+                self.trimmed.push((entry.last, id));
+            }
+            self.missing.push(Missing {
+                first: entry.first,
+                end: after(entry.last),
+                kind: Some(kind),
+                read: id,
+            });
+        }
+        if entry.first < start || entry.last >= tail {
+            let lsn = if entry.first < start {
+                entry.first
+            } else {
+                entry.last
+            };
+            self.fault(
+                id,
+                ReadFaultKind::OutOfRange {
+                    lsn,
+                    entry: entry.content,
+                },
+            );
+            if entry.last < start || entry.first >= tail {
+                return;
+            }
+        }
+        if entry.first > extent.cursor {
+            self.missing.push(Missing {
+                first: extent.cursor,
+                end: entry.first,
+                kind: None,
+                read: id,
+            });
+        }
+        if let Some(previous) = extent.previous
+            && entry.first < extent.cursor
+        {
+            self.note_overlap(id, previous, entry);
+        }
+        if after(entry.last) > extent.cursor {
+            extent.cursor = after(entry.last);
+            extent.previous = Some(entry);
         }
     }
 
@@ -436,6 +457,35 @@ struct Entry {
     first: u64,
     last: u64,
     content: Seen,
+}
+
+impl Entry {
+    fn record(&(lsn, record): &(Lsn, RecordId)) -> Self {
+        Self {
+            first: lsn.as_u64(),
+            last: lsn.as_u64(),
+            content: Seen::Record { record },
+        }
+    }
+
+    fn gap(gap: &Gap) -> Self {
+        Self {
+            first: position(gap.first),
+            last: gap.last.as_u64(),
+            content: Seen::Gap { kind: gap.kind },
+        }
+    }
+}
+
+/// How far a read has been looked at.
+struct Extent {
+    read: OpId,
+    start: u64,
+    tail: u64,
+    /// Above all entries so far.
+    cursor: u64,
+    /// The entry that reaches up to there.
+    previous: Option<Entry>,
 }
 
 fn acked_owners(history: &History, ops: &[OpId]) -> Vec<Owner> {

@@ -3,7 +3,8 @@
 
 use hstore_core::{LogId, Lsn};
 use jepsen_lite::history::{
-    Call, Gap, GapKind, History, OpId, Outcome, ProcessId, ReadOutcome, RecordId, Recorder,
+    Call, Gap, GapKind, History, Mismatch, OpId, Outcome, ProcessId, ReadOutcome, RecordId,
+    Recorder, Terms, Token,
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -21,8 +22,18 @@ const EPOCH_LEN: u32 = 1_000_000;
 pub(crate) enum Fault {
     /// Nothing.
     None,
-    /// One read near the end misses the last records of the log.
+    /// One tail near the end misses the last records of the log.
     OneStaleRead,
+}
+
+/// What clients demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demands {
+    /// Nothing.
+    None,
+    /// Every other append demands a last record, and so is mostly refused; some set a token, some demand
+    /// one.
+    Many,
 }
 
 /// What a client is doing.
@@ -36,6 +47,7 @@ struct Log {
     records: Vec<(Lsn, RecordId)>,
     gaps: Vec<Gap>,
     next: Lsn,
+    token: Option<Token>,
 }
 
 impl Log {
@@ -54,6 +66,28 @@ impl Log {
         self.records.push((lsn, record));
         self.next = lsn.next();
         lsn
+    }
+
+    fn last(&self) -> Lsn {
+        self.records.last().map_or(Lsn::MIN, |(lsn, _)| *lsn)
+    }
+
+    fn has(&self, terms: Terms) -> bool {
+        terms.last.is_none_or(|last| last == self.last())
+            && (terms.token.is_none() || terms.token == self.token)
+    }
+
+    fn some_terms(&self, rng: &mut impl Rng) -> Terms {
+        let last = rng.random_bool(0.5).then(|| self.last());
+        let token = if rng.random_bool(0.1) {
+            self.token
+        } else {
+            None
+        };
+        let sets = rng
+            .random_bool(0.01)
+            .then(|| Token(rng.random_range(0..100)));
+        Terms { last, token, sets }
     }
 
     fn gap(&mut self, kind: GapKind, first: Lsn, last: Lsn) {
@@ -83,13 +117,14 @@ impl Log {
 }
 
 /// A history of `ops` operations, the same for the same arguments.
-pub(crate) fn history(ops: usize, fault: Fault) -> History {
+pub(crate) fn history(ops: usize, fault: Fault, demands: Demands) -> History {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     let mut recorder = Recorder::new();
     let mut log = Log {
         records: Vec::new(),
         gaps: Vec::new(),
         next: Lsn::FIRST,
+        token: None,
     };
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::Idle).collect();
     let (mut now, mut invoked, mut busy) = (0, 0, 0);
@@ -101,7 +136,13 @@ pub(crate) fn history(ops: usize, fault: Fault) -> History {
         *client = match std::mem::replace(client, Client::Idle) {
             Client::Idle if invoked + 1 < ops => {
                 let call = match rng.random_range(0..4) {
-                    0 | 1 => Call::append(RecordId(invoked as u64)),
+                    0 | 1 => Call::Append {
+                        record: RecordId(invoked as u64),
+                        terms: match demands {
+                            Demands::None => Terms::NONE,
+                            Demands::Many => log.some_terms(&mut rng),
+                        },
+                    },
                     2 => Call::Tail,
                     _ => {
                         let behind = log.records.len().saturating_sub(rng.random_range(1..8));
@@ -118,9 +159,15 @@ pub(crate) fn history(ops: usize, fault: Fault) -> History {
             Client::Idle => Client::Idle,
             Client::Waits(id, call) => {
                 let outcome = match call {
-                    Call::Append { record, .. } => Outcome::Append {
-                        lsn: log.append(record, &mut rng),
-                    },
+                    Call::Append { record, terms } if log.has(terms) => {
+                        let lsn = log.append(record, &mut rng);
+                        log.token = terms.sets.or(log.token);
+                        Outcome::Append { lsn }
+                    }
+                    Call::Append { .. } => Outcome::Mismatch(Mismatch {
+                        last: rng.random_bool(0.3).then(|| log.last()),
+                        token: rng.random_bool(0.3).then_some(log.token),
+                    }),
                     Call::Read { from, limit, .. } => Outcome::Read(log.read(from, limit)),
                     _ if invoked > ops - ops / 100 && !is_stale => {
                         is_stale = true;

@@ -1,12 +1,12 @@
 //! A recorded history, by columns.
 //!
 //! Invariants, which only the recorder can establish: operations are numbered in the order of their
-//! invocation; event indexes are all distinct; a process has one open operation at most, and none
-//! after one that ended `Info`; an answer fits what was asked; no two appends to a log carry the same
-//! record id.
+//! invocation; event indexes never fall, and rise unless the recording says that events may share one; a
+//! process has one open operation at most, and none after one that ended `Info`; an answer fits what was
+//! asked; no two appends to a log carry the same record id.
 //!
 //! An operation costs 62 bytes; a read or a poll 48 more, and 16 for each record that it returned; an
-//! append with terms 96 more.
+//! append with terms 40 more.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use hstore_core::{Epoch, LogId, Lsn};
 use super::event_order::event_order;
 use super::op::{
     Call, EventIndex, Gap, Intervals, Mismatch, Moment, OpId, OpKind, Outcome, ProcessId,
-    ReadOutcome, RecordId, Source, Status, Subscription, Terms,
+    ReadOutcome, RecordId, Source, Status, Subscription, Terms, Token,
 };
 use super::position::{after, position};
 
@@ -54,10 +54,69 @@ pub struct History {
 /// Stands for "no terms".
 const PLAIN: u32 = u32::MAX;
 
+/// What an append demanded and set, and what it was told when it was refused. Options are packed: a row
+/// takes less than half of what they would.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct TermsRow {
-    terms: Terms,
-    mismatch: Option<Mismatch>,
+    last: Lsn,
+    token: Token,
+    sets: Token,
+    told_token: Token,
+    has_last: bool,
+    has_token: bool,
+    has_sets: bool,
+    is_refused: bool,
+    /// Then the last record that it was told of is in the column of results.
+    is_told_last: bool,
+    is_told_token: bool,
+    /// Whether it was told of a token, and not that none was ever set.
+    has_told_token: bool,
+}
+
+impl TermsRow {
+    fn new(terms: Terms) -> Self {
+        let Terms { last, token, sets } = terms;
+        Self {
+            last: last.unwrap_or_default(),
+            token: token.unwrap_or_default(),
+            sets: sets.unwrap_or_default(),
+            told_token: Token::default(),
+            has_last: last.is_some(),
+            has_token: token.is_some(),
+            has_sets: sets.is_some(),
+            is_refused: false,
+            is_told_last: false,
+            is_told_token: false,
+            has_told_token: false,
+        }
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            last: self.has_last.then_some(self.last),
+            token: self.has_token.then_some(self.token),
+            sets: self.has_sets.then_some(self.sets),
+        }
+    }
+
+    /// Notes a refusal, all but the last record that it told of.
+    fn refuse(&mut self, mismatch: Mismatch) {
+        let told_token = mismatch.token.flatten();
+        self.told_token = told_token.unwrap_or_default();
+        self.is_refused = true;
+        self.is_told_last = mismatch.last.is_some();
+        self.is_told_token = mismatch.token.is_some();
+        self.has_told_token = told_token.is_some();
+    }
+
+    /// The refusal, if it is one; `result` is the last record that it may have told of.
+    fn mismatch(&self, result: Lsn) -> Option<Mismatch> {
+        let told_token = self.has_told_token.then_some(self.told_token);
+        self.is_refused.then(|| Mismatch {
+            last: self.is_told_last.then_some(result),
+            token: self.is_told_token.then_some(told_token),
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,8 +292,7 @@ impl History {
             Call::Append { record, terms } => {
                 if terms != Terms::NONE {
                     terms_at = small(self.terms.len());
-                    let mismatch = None;
-                    self.terms.push(TermsRow { terms, mismatch });
+                    self.terms.push(TermsRow::new(terms));
                 }
                 record.0
             }
@@ -287,7 +345,8 @@ impl History {
             None | Some(Outcome::Trim) => {}
             Some(Outcome::Append { lsn }) => self.result[at] = lsn.as_u64(),
             Some(Outcome::Mismatch(mismatch)) => {
-                self.terms[self.terms_at[at] as usize].mismatch = Some(mismatch);
+                self.terms[self.terms_at[at] as usize].refuse(mismatch);
+                self.result[at] = mismatch.last.unwrap_or_default().as_u64();
             }
             Some(Outcome::Tail { tail } | Outcome::Seal { tail }) => {
                 self.result[at] = tail.as_u64();
@@ -426,7 +485,7 @@ impl<'h> Op<'h> {
     /// What an append demands and sets; nothing for other operations.
     #[must_use]
     pub fn terms(self) -> Terms {
-        self.terms_row().map_or(Terms::NONE, |row| row.terms)
+        self.terms_row().map_or(Terms::NONE, TermsRow::terms)
     }
 
     /// Whether it is an append that demands or sets something.
@@ -486,7 +545,7 @@ impl<'h> Op<'h> {
     pub(crate) fn is_answered(self) -> bool {
         match self.status() {
             Status::Ok => true,
-            Status::Fail => self.mismatch().is_some(),
+            Status::Fail => self.terms_row().is_some_and(|row| row.is_refused),
             Status::Open | Status::Info => false,
         }
     }
@@ -511,6 +570,16 @@ impl<'h> Op<'h> {
             && !self.read_row().is_trimmed
     }
 
+    /// Whether it is a read that was made to see what is left, and answered with what is there.
+    pub(crate) fn is_final_read(self) -> bool {
+        self.is_read() && self.read_row().is_final
+    }
+
+    /// How many records a read or a poll returned that was answered with what is there.
+    pub(crate) fn records_read(self) -> u64 {
+        u64::from(self.read_row().records_len)
+    }
+
     /// The tail that a tail was answered with.
     pub(crate) fn tail_result(self) -> Option<u64> {
         let is_tail = self.kind() == OpKind::Tail && self.status() == Status::Ok;
@@ -525,7 +594,8 @@ impl<'h> Op<'h> {
     /// What a refused append was told.
     #[must_use]
     pub fn mismatch(self) -> Option<Mismatch> {
-        self.terms_row()?.mismatch
+        let result = Lsn::from_u64(self.history.result[self.at()]);
+        self.terms_row()?.mismatch(result)
     }
 
     /// The record that an append carries. `None` for other operations.

@@ -113,7 +113,10 @@ pub(super) fn check(
     let invoked = |op| facts.history.op(op).begins();
     // Needed only where something is wrong.
     let mut acks = None;
-    for (slot, append) in effective.iter().enumerate() {
+    // What comes too late makes its slot begin too late.
+    let is_late = |slot: usize| placement.earliest[slot] > placement.latest[slot];
+    for slot in (0..effective.len()).filter(|&slot| is_late(slot)) {
+        let append = &effective[slot];
         let invoked = invoked(append.op());
         if invoked > placement.latest[slot] {
             let first_ack = acks.get_or_insert_with(|| first_acks(facts, effective))[slot];
@@ -131,7 +134,11 @@ pub(super) fn check(
     }
     for (bound, &slot) in facts.bounds.iter().zip(&placement.slots) {
         let slot = slot as usize;
-        if bound.exact && slot < effective.len() && invoked(bound.op) > placement.latest[slot] {
+        if bound.exact
+            && slot < effective.len()
+            && is_late(slot)
+            && invoked(bound.op) > placement.latest[slot]
+        {
             findings.add(AnomalyKind::StaleRead, || {
                 // Where an append suffices as evidence, that is the simpler story.
                 let first_ack = acks.get_or_insert_with(|| first_acks(facts, effective))[slot];

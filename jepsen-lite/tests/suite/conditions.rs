@@ -1,10 +1,13 @@
 //! Anomalies of conditional appends, tokens, trims, seals and polls: a history that has each, and the
 //! nearest one that has not.
 
+use hstore_core::LogId;
 use jepsen_lite::anomaly::AnomalyKind;
 use jepsen_lite::check::Check;
-use jepsen_lite::history::{Call, Mismatch, Outcome, Terms, Token};
-use jepsen_lite::verdict::VerdictKind;
+use jepsen_lite::history::{Call, Mismatch, Outcome, RecordId, Terms, Token};
+use jepsen_lite::log_check::{STEPS_MAX, linearizability_within};
+use jepsen_lite::replay::replay;
+use jepsen_lite::verdict::{UnknownCause, Verdict, VerdictKind};
 
 use crate::anomalies::{finds, is_valid, judge};
 use crate::script::{Script, lsn};
@@ -178,7 +181,7 @@ fn a_token_that_recurs_allows_either_time() {
             let between = s.invoke(
                 1,
                 Call::Append {
-                    record: jepsen_lite::history::RecordId(2),
+                    record: RecordId(2),
                     terms: sets(2),
                 },
             );
@@ -260,6 +263,38 @@ fn an_unknown_append_that_nobody_saw_explains_a_refusal() {
         let read = s.invoke_read(2, "e1:1", 1, true);
         s.returned(read, &["e1:1 #1"], "e1:3");
     });
+}
+
+#[test]
+fn what_takes_too_long_to_guess_is_unknown_and_always_so() {
+    // Each refusal names another token, and any unknown append may have set it, before or after others.
+    const TOKENS: u64 = 5;
+    let mut s = Script::default();
+    for token in 1..=TOKENS {
+        let process = 10 + u32::try_from(token).expect("it is small");
+        let record = RecordId(token);
+        let terms = sets(token);
+        let unknown = s.invoke(process, Call::Append { record, terms });
+        s.info(unknown);
+    }
+    for token in 1..=TOKENS {
+        s.append_if(1, 100 + token, if_token(77), Err(told_token(Some(token))));
+    }
+    s.tail(1, "e1:9");
+    let history = s.finish();
+    let ops: Vec<_> = history.ops().map(|op| op.id()).collect();
+    let judge = |steps| linearizability_within(&history, LogId(0), &ops, steps);
+    let Verdict::Valid(witness) = judge(STEPS_MAX) else {
+        panic!("the tokens can have been set in that order");
+    };
+    assert_eq!(replay(&history, &ops, &witness), Ok(()));
+    for steps in [1, 10, 50] {
+        let cause = UnknownCause::Ambiguous {
+            appends: TOKENS,
+            steps,
+        };
+        assert_eq!(judge(steps), Verdict::Unknown(cause));
+    }
 }
 
 #[test]
