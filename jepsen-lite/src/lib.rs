@@ -5,6 +5,7 @@
 //! - [`anomaly`], [`verdict`]: what the checks say, with the evidence.
 //! - [`log_check`]: linearizability of a log, in near-linear time.
 //! - [`replay`]: verifies the evidence for "linearizable".
+//! - [`report`]: anomalies told for people, as text, JSON and a page.
 //!
 //! A log here is a sequence of records ordered by LSN. Clients append a record, read from an LSN on,
 //! or ask for the tail. Between records there may be gaps, of which a read says why they hold
@@ -41,6 +42,7 @@ pub mod log_check;
 pub mod models;
 pub mod object;
 pub mod replay;
+pub mod report;
 pub mod search;
 pub mod verdict;
 

@@ -253,7 +253,8 @@ impl Search {
                 if !self.read_is_legal(&state.records, read) {
                     return Vec::new();
                 }
-                if read.reached_tail || read.end > read.from {
+                // One that reached its tail settled nothing above, even if it asked for more.
+                if !read.reached_tail && read.end > read.from {
                     next.floor = next.floor.max(read.end);
                 }
                 if read.reached_tail {
