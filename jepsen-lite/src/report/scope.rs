@@ -81,12 +81,16 @@ mod tests {
 
     #[test]
     fn touching_ranges_are_one() {
-        let scope = Scope::of_ranges([(9, 9), (1, 3), (4, 6), (5, 5)]);
-        assert_eq!(scope.ranges(), [(1, 6), (9, 9)]);
-        assert!(scope.holds_all(2, 6) && scope.holds(9) && !scope.holds_all(6, 9));
+        let at = |offset| Lsn::new(1, offset).as_u64();
+        let range = |(first, last)| (at(first), at(last));
+        let scope = Scope::of_ranges([(9, 9), (1, 3), (4, 6), (5, 5)].map(range));
+        assert_eq!(scope.ranges(), [(1, 6), (9, 9)].map(range));
+        assert!(scope.holds_all(at(2), at(6)) && scope.holds(at(9)));
+        assert!(!scope.holds_all(at(6), at(9)) && !scope.holds(at(8)));
+        let within: Vec<_> = scope.within(at(5), at(20)).collect();
         assert_eq!(
-            scope.within(5, 20).collect::<Vec<_>>(),
-            [(5, 6), (9, 9)],
+            within,
+            [(5, 6), (9, 9)].map(range),
             "cut to what was asked for"
         );
         assert!(Scope::everything().holds_all(0, u64::MAX));
