@@ -163,7 +163,7 @@ fn tell(page: &mut String, story: &Story, ids: &mut BTreeSet<u32>) -> fmt::Resul
     let minimal = &story.minimal;
     write!(
         page,
-        "<details{}><summary>Minimal sub-history <span class=\"quiet\">{} operations{}</span></summary>\
+        "<details{}><summary>Minimal sub-history <span class=\"quiet\">{} operation{}{}</span></summary>\
          <p>{}</p>\n<ol class=\"ops\">\n",
         if minimal.ops == story.certificate {
             ""
@@ -171,6 +171,7 @@ fn tell(page: &mut String, story: &Story, ids: &mut BTreeSet<u32>) -> fmt::Resul
             " open"
         },
         minimal.ops.len(),
+        if minimal.ops.len() == 1 { "" } else { "s" },
         match minimal.positions.is_empty() {
             true => String::new(),
             false => format!(", looked at for {}", Escaped(&minimal.positions.join(", "))),
@@ -262,13 +263,13 @@ fn figures(page: &mut String, document: &Document) -> fmt::Result {
              <span class=\"key must\">must be in the log</span> \
              <span class=\"key cannot\">not yet asked for</span> \
              <span class=\"key append\">append</span> <span class=\"key exact\">the log ends here</span> \
-             <span class=\"key least\">the log reaches up to here</span>. \
+             <span class=\"key least\">the log reaches up to here</span> \
              An operation that lies wholly within a shaded area contradicts others.</figcaption><div class=\"canvas\"><canvas></canvas>\
              <svg aria-hidden=\"true\"></svg></div></figure>\n",
         );
     }
     page.push_str(
-        "<figure id=\"clients\" tabindex=\"0\"><figcaption><b>Clients.</b> One lane for each process. \
+        "<figure id=\"clients\" tabindex=\"0\"><figcaption><b>Clients.</b> One lane for each process; one that is done makes room for the next. \
          <span class=\"quiet\" id=\"more-lanes\"></span></figcaption><div class=\"canvas\"><canvas></canvas>\
          <svg aria-hidden=\"true\"></svg></div></figure>\n",
     );

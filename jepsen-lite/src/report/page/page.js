@@ -50,7 +50,8 @@
     let from = Math.min(...rows.map(beginOf)), to = Math.max(...rows.map((i) => (ended(i) ? endOf(i) : beginOf(i))));
     const least = (end - beginOf(0)) * Math.min(1, 40 / Math.max(count, 1));
     const pad = Math.max((to - from) * 0.3, (least - (to - from)) / 2, 1);
-    view.x0 = from - pad; view.x1 = to + pad;
+    const margin = (end - beginOf(0)) * 0.02;
+    view.x0 = Math.max(from - pad, beginOf(0) - margin); view.x1 = Math.min(to + pad, end + margin);
     const heights = rows.flatMap((i) => (C.shape[i] === 1 ? [C.low[i], C.high[i]] : C.shape[i] ? [C.high[i]] : []));
     heights.push(...story.guides.flatMap(([y]) => [y, y + 1]));
     if (story.legal) heights.push(story.legal[1]);
@@ -162,8 +163,8 @@
     g.textAlign = "left"; g.fillStyle = paint.quiet; g.fillText(clock.name, 8, height - AXIS / 2);
   }
   /** A bar for an operation; it is never too thin to be seen. */
-  function bar(g, i, y, height, alpha = 1) {
-    const left = Math.max(x(beginOf(i)), GUTTER), right = Math.min(x(openEnd(i)), width);
+  function bar(g, i, y, height, alpha = 1, until = openEnd(i)) {
+    const left = Math.max(x(beginOf(i)), GUTTER), right = Math.min(x(until), width);
     if (right < GUTTER || left > width) return null;
     const wide = Math.max(right - left, 2);
     g.globalAlpha = C.status[i] === 0 ? alpha : alpha * 0.35;
@@ -172,7 +173,7 @@
     return { left, wide };
   }
   function within(g, left, wide, y, text, ink) {
-    if (wide < 34) return;
+    if (wide < 64 && text.length * 6.7 > wide - 8) return;
     const fits = Math.floor((wide - 8) / 6.7);
     g.fillStyle = ink; g.textAlign = "left";
     g.fillText(text.length <= fits ? text : text.slice(0, Math.max(fits - 1, 1)) + "…", left + 4, y);
@@ -188,11 +189,14 @@
     ceiling(g, stripes.cannot, paint.cannot, y);
     const certified = new Set(story ? story.ops : []);
     const cell = Math.max(Math.abs(y(0) - y(1)), 1);
-    let drawn = 0;
+    let drawn = 0, lastTop = NaN, lastRight = NaN;
     for (let i = 0; i < count; i++) {
       const shape = C.shape[i];
       if (!shape || C.subject[i] !== subject() || beginOf(i) > view.x1 || Math.max(endOf(i), shape === 1 ? openEnd(i) : 0) < view.x0) continue;
       drawn++;
+      const pixel = Math.round(y(C.high[i])), rightmost = Math.ceil(x(endOf(i)));
+      if (pixel === lastTop && rightmost === lastRight && cell < 1.5 && !certified.has(op[i])) continue;
+      lastTop = pixel; lastRight = rightmost;
       if (shape === 1) {
         const top = y(C.high[i]), b = bar(g, i, top + cell * 0.12, Math.max(cell * 0.76, 1.5), certified.has(op[i]) ? 1 : 0.75);
         if (b) { hits.push([figure.id, b.left, top, b.wide, cell, i]); if (cell > 13) within(g, b.left, b.wide, top + cell / 2, C.label[i], paint.paper); }
@@ -245,11 +249,12 @@
     return drawn;
   }
   function stairs(g, steps, fill, y, inner) {
-    g.fillStyle = fill; g.beginPath(); g.moveTo(x(view.x0), inner);
-    let height = 0;
-    for (const [t, h] of steps) {
-      if (t > view.x1) break;
-      if (t >= view.x0) { g.lineTo(x(t), y(height)); g.lineTo(x(t), y(h)); } else { height = h; g.lineTo(x(view.x0), y(h)); continue; }
+    let height = 0, next = 0;
+    while (next < steps.length && steps[next][0] < view.x0) height = steps[next++][1];
+    g.fillStyle = fill; g.beginPath(); g.moveTo(x(view.x0), inner); g.lineTo(x(view.x0), y(height));
+    for (; next < steps.length && steps[next][0] <= view.x1; next++) {
+      const [t, h] = steps[next];
+      g.lineTo(x(t), y(height)); g.lineTo(x(t), y(h));
       height = h;
     }
     g.lineTo(x(view.x1), y(height)); g.lineTo(x(view.x1), inner); g.fill();
@@ -313,58 +318,85 @@
       const group = element(svg, "g", { class: "arrow " + reason, "data-from": from, "data-to": to });
       element(group, "title", {}, `op ${from} → op ${to}: ${text}`);
       element(group, "path", { d: `M${x1} ${a.middle}Q${mx} ${my} ${x2} ${b.middle}` });
+      if (Math.hypot(x2 - x1, b.middle - a.middle) < 70) continue;
       element(group, "text", { x: (x1 + 2 * mx + x2) / 4 + 6, y: (a.middle + 2 * my + b.middle) / 4 + (turn ? 12 : -4) }, reason.replace(/_/g, " "));
     }
   }
 
-  function drawClients(figure) {
-    const certified = new Set(story ? story.ops : []);
-    const first = [], others = new Set();
-    for (const o of certified) { const i = rowOf.get(o); if (i !== undefined && !first.includes(C.process[i])) first.push(C.process[i]); }
-    const visible = [];
+  /** The lane of each process. One that is done makes room for another, for crashed clients go on as new ones. */
+  function assignLanes() {
+    const first = [], last = [];
     for (let i = 0; i < count; i++) {
-      if (beginOf(i) > view.x1 || (certified.has(op[i]) ? openEnd(i) : endOf(i)) < view.x0) continue;
-      visible.push(i);
-      if (!first.includes(C.process[i])) others.add(C.process[i]);
+      const p = C.process[i];
+      if (first[p] === undefined) first[p] = i;
+      const lasted = clocks.event.lasted[i];
+      last[p] = Math.max(last[p] ?? 0, lasted < 0 ? Infinity : clocks.event.begin[i] + lasted);
     }
-    const byName = (a, b) => plot.processes[a] - plot.processes[b];
-    const rest = [...others].sort(byName), MOST = 120;
-    const shown = [...first.sort(byName), ...rest].slice(0, MOST);
-    const tall = shown.length <= 14 ? 30 : shown.length <= 40 ? 16 : 6;
-    const laneOf = new Map(shown.map((p, n) => [p, n]));
-    const left = first.length + rest.length - shown.length;
-    byId("more-lanes").textContent = left > 0 ? `${left} more processes have operations in this stretch; zoom in to see them.` : "";
-    const room = first.length ? 22 : 0, top = (n) => 6 + n * tall + (n >= first.length ? room : 0) + (first.length ? 16 : 0);
-    const height = top(Math.max(shown.length, 1) - 1) + tall + 8 + AXIS, s = surface(figure, height), { g, svg } = s;
+    const order = plot.processes.map((_, p) => p).sort((p, q) => first[p] - first[q]), busy = [], free = [], lane = [];
+    for (const p of order) {
+      const now = clocks.event.begin[first[p]];
+      for (let n = 0; n < busy.length; n++) if (busy[n] < now && !free.includes(n)) free.push(n);
+      free.sort((a, b) => b - a);
+      const n = free.length ? free.pop() : busy.length;
+      busy[n] = last[p]; lane[p] = n;
+    }
+    return lane;
+  }
+  let laneOf = [];
+  function drawClients(figure) {
+    const certified = new Set(story ? story.ops : []), visible = [], names = new Map(), first = [];
+    for (let i = 0; i < count; i++) {
+      const isCertified = certified.has(op[i]);
+      if (!isCertified && (beginOf(i) > view.x1 || (ended(i) ? endOf(i) : openEnd(i)) < view.x0)) continue;
+      const lane = laneOf[C.process[i]], name = names.get(lane);
+      visible.push(i);
+      if (isCertified && !first.includes(lane)) first.push(lane);
+      // A lane has the name of its process, if it is that of one only in this stretch.
+      if (isCertified || name === undefined) names.set(lane, "p" + plot.processes[C.process[i]]);
+      else if (!name.endsWith("…") && !first.includes(lane) && name !== "p" + plot.processes[C.process[i]]) names.set(lane, name + " …");
+    }
+    const MOST = 120, rest = [...names.keys()].filter((lane) => !first.includes(lane)).sort((a, b) => a - b);
+    first.sort((a, b) => a - b);
+    byId("more-lanes").textContent = rest.length > MOST ? `${rest.length - MOST} more processes have operations in this stretch; zoom in to see them.` : "";
+    rest.length = Math.min(rest.length, MOST);
+    const tall = rest.length <= 14 ? 30 : rest.length <= 40 ? 16 : 6, places = new Map();
+    let floor = first.length ? 22 : 6;
+    const tops = new Map();
+    for (const lane of first) { tops.set(lane, [floor, 30]); floor += 30; }
+    if (first.length) floor += 22;
+    for (const lane of rest) { tops.set(lane, [floor, tall]); floor += tall; }
+    const height = floor + 8 + AXIS, s = surface(figure, height), { g, svg } = s;
     timeAxis(s);
     g.textAlign = "right";
-    shown.forEach((p, n) => {
-      g.fillStyle = paint.line; g.fillRect(0, top(n) + tall, width, 1);
-      g.fillStyle = n < first.length ? paint.bad : paint.quiet;
-      if (tall > 10 || n < first.length) g.fillText("p" + plot.processes[p], GUTTER - 8, top(n) + tall / 2);
-    });
+    for (const [lane, [top, high]] of tops) {
+      g.fillStyle = paint.line; g.fillRect(0, top + high, width, 1);
+      g.fillStyle = first.includes(lane) ? paint.bad : paint.quiet;
+      if (high > 10) g.fillText(names.get(lane), GUTTER - 8, top + high / 2);
+    }
     g.save(); g.beginPath(); g.rect(GUTTER, 0, width - GUTTER, height - AXIS); g.clip();
-    const dim = story ? 0.6 : 0.9;
+    const reached = new Map(), dim = story ? 0.6 : 0.9;
     for (const i of visible) {
-      const n = laneOf.get(C.process[i]);
-      if (n === undefined) continue;
-      const y0 = top(n) + 2, b = bar(g, i, y0, tall - 3, certified.has(op[i]) ? 1 : dim);
+      const lane = laneOf[C.process[i]], place = tops.get(lane);
+      const isCertified = certified.has(op[i]), until = isCertified || !ended(i) ? openEnd(i) : endOf(i);
+      // What ends in a pixel that is drawn already would not be seen.
+      if (!place || (reached.get(lane) >= Math.ceil(x(until)) && !isCertified)) continue;
+      const [top, high] = place, b = bar(g, i, top + 2, high - 3, isCertified ? 1 : dim, until);
       if (!b) continue;
-      if (tall > 10) within(g, b.left, b.wide, y0 + (tall - 3) / 2, C.label[i], C.status[i] === 0 ? paint.paper : paint.ink);
-      hits.push([figure.id, b.left, y0, b.wide, tall - 3, i]);
+      if (!isCertified) reached.set(lane, Math.floor(b.left + b.wide));
+      if (high > 10) within(g, b.left, b.wide, top + high / 2, C.label[i], C.status[i] === 0 ? paint.paper : paint.ink);
+      hits.push([figure.id, b.left, top + 2, b.wide, high - 3, i]);
     }
     g.restore();
     if (!story) return visible.length;
     arrowHead(svg);
-    const places = new Map();
     for (const o of story.ops) {
-      const i = rowOf.get(o), n = i === undefined ? undefined : laneOf.get(C.process[i]);
-      if (n === undefined) continue;
-      const from = x(beginOf(i)), to = Math.min(Math.max(x(openEnd(i)), from + 3), width + 50);
+      const i = rowOf.get(o), place = i === undefined ? undefined : tops.get(laneOf[C.process[i]]);
+      if (!place) continue;
+      const [top, high] = place, from = x(beginOf(i)), to = Math.min(Math.max(x(openEnd(i)), from + 3), width + 50);
       const group = element(svg, "g", { class: "mark", "data-op": o });
       element(group, "title", {}, `op ${o}: ${story.labels.get(o)}`);
-      element(group, "rect", { x: from, width: to - from, y: top(n) + 1, height: tall - 1, rx: 2 });
-      places.set(o, { left: from, right: to, middle: top(n) + tall / 2, top: top(n), bottom: top(n) + tall, i });
+      element(group, "rect", { x: from, width: to - from, y: top + 1, height: high - 1, rx: 2 });
+      places.set(o, { left: from, right: to, middle: top + high / 2, top, bottom: top + high, i });
     }
     labels(svg, places, height - AXIS);
     arrows(svg, places);
@@ -499,7 +531,7 @@
     figures.hidden = false;
     figures.querySelector("[data-do=clock]").hidden = !plot.has_time;
     figures.querySelector("[data-do=focus]").hidden = !plot.stories.length;
-    mix(); extent();
+    mix(); extent(); laneOf = assignLanes();
     choose(location.hash.slice(1));
   }
   root.dataset.state = "ready";
