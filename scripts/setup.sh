@@ -8,6 +8,8 @@ required=(
     "cc:build-essential"
     "c++:build-essential"
 )
+# The pages of reports are tested in a browser, unless HSTORE_CHROMIUM says where another one is.
+[ -n "${HSTORE_CHROMIUM:-}" ] || required+=("chromium:chromium")
 
 # RocksDB's bindings are generated with libclang, which is a library: any version, wherever the generator
 # would look for it.

@@ -10,6 +10,7 @@
 //! - [`online`]: the same while a history is recorded, to stop at the step that violates.
 //! - [`search`], [`models`]: linearizability of any other object, in exponential time at worst.
 //! - [`replay`]: verifies the evidence for "linearizable".
+//! - [`report`]: anomalies told for people, as text, JSON and a page.
 //!
 //! A log here is a sequence of records ordered by LSN. Clients append a record, read from an LSN on,
 //! or ask for the tail. Between records there may be gaps, of which a read says why they hold
@@ -50,6 +51,7 @@ pub mod object;
 pub mod object_check;
 pub mod online;
 pub mod replay;
+pub mod report;
 pub mod search;
 pub mod stream_check;
 pub mod tiering;

@@ -26,7 +26,6 @@ const SHRINK_STEPS: u64 = 100_000;
 struct Judged {
     format: Format,
     guessed: bool,
-    recording: Recording,
     judgement: Judgement,
     document: Option<Document>,
 }
@@ -221,7 +220,6 @@ fn judge_source(
     Ok(Judged {
         format,
         guessed,
-        recording,
         judgement,
         document,
     })

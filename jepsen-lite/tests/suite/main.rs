@@ -1,6 +1,7 @@
 //! The tests of the whole crate, as one binary.
 
 mod anomalies;
+mod browser;
 mod brute;
 mod brute_force;
 mod command;
@@ -15,6 +16,7 @@ mod json;
 mod log_checks;
 mod object_checks;
 mod online;
+mod report;
 mod script;
 mod search_brute_force;
 mod search_corpora;
