@@ -266,6 +266,49 @@ fn an_unknown_append_that_nobody_saw_explains_a_refusal() {
 }
 
 #[test]
+fn unknown_appends_are_guessed_in_any_order_within_one_hole() {
+    let then = |last_token: u64| {
+        move |s: &mut Script| {
+            for token in [1, 2] {
+                let process = 10 + u32::try_from(token).expect("it is small");
+                let record = RecordId(token);
+                let terms = sets(token);
+                let unknown = s.invoke(process, Call::Append { record, terms });
+                s.info(unknown);
+            }
+            let record = RecordId(7);
+            let terms = if_token(77);
+            // It is told of the token that is set last, but begins first.
+            let long = s.invoke(1, Call::Append { record, terms });
+            s.append_if(2, 8, if_token(77), Err(told_token(Some(1))));
+            s.append_if(2, 9, if_token(77), Err(told_token(Some(last_token))));
+            s.ok(long, Outcome::Mismatch(told_token(Some(2))));
+            s.append_if(2, 10, if_token(77), Err(told_token(Some(2))));
+        }
+    };
+    is_valid(then(2));
+    is_valid(then(1));
+    finds(then(3), &[(Linearizability, FenceViolation)]);
+}
+
+#[test]
+fn an_unknown_append_is_not_guessed_into_an_ended_epoch() {
+    let then = |last: &'static str| {
+        move |s: &mut Script| {
+            s.append(1, 1, "e1:1");
+            let unknown = s.invoke_append(3, 2);
+            s.info(unknown);
+            s.seal(2, 2, "e1:2");
+            s.append_if(2, 3, if_last("e1:1"), Err(told_last(last)));
+            let read = s.invoke_read(2, "e1:1", 1, true);
+            s.returned(read, &["e1:1 #1"], "e2:3");
+        }
+    };
+    is_valid(then("e2:1"));
+    finds(then("e1:3"), &[(Linearizability, DirtyRead)]);
+}
+
+#[test]
 fn what_takes_too_long_to_guess_is_unknown_and_always_so() {
     // Each refusal names another token, and any unknown append may have set it, before or after others.
     const TOKENS: u64 = 5;
