@@ -5,19 +5,15 @@ use std::fs;
 use std::path::PathBuf;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use jepsen_lite::formats::{self, guess, read};
 use jepsen_lite::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Status};
 use jepsen_lite::models::{
-    ModelKind, NilReads, ObjectFault, ObjectOptions, PartVerdict, Parts, Settings, check_object,
-    fold,
+    ModelKind, ObjectFault, ObjectOptions, PartVerdict, Parts, Settings, check_object, fold,
 };
 use jepsen_lite::object::{AfterInfo, Asked, ObjectHistory, ObjectRecorder, Value};
 use jepsen_lite::search::unwatched;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-
-#[path = "../tests/suite/corpora_loader.rs"]
-#[expect(dead_code, reason = "the tests use more of it")]
-mod corpora_loader;
 
 /// A real object, which makes what clients see linearizable.
 trait Real {
@@ -383,23 +379,23 @@ fn public() -> Vec<Vec<Case>> {
     let (mut etcd, mut kv) = (Vec::new(), Vec::new());
     for line in list.lines().skip(1) {
         let columns: Vec<&str> = line.split('\t').collect();
-        let text = fs::read_to_string(porcupine.join(columns[0])).expect("a public history");
+        let text = fs::read(porcupine.join(columns[0])).expect("a public history");
+        let format = guess(&text).expect("a known format");
+        let Ok(formats::Recording::Object(read)) = read(text.as_slice(), format) else {
+            panic!("{} is no history of an object", columns[0]);
+        };
         let is_ok = columns[3] == "ok";
         if columns[1] == "kv" {
-            let history = corpora_loader::edn(&text);
+            let history = read.history;
             for parts in [Parts::ByKey, Parts::Whole] {
                 let name = format!("{} {parts:?}", columns[0]);
                 let case = Case::new(&name, history.clone(), ModelKind::Kv, parts, is_ok);
                 kv.push(vec![case]);
             }
         } else {
-            let history = corpora_loader::etcd(&text);
             let kind = ModelKind::CasRegister;
-            let mut case = Case::new("all etcd", history, kind, Parts::ByKey, is_ok);
-            case.settings = Settings {
-                initial: Some(Value::Nil),
-                nil_reads: NilReads::Nil,
-            };
+            let mut case = Case::new("all etcd", read.history, kind, Parts::ByKey, is_ok);
+            case.settings = read.settings;
             etcd.push(case);
         }
     }
