@@ -11,12 +11,12 @@
 
 use std::fmt;
 
-use hstore_core::{LogId, Lsn};
+use hstore_core::{Epoch, LogId, Lsn, NodeSet};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::history::{
     Answer, Call, EventIndex, Gap, GapKind, History, Mismatch, Moment, OpId, ProcessId, RecordId,
-    Status, lsn_text, position,
+    Status, Token, lsn_text, position,
 };
 use crate::object::Value;
 
@@ -42,6 +42,35 @@ pub enum AnomalyKind {
     Reorder,
     /// A read returns something outside of the range between its start and its tail.
     ReadOutOfRange,
+    /// A poll goes back: it delivers what lies below what was delivered, or no longer knows of what its
+    /// process has seen.
+    NonmonotonicPoll,
+    /// A subscription passes over positions or records.
+    PollSkip,
+    /// A subscription never delivers a record, though it came past it.
+    Unseen,
+    /// Something is said to be given up that nobody gave up, or what was given up is taken back.
+    TrimViolation,
+    /// One tier shows something else than another.
+    TierDivergence,
+    /// An append was acknowledged before enough copies of its record were synced.
+    AckBeforeDurable,
+    /// What was put into an object is gone from it.
+    Lost,
+    /// What is known to be in an object is not seen, though later it is.
+    Stale,
+    /// An object shows what nobody put into it.
+    Unexpected,
+    /// An object shows or returns something more often than it was put in.
+    Duplicated,
+    /// A counter shows less than was added for sure, or more than can have been added.
+    OutOfBounds,
+    /// A record is appended in an epoch that was ended, or under a token that is not the one in force; or
+    /// is refused for a token that was.
+    FenceViolation,
+    /// An append is accepted although the last record is not the one that it demands, or is refused
+    /// although it is.
+    ConditionViolation,
 }
 
 impl AnomalyKind {
@@ -58,6 +87,27 @@ impl AnomalyKind {
             Self::Gap => "a read accounts for every LSN that it passes",
             Self::Reorder => "records lie in the order in which they were appended",
             Self::ReadOutOfRange => "a read returns what lies between its start and its tail",
+            Self::NonmonotonicPoll => "polls go forward",
+            Self::PollSkip => "a subscription passes over nothing",
+            Self::Unseen => "a subscription delivers every record that it comes past",
+            Self::TrimViolation => "only what somebody gave up is given up, and it stays so",
+            Self::TierDivergence => "all tiers show the same",
+            Self::AckBeforeDurable => {
+                "a record is acknowledged once enough of its copies are synced"
+            }
+            Self::Lost => "what was put in for sure stays in, or comes out",
+            Self::Stale => "what is known to be in is seen by all that begins later",
+            Self::Unexpected => "only what was put in is seen, or comes out",
+            Self::Duplicated => "nothing is seen or comes out more often than it was put in",
+            Self::OutOfBounds => {
+                "a counter is the sum of all that was added for sure and some that may have been"
+            }
+            Self::FenceViolation => {
+                "an append gets through under the token that was set last and in an epoch that is not ended, and not otherwise"
+            }
+            Self::ConditionViolation => {
+                "an append is accepted if the last record is the one that it demands, and not otherwise"
+            }
         }
     }
 }
@@ -205,6 +255,14 @@ pub enum Fact {
         #[serde(serialize_with = "value_text")]
         value: Value,
     },
+    /// An object returned a collection.
+    Contained {
+        /// The elements of it that the certificate is about, each as often as it is there.
+        #[serde(serialize_with = "values_text")]
+        elements: Vec<Value>,
+        /// How many others are left out here.
+        left_out: usize,
+    },
     /// A read spoke of all positions from its start to `end`.
     Read {
         /// What it returned at the positions of the certificate, as it was delivered.
@@ -285,6 +343,100 @@ pub enum Reason {
     },
     /// `from` failed, so it certainly had no effect; `to` shows one.
     Failed,
+    /// `from` had seen the log up to one end, but `to` sees a lower one.
+    WentBack {
+        /// Below this, `from` had seen all.
+        #[serde(with = "lsn_text")]
+        from_end: Lsn,
+        /// `to` knows of nothing from here on.
+        #[serde(with = "lsn_text")]
+        to_end: Lsn,
+    },
+    /// `from` had come to one position, and `to` goes on at a higher one.
+    Skipped {
+        /// The first position that is passed over.
+        #[serde(with = "lsn_text")]
+        first: Lsn,
+        /// The one where it goes on.
+        #[serde(with = "lsn_text")]
+        next: Lsn,
+    },
+    /// Before `to` returned, nobody had asked for this position to be given up. `from` is the trim that
+    /// came nearest, if there is one.
+    NotGivenUp {
+        /// The position.
+        #[serde(with = "lsn_text")]
+        lsn: Lsn,
+    },
+    /// `from` was told of a trim up to here, and `to` of a lower one, or of something below that is there.
+    TrimTakenBack {
+        /// Where the trim was.
+        #[serde(with = "lsn_text")]
+        upto: Lsn,
+        /// What is there in spite of it, or where the trim is now.
+        #[serde(with = "lsn_text")]
+        lsn: Lsn,
+    },
+    /// When `from` was acknowledged, no round of sending its record had enough copies synced.
+    Synced {
+        /// The round that had the most, if any copy was synced.
+        wave: Option<u32>,
+        /// The nodes whose copies of it were synced.
+        #[serde(serialize_with = "nodes_text")]
+        copies: NodeSet,
+    },
+    /// An operation returned the element that the certificate is about, so many times.
+    Shows {
+        /// The operation: `from` or `to`.
+        by: OpId,
+        /// How often it is there.
+        times: u64,
+    },
+    /// An operation returned without the element that the certificate is about.
+    Lacks {
+        /// The operation: `from` or `to`.
+        by: OpId,
+    },
+    /// What `from` put in never came out.
+    NeverCame,
+    /// Nobody ever put in what `from` returned.
+    NobodyAsked,
+    /// Both returned the same.
+    SameResult,
+    /// What `to` returned is not between the sums of what was added.
+    Sums {
+        /// All that was added for sure before it began, with all subtractions that may have been.
+        low: i64,
+        /// What it returned.
+        value: i64,
+        /// All that may have been added before it ended.
+        high: i64,
+    },
+    /// `from` ended all epochs below one from a position on; the record of `to` is of such an epoch, and
+    /// above that.
+    Sealed {
+        /// The first epoch that is not ended.
+        epoch: Epoch,
+        /// Where the log ended then.
+        #[serde(with = "lsn_text")]
+        tail: Lsn,
+    },
+    /// `from` put its record here, and until `to` nobody is known to have appended another one.
+    LastRecord {
+        /// The position; [`Lsn::MIN`] where there is no record at all.
+        #[serde(with = "lsn_text")]
+        lsn: Lsn,
+    },
+    /// `from` set this token, and until `to` nobody is known to have set another one.
+    TokenInForce {
+        /// The token; `None` where none was ever set.
+        token: Option<Token>,
+    },
+    /// `from` demands or was told this, and `to` says that it was otherwise then.
+    Told {
+        /// The append that demanded it or was told it.
+        by: OpId,
+    },
 }
 
 /// What a read showed at a position.
@@ -340,6 +492,55 @@ impl fmt::Display for Link {
                 write!(f, "observation: {by} shows {seen} at {lsn}")
             }
             Reason::Failed => f.write_str("observation: it failed, but its record is shown"),
+            Reason::WentBack { from_end, to_end } => {
+                write!(
+                    f,
+                    "position: one had seen the log up to {from_end}, the other ends at {to_end}"
+                )
+            }
+            Reason::Skipped { first, next } => {
+                write!(f, "position: {first} is due, but it goes on at {next}")
+            }
+            Reason::NotGivenUp { lsn } => {
+                write!(f, "trim: nobody had given up {lsn} before it returned")
+            }
+            Reason::TrimTakenBack { upto, lsn } => {
+                write!(f, "trim: all up to {upto} was given up, but not {lsn}")
+            }
+            Reason::Synced { wave: None, .. } => {
+                f.write_str("copies: none was synced when it was acknowledged")
+            }
+            Reason::Synced {
+                wave: Some(wave),
+                copies,
+            } => write!(
+                f,
+                "copies: when it was acknowledged, {copies} had synced wave {wave}, and no wave had more"
+            ),
+            Reason::Shows { by, times: 1 } => write!(f, "observation: {by} returned it"),
+            Reason::Shows { by, times } => write!(f, "observation: {by} returned it {times} times"),
+            Reason::Lacks { by } => write!(f, "observation: {by} returned without it"),
+            Reason::NeverCame => f.write_str("observation: what it put in never came out"),
+            Reason::NobodyAsked => f.write_str("observation: nobody ever put in what it returned"),
+            Reason::SameResult => f.write_str("observation: both returned the same"),
+            Reason::Sums { low, value, high } => {
+                write!(f, "sums: {value} is not between {low} and {high}")
+            }
+            Reason::Sealed { epoch, tail } => {
+                write!(
+                    f,
+                    "seal: from {tail} on, all records have epoch {epoch} or a higher one"
+                )
+            }
+            Reason::LastRecord { lsn: Lsn::MIN } => f.write_str("condition: the log is empty"),
+            Reason::LastRecord { lsn } => {
+                write!(f, "condition: the last record is the one at {lsn}")
+            }
+            Reason::TokenInForce { token: None } => f.write_str("condition: no token is set"),
+            Reason::TokenInForce { token: Some(token) } => {
+                write!(f, "condition: {token} is the one that was set last")
+            }
+            Reason::Told { by } => write!(f, "condition: {by} demands or was told otherwise"),
         }
     }
 }
@@ -376,6 +577,13 @@ impl fmt::Display for Fact {
             Self::Trimmed { upto } => write!(f, "trimmed up to {upto}"),
             Self::Done => f.write_str("done"),
             Self::Returned { value } => value.fmt(f),
+            Self::Contained { elements, left_out } => {
+                let mut shown: Vec<String> = elements.iter().map(Value::to_string).collect();
+                if *left_out > 0 {
+                    shown.push(format!("{left_out} more"));
+                }
+                write!(f, "[{}]", shown.join(", "))
+            }
             Self::Read {
                 records,
                 gaps,
@@ -430,6 +638,14 @@ fn mismatch_text<S: Serializer>(told: &Mismatch, serializer: S) -> Result<S::Ok,
 
 fn value_text<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+fn values_text<S: Serializer>(values: &[Value], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(values.iter().map(Value::to_string))
+}
+
+fn nodes_text<S: Serializer>(nodes: &NodeSet, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(nodes)
 }
 
 struct Millis(u64);

@@ -14,11 +14,18 @@ use serde::{Deserialize, Serialize};
 use crate::anomaly::Subject;
 use crate::durability;
 use crate::facts::LogFacts;
+use crate::features::Features;
 use crate::history::{Answer, History, OpId, OpKind, Status};
 use crate::log_check;
+use crate::monotone;
+use crate::object::ObjectHistory;
+use crate::object_check::{self, Judged, ObjectOptions, Part, Tally, Unfit};
 use crate::order;
 use crate::prefix;
 use crate::replay::replay;
+use crate::subscription;
+use crate::tiering;
+use crate::trim;
 use crate::verdict::{Verdict, VerdictKind};
 
 /// A property that can be checked.
@@ -33,15 +40,46 @@ pub enum Check {
     Order,
     /// Any two reads say the same of each LSN.
     PrefixAgreement,
+    /// What a process sees of the end of a log does not go back.
+    Monotonicity,
+    /// Each subscription delivers its log in order, without a hole.
+    Subscriptions,
+    /// Only what somebody gave up is given up.
+    TrimSafety,
+    /// All tiers show the same.
+    Tiering,
+    /// The last read of a set shows all that was added.
+    Set,
+    /// What is known to be in a set stays in it.
+    SetFull,
+    /// What goes into a queue comes out.
+    TotalQueue,
+    /// No id is generated twice.
+    UniqueIds,
+    /// A counter is between the sum of what was added and that of what may have been.
+    Counter,
 }
 
 impl Check {
-    /// Every one there is.
-    pub const ALL: [Self; 4] = [
+    /// Those of logs.
+    pub const OF_LOGS: [Self; 8] = [
         Self::Linearizability,
         Self::Durability,
         Self::Order,
         Self::PrefixAgreement,
+        Self::Monotonicity,
+        Self::Subscriptions,
+        Self::TrimSafety,
+        Self::Tiering,
+    ];
+
+    /// Those of objects that need no search.
+    pub const OF_OBJECTS: [Self; 5] = [
+        Self::Set,
+        Self::SetFull,
+        Self::TotalQueue,
+        Self::UniqueIds,
+        Self::Counter,
     ];
 
     /// Its name, as people write it.
@@ -52,6 +90,15 @@ impl Check {
             Self::Durability => "durability",
             Self::Order => "order",
             Self::PrefixAgreement => "prefix-agreement",
+            Self::Monotonicity => "monotonicity",
+            Self::Subscriptions => "subscriptions",
+            Self::TrimSafety => "trim-safety",
+            Self::Tiering => "tiering",
+            Self::Set => "set",
+            Self::SetFull => "set-full",
+            Self::TotalQueue => "total-queue",
+            Self::UniqueIds => "unique-ids",
+            Self::Counter => "counter",
         }
     }
 }
@@ -64,14 +111,17 @@ impl fmt::Display for Check {
 
 /// A name that no check has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no check is named `{0}`: there are linearizability, durability, order, prefix-agreement")]
+#[error(
+    "no check is named `{0}`: there are linearizability, durability, order, prefix-agreement, monotonicity, \
+     subscriptions, trim-safety and tiering of logs; set, set-full, total-queue, unique-ids and counter of objects"
+)]
 pub struct UnknownCheck(String);
 
 impl FromStr for Check {
     type Err = UnknownCheck;
 
     fn from_str(name: &str) -> Result<Self, UnknownCheck> {
-        let mut all = Self::ALL.into_iter();
+        let mut all = Self::OF_LOGS.into_iter().chain(Self::OF_OBJECTS);
         all.find(|check| check.name() == name)
             .ok_or_else(|| UnknownCheck(name.to_owned()))
     }
@@ -80,15 +130,15 @@ impl FromStr for Check {
 /// What to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckOptions {
-    /// These properties, of every log.
+    /// These properties, of every log; what is a property of objects only is passed over.
     pub checks: BTreeSet<Check>,
 }
 
 impl Default for CheckOptions {
-    /// Everything.
+    /// Everything that can be said of logs.
     fn default() -> Self {
         Self {
-            checks: Check::ALL.into(),
+            checks: Check::OF_LOGS.into(),
         }
     }
 }
@@ -124,6 +174,9 @@ pub struct CheckReport {
     pub check: Check,
     /// What it says.
     pub verdict: Verdict,
+    /// What it counted, by name; checks of logs count nothing.
+    #[serde(skip_serializing_if = "Tally::is_empty")]
+    pub tally: Tally,
 }
 
 /// How many operations were judged, by kind and by end.
@@ -172,8 +225,9 @@ impl AddAssign for Ends {
 }
 
 impl Counts {
-    /// Of operations of a log.
-    fn of(history: &History, ops: &[OpId]) -> Self {
+    /// Of operations of a log; and what there is among them.
+    fn of(history: &History, ops: &[OpId]) -> (Self, Features) {
+        let mut features = Features::default();
         let mut by_kind = [Ends::default(); OpKind::ALL.len()];
         let mut counts = Self {
             ops: ops.len() as u64,
@@ -181,7 +235,9 @@ impl Counts {
         };
         for op in ops.iter().map(|&id| history.op(id)) {
             by_kind[op.kind() as usize].count(op.status());
-            if let Some(Answer::Read(read) | Answer::Poll(read)) = op.answer() {
+            let answer = op.answer();
+            features.note(op, answer.as_ref());
+            if let Some(Answer::Read(read) | Answer::Poll(read)) = answer {
                 counts.records_read += read.records.len() as u64;
                 counts.final_reads += u64::from(read.is_final);
             }
@@ -191,13 +247,30 @@ impl Counts {
             .filter(|(_, ends)| *ends != Ends::default())
             .map(|(kind, ends)| (kind.to_string(), ends))
             .collect();
-        counts
+        (counts, features)
     }
 
     /// How operations of a kind ended.
     #[must_use]
     pub fn of_kind(&self, kind: &str) -> Ends {
         self.by_kind.get(kind).copied().unwrap_or_default()
+    }
+
+    /// Of operations of an object.
+    fn of_object(history: &ObjectHistory, ops: &[OpId]) -> Self {
+        let mut counts = Self {
+            ops: ops.len() as u64,
+            ..Self::default()
+        };
+        for op in ops.iter().map(|&id| history.op(id)) {
+            let kind = op.function();
+            if !counts.by_kind.contains_key(kind) {
+                counts.by_kind.insert(kind.to_owned(), Ends::default());
+            }
+            let ends = counts.by_kind.get_mut(kind);
+            ends.expect("it is there now").count(op.status());
+        }
+        counts
     }
 
     fn add(&mut self, other: &Self) {
@@ -249,6 +322,58 @@ pub fn check(history: &History, options: &CheckOptions) -> Report {
         .into_iter()
         .map(|(log, ops)| check_log(history, log, &ops, options))
         .collect();
+    report(parts)
+}
+
+/// Judges a history of an object by one of the checks that need no search, key by key.
+///
+/// # Errors
+///
+/// If the check is not one of objects, or the history has operations that it does not know: neither is a
+/// verdict.
+pub fn check_objects(
+    history: &ObjectHistory,
+    check: Check,
+    options: &ObjectOptions,
+) -> Result<Report, ObjectCheckError> {
+    let parts = Part::all(history).into_iter().map(|part| {
+        let judged = object_check::judge(&part, check, options)?;
+        let Judged { verdict, tally } = judged.ok_or(ObjectCheckError::NotOfObjects { check })?;
+        let mut counts = Counts::of_object(history, part.op_ids());
+        counts.checks = 1;
+        Ok(PartReport {
+            subject: part.subject().clone(),
+            verdict: verdict.kind(),
+            counts,
+            checks: vec![CheckReport {
+                check,
+                verdict,
+                tally,
+            }],
+        })
+    });
+    let parts: Result<Vec<PartReport>, ObjectCheckError> = parts.collect();
+    parts.map(report)
+}
+
+/// Why a history of an object cannot be judged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectCheckError {
+    /// The check is one of logs.
+    #[error(
+        "{check} is not checked of objects this way: there are set, set-full, total-queue, unique-ids, counter"
+    )]
+    NotOfObjects {
+        /// The check.
+        check: Check,
+    },
+    /// The history has an operation that the check does not know.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+}
+
+/// Puts together what was judged part by part.
+fn report(parts: Vec<PartReport>) -> Report {
     let mut counts = Counts::default();
     for part in &parts {
         counts.add(&part.counts);
@@ -263,21 +388,38 @@ pub fn check(history: &History, options: &CheckOptions) -> Report {
 
 fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions) -> PartReport {
     let facts = LogFacts::gather(history, log, ops);
+    let (mut counts, features) = Counts::of(history, ops);
+    let judge = |check| {
+        let nothing_to_see = Verdict::Valid(());
+        Some(match check {
+            Check::Linearizability => linearizability(&facts, ops),
+            Check::Durability => durability::check(&facts, ops),
+            Check::Order => order::check(history, log, ops),
+            Check::PrefixAgreement => prefix::check(&facts),
+            Check::Monotonicity => monotone::check(history, log, ops),
+            Check::Subscriptions if !features.subscriptions => nothing_to_see,
+            Check::Subscriptions => subscription::check(&facts, ops),
+            Check::TrimSafety if !features.trims => nothing_to_see,
+            Check::TrimSafety => trim::check(&facts, ops),
+            Check::Tiering if !features.tiers => nothing_to_see,
+            Check::Tiering => tiering::check(history, log, ops),
+            Check::Set | Check::SetFull | Check::TotalQueue | Check::UniqueIds | Check::Counter => {
+                return None;
+            }
+        })
+    };
     let checks: Vec<CheckReport> = options
         .checks
         .iter()
-        .map(|&check| CheckReport {
-            check,
-            verdict: match check {
-                Check::Linearizability => linearizability(&facts, ops),
-                Check::Durability => durability::check(&facts, ops),
-                Check::Order => order::check(history, log, ops),
-                Check::PrefixAgreement => prefix::check(&facts),
-            },
+        .filter_map(|&check| {
+            Some(CheckReport {
+                check,
+                verdict: judge(check)?,
+                tally: Tally::new(),
+            })
         })
         .collect();
     let worst = checks.iter().map(|check| check.verdict.kind()).max();
-    let mut counts = Counts::of(history, ops);
     counts.checks = checks.len() as u64;
     PartReport {
         subject: Subject::Log(log),
@@ -289,7 +431,7 @@ fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions
 
 /// A valid verdict is only given out once its witness has been replayed.
 fn linearizability(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
-    let verdict = log_check::check(facts);
+    let verdict = log_check::check(facts, ops);
     if let Verdict::Valid(witness) = &verdict
         && let Err(error) = replay(facts.history, ops, witness)
     {
@@ -335,7 +477,8 @@ impl fmt::Display for Report {
 impl fmt::Display for PartReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}; {}", self.subject, self.verdict, self.counts)?;
-        for CheckReport { check, verdict } in &self.checks {
+        for report in &self.checks {
+            let CheckReport { check, verdict, .. } = report;
             match verdict {
                 Verdict::Valid(()) => writeln!(f, "  {check:16} valid")?,
                 Verdict::Unknown(cause) => writeln!(f, "  {check:16} unknown: {cause}")?,
@@ -351,6 +494,13 @@ impl fmt::Display for PartReport {
                         }
                     }
                 }
+            }
+            let tally = report.tally.iter().filter(|&(_, &count)| count > 0);
+            let tally: Vec<String> = tally
+                .map(|(name, count)| format!("{count} {name}"))
+                .collect();
+            if !tally.is_empty() {
+                writeln!(f, "    counted: {}", tally.join(", "))?;
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 //! The evidence are *final reads*: reads that the workload marked as such, made when all was quiet
 //! and healed. Together they must cover every acknowledged record; where they do not, the verdict is
 //! "unknown", not "valid". A typed gap excuses nothing: an acknowledged record that became data loss
-//! is lost.
+//! is lost. Only what was given up by a trim need not be there; it is given up once the trim is invoked.
 //!
 //! This overlaps with linearizability on purpose: it asks the simplest question, and asks it of every
 //! single record.
@@ -14,7 +14,7 @@ use crate::anomaly::{
     Anomaly, AnomalyKind, Link, Reason, Seen, Witnesses, Words, by_end, by_observation, by_position,
 };
 use crate::facts::{LogFacts, Owner, failed};
-use crate::history::{Answer, OpId, ReadAnswer, RecordId, after, position};
+use crate::history::{Answer, Call, OpId, ReadAnswer, RecordId, after, position};
 use crate::verdict::{Findings, UnknownCause, Verdict};
 
 /// How an acknowledged record fared in the final reads so far.
@@ -22,6 +22,7 @@ use crate::verdict::{Findings, UnknownCause, Verdict};
 enum Fate {
     Unread,
     ReadBack,
+    GivenUp,
     Lost,
 }
 
@@ -40,7 +41,29 @@ pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
         compare(facts, &acked, &mut fates, *id, read, &mut findings);
     }
     beyond_the_end(facts, &acked, &mut fates, &final_reads, &mut findings);
+    excuse(facts, ops, &acked, &mut fates);
     findings.verdict_or(|| coverage(&acked, &fates, final_reads.len()))
+}
+
+/// Up to where all was given up before an operation returned.
+fn given_up(facts: &LogFacts<'_>, op: OpId) -> u64 {
+    facts.trims.given_up(facts.history.op(op).deadline())
+}
+
+/// Asks nothing of what was given up before the last final read returned, whatever that was answered.
+fn excuse(facts: &LogFacts<'_>, ops: &[OpId], acked: &[&Owner], fates: &mut [Fate]) {
+    if facts.trims.is_empty() {
+        return;
+    }
+    let finals = ops.iter().map(|&id| facts.history.op(id)).filter(|op| {
+        matches!(op.call(), Call::Read { is_final: true, .. }) && op.answer().is_some()
+    });
+    let given_up = finals.map(|op| given_up(facts, op.id())).max().unwrap_or(0);
+    for (owner, fate) in acked.iter().zip(fates) {
+        if owner.lsn <= given_up && *fate == Fate::Unread {
+            *fate = Fate::GivenUp;
+        }
+    }
 }
 
 fn final_reads_of<'h>(
@@ -72,9 +95,13 @@ fn compare(
     let first = acked.partition_point(|owner| owner.lsn < position(read.from));
     let end = read.end();
     let mut at = 0;
+    let given_up = given_up(facts, id);
     for (owner, fate) in acked[first..].iter().zip(&mut fates[first..]) {
         if owner.lsn >= end {
             break;
+        }
+        if owner.lsn <= given_up {
+            continue;
         }
         while shown.get(at).is_some_and(|&(lsn, _)| lsn < owner.lsn) {
             at += 1;
@@ -121,7 +148,8 @@ fn beyond_the_end(
         let append = owner.append.get().expect("an acked owner has its append");
         let history = facts.history;
         let begun = history.op(read).begins();
-        if history.op(append).deadline() < begun && *fate != Fate::Lost {
+        let is_missed = history.op(append).deadline() < begun && owner.lsn > given_up(facts, read);
+        if is_missed && *fate != Fate::Lost {
             *fate = Fate::Lost;
             findings.add(AnomalyKind::LostWrite, || {
                 above_end(facts, append, owner, read, tail)

@@ -2,16 +2,18 @@
 //!
 //! Three things come out: *owners* (which record is said to be at which LSN, and by whom), *missing*
 //! ranges (of which a read said, or left to be understood, that they hold no record) and *bounds*
-//! (how far the log had come for an observer). No judgement is made here, except of reads that
-//! contradict themselves. The cost is near-linear: almost every record that a read returns is the
-//! next one of the acknowledged appends in LSN order, and is then passed in a few instructions.
+//! (how far the log had come for an observer); beside them what was trimmed, sealed and refused. No
+//! judgement is made here, except of reads that contradict themselves. The cost is near-linear: almost
+//! every record that a read returns is the next one of the acknowledged appends in LSN order, and is then
+//! passed in a few instructions.
 
-use hstore_core::{LogId, Lsn};
+use hstore_core::{Epoch, LogId, Lsn};
 
 use crate::anomaly::Seen;
 use crate::history::{
-    Answer, GapKind, History, Op, OpId, ReadAnswer, RecordId, Status, after, position,
+    Answer, Call, GapKind, History, Op, OpId, OpKind, ReadAnswer, RecordId, Status, after, position,
 };
+use crate::trims::Trims;
 
 /// An operation or none, in four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +66,15 @@ pub(crate) struct Bound {
     pub(crate) exact: bool,
 }
 
+/// The end of the epochs below one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sealed {
+    /// Records from here on have `epoch` or a higher one.
+    pub(crate) tail: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) op: OpId,
+}
+
 /// How a read contradicts itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadFault {
@@ -95,6 +106,14 @@ pub(crate) struct LogFacts<'h> {
     pub(crate) missing: Vec<Missing>,
     pub(crate) bounds: Vec<Bound>,
     pub(crate) faults: Vec<ReadFault>,
+    pub(crate) trims: Trims,
+    pub(crate) seals: Vec<Sealed>,
+    /// Who was answered that a position is given up, and with it all below.
+    pub(crate) trimmed: Vec<(u64, OpId)>,
+    /// Appends that were refused for a mismatch.
+    pub(crate) refused: Vec<OpId>,
+    /// Whether some append demands or sets something.
+    pub(crate) has_terms: bool,
 }
 
 impl<'h> LogFacts<'h> {
@@ -108,26 +127,66 @@ impl<'h> LogFacts<'h> {
             missing: Vec::new(),
             bounds: Vec::new(),
             faults: Vec::new(),
+            trims: Trims::default(),
+            seals: Vec::new(),
+            trimmed: Vec::new(),
+            refused: Vec::new(),
+            has_terms: history.has_terms() && ops.iter().any(|&id| history.op(id).has_terms()),
         };
         let mut hint = 0;
         let mut entries = Vec::new();
         for op in ops.iter().map(|&id| history.op(id)) {
-            match op.answer() {
-                Some(Answer::Tail { tail }) => facts.bounds.push(Bound {
-                    below: position(tail),
-                    op: op.id(),
-                    exact: true,
-                }),
-                Some(Answer::Read(read)) => {
+            if op.kind() == OpKind::Trim {
+                facts.trims.note(op);
+            }
+            let Some(answer) = op.answer() else { continue };
+            match answer {
+                Answer::Append { .. } => {}
+                Answer::Tail { tail } => facts.bound(op, position(tail), true),
+                Answer::Seal { tail } => facts.note_seal(op, tail),
+                Answer::Read(read) | Answer::Poll(read) => {
                     hint = note_owners(&mut facts.owners, &mut facts.claims, hint, op.id(), &read);
                     facts.note_extent(op, &read, &mut entries);
                     facts.note_bound(op, &read);
                 }
-                _ => {}
+                // They say nothing of how far the log had come, but still have a place in the order.
+                Answer::Trim => facts.bound(op, 0, false),
+                Answer::Trimmed { .. } => {
+                    if let Call::Read { from, .. } | Call::Poll { from, .. } = op.call() {
+                        facts.trimmed.push((position(from), op.id()));
+                    }
+                    facts.bound(op, 0, false);
+                }
+                Answer::Mismatch(told) => {
+                    facts.refused.push(op.id());
+                    // Where it was told of the last record, that is a bound. Otherwise its place in the
+                    // order is found later.
+                    if let Some(last) = told.last {
+                        facts.bound(op, above(last), true);
+                    }
+                }
             }
         }
         facts.settle(ops);
         facts
+    }
+
+    fn bound(&mut self, op: Op<'_>, below: u64, exact: bool) {
+        let op = op.id();
+        self.bounds.push(Bound { below, op, exact });
+    }
+
+    fn note_seal(&mut self, op: Op<'_>, tail: Lsn) {
+        let Call::Seal { epoch } = op.call() else {
+            unreachable!("only a seal is answered as one")
+        };
+        let tail = position(tail);
+        self.seals.push(Sealed {
+            tail,
+            epoch,
+            op: op.id(),
+        });
+        self.bound(op, tail, true);
     }
 
     /// Whether an owner's append was acknowledged at this very LSN.
@@ -151,6 +210,13 @@ impl<'h> LogFacts<'h> {
         self.owners
             .binary_search_by_key(&(lsn, record), |owner| (owner.lsn, owner.record))
             .ok()
+    }
+
+    /// Where reads show a record that was not acknowledged there.
+    pub(crate) fn claims_of(&self, record: RecordId) -> &[Owner] {
+        let first = self.claims.partition_point(|claim| claim.record < record);
+        let claims = &self.claims[first..];
+        &claims[..claims.partition_point(|claim| claim.record == record)]
     }
 
     /// Finds out which appends the claimed records come from, and adds the claims to the owners.
@@ -204,11 +270,7 @@ impl<'h> LogFacts<'h> {
             // It says nothing, but still has a place in the order.
             (false, true) => 0,
         };
-        self.bounds.push(Bound {
-            below,
-            op: op.id(),
-            exact,
-        });
+        self.bound(op, below, exact);
     }
 
     /// Notes which positions the read passed without showing a record, and how it contradicts
@@ -248,6 +310,9 @@ impl<'h> LogFacts<'h> {
         let mut previous: Option<Entry> = None;
         for &entry in entries.iter() {
             if let Seen::Gap { kind } = entry.content {
+                if kind == GapKind::Trim {
+                    self.trimmed.push((entry.last, id));
+                }
                 self.missing.push(Missing {
                     first: entry.first,
                     end: after(entry.last),
@@ -329,6 +394,15 @@ fn is_seamless(read: &ReadAnswer<'_>) -> bool {
             is_next
         })
         && (cursor == read.tail() || (cursor < read.tail() && !read.reached_tail()))
+}
+
+/// Above the last record, where that is at `last`; the first position of all where there is none.
+pub(crate) fn above(last: Lsn) -> u64 {
+    if last == Lsn::MIN {
+        position(last)
+    } else {
+        after(last.as_u64())
+    }
 }
 
 /// An entry of a read, with its range.

@@ -1,9 +1,12 @@
 //! Records what clients did to logs, and judges it.
 //!
 //! - [`history`]: what was asked and answered, in the order of events; JSON lines.
+//! - [`formats`]: reads and writes the files of others, and tells their formats apart.
 //! - [`check`](mod@check): all checks of a history put together, with a report as text or JSON.
 //! - [`anomaly`], [`verdict`]: what the checks say, with the evidence.
 //! - [`log_check`]: linearizability of a log, in near-linear time.
+//! - [`object_check`]: checks of sets, queues, counters and generators of ids that need no search.
+//! - [`white_box`], [`tiering`]: checks that take more than what clients saw.
 //! - [`replay`]: verifies the evidence for "linearizable".
 //! - [`report`]: anomalies told for people, as text, JSON and a page.
 //!
@@ -37,17 +40,28 @@
 
 pub mod anomaly;
 pub mod check;
+pub mod formats;
 pub mod history;
 pub mod log_check;
 pub mod models;
 pub mod object;
+pub mod object_check;
 pub mod replay;
 pub mod report;
 pub mod search;
+pub mod stream_check;
+pub mod tiering;
 pub mod verdict;
+pub mod white_box;
 
 mod durability;
 mod facts;
+mod features;
 mod model;
+mod monotone;
 mod order;
 mod prefix;
+mod shown;
+mod subscription;
+mod trim;
+mod trims;

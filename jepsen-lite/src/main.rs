@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use jepsen_lite::check::{Check, CheckOptions, check};
+use jepsen_lite::check::{Check, CheckOptions, UnknownCheck, check};
 use jepsen_lite::history::{History, read_json};
 use jepsen_lite::verdict::VerdictKind;
 
@@ -28,8 +28,9 @@ enum Command {
         /// Print the report as JSON.
         #[arg(long)]
         json: bool,
-        /// Check only this: linearizability, durability, order or prefix-agreement. May be repeated.
-        #[arg(long, value_name = "CHECK")]
+        /// Check only this: linearizability, durability, order, prefix-agreement, monotonicity,
+        /// subscriptions, trim-safety or tiering. May be repeated.
+        #[arg(long, value_name = "CHECK", value_parser = check_of_logs)]
         only: Vec<Check>,
     },
 }
@@ -63,6 +64,19 @@ fn main() -> ExitCode {
         (_, VerdictKind::Valid) => ExitCode::SUCCESS,
         (_, VerdictKind::Invalid) => ExitCode::from(1),
         (_, VerdictKind::Unknown) => ExitCode::from(3),
+    }
+}
+
+/// The name of a check of logs: others would check nothing, and call it valid.
+fn check_of_logs(name: &str) -> Result<Check, String> {
+    let check: Check = name
+        .parse()
+        .map_err(|error: UnknownCheck| error.to_string())?;
+    match Check::OF_LOGS.contains(&check) {
+        true => Ok(check),
+        false => Err(format!(
+            "{check} is a check of objects, and this history is of logs"
+        )),
     }
 }
 

@@ -3,7 +3,9 @@
 //! This knows nothing of time and concurrency. It is deliberately simple, and shares no decision
 //! with the checkers: [`replay`](crate::replay) runs their witnesses through it.
 
-use crate::history::{ReadAnswer, RecordId, after, position};
+use hstore_core::{Epoch, Lsn};
+
+use crate::history::{GapKind, Mismatch, ReadAnswer, RecordId, Terms, Token, after, position};
 
 /// The state of a log.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +14,10 @@ pub(crate) struct LogModel {
     records: Vec<(u64, RecordId)>,
     /// No record will be put below this: somebody has seen all that is there.
     floor: u64,
+    /// The token that was set last.
+    token: Option<Token>,
+    /// Lower epochs are ended.
+    epoch: Epoch,
 }
 
 /// An answer that the log cannot give in this state.
@@ -20,6 +26,18 @@ pub enum Illegal {
     /// The record is put below another one, or where the log was seen to be settled.
     #[error("the record is not put at the end of the log")]
     NotAtEnd,
+    /// The epoch of the record is ended.
+    #[error("the epoch of the record is ended")]
+    EpochEnded,
+    /// The append is accepted, but what it demands is not so.
+    #[error("what the append demands is not so")]
+    Accepted,
+    /// The append is refused, but what it demands is so.
+    #[error("what the append demands is so")]
+    Refused,
+    /// The append is told of a last record or a token that are not those.
+    #[error("the last record or the token is another one")]
+    ToldWrong,
     /// The tail is not above all records.
     #[error("the tail is not above all records")]
     TailTooLow,
@@ -29,15 +47,49 @@ pub enum Illegal {
     /// The read leaves an LSN out, speaks of one twice, or speaks of one outside of its range.
     #[error("the read does not say one thing of each LSN that it passes")]
     NotTiled,
+    /// Nobody has given up what is said to be given up.
+    #[error("nobody has given up what is said to be given up")]
+    NotGivenUp,
 }
 
 impl LogModel {
-    pub(crate) fn append(&mut self, lsn: u64, record: RecordId) -> Result<(), Illegal> {
+    pub(crate) fn append(
+        &mut self,
+        lsn: u64,
+        record: RecordId,
+        terms: Terms,
+    ) -> Result<(), Illegal> {
         if lsn < self.floor || lsn < self.end() {
             return Err(Illegal::NotAtEnd);
         }
+        if Lsn::from_u64(lsn).epoch < self.epoch {
+            return Err(Illegal::EpochEnded);
+        }
+        if !self.has(terms) {
+            return Err(Illegal::Accepted);
+        }
         self.records.push((lsn, record));
+        self.token = terms.sets.or(self.token);
         Ok(())
+    }
+
+    /// An append that demands `terms` is refused.
+    pub(crate) fn mismatch(&self, terms: Terms, told: Mismatch) -> Result<(), Illegal> {
+        if self.has(terms) {
+            return Err(Illegal::Refused);
+        }
+        let is_last = told.last.is_none_or(|last| last == self.last());
+        if is_last && told.token.is_none_or(|token| token == self.token) {
+            Ok(())
+        } else {
+            Err(Illegal::ToldWrong)
+        }
+    }
+
+    /// Whether all that an append demands is so.
+    fn has(&self, terms: Terms) -> bool {
+        terms.last.is_none_or(|last| last == self.last())
+            && (terms.token.is_none() || terms.token == self.token)
     }
 
     pub(crate) fn tail(&mut self, tail: u64) -> Result<(), Illegal> {
@@ -48,17 +100,44 @@ impl LogModel {
         Ok(())
     }
 
-    pub(crate) fn read(&mut self, read: &ReadAnswer<'_>) -> Result<(), Illegal> {
+    /// All epochs below `epoch` are ended.
+    pub(crate) fn seal(&mut self, epoch: Epoch, tail: u64) -> Result<(), Illegal> {
+        self.epoch = self.epoch.max(epoch);
+        self.tail(tail)
+    }
+
+    /// All from `from` on is said to be given up, where it is up to `given_up`.
+    pub(crate) fn trimmed(&self, from: Lsn, given_up: u64) -> Result<(), Illegal> {
+        if position(from) <= given_up {
+            Ok(())
+        } else {
+            Err(Illegal::NotGivenUp)
+        }
+    }
+
+    /// A read or a poll, where all up to `given_up` is given up.
+    pub(crate) fn read(&mut self, read: &ReadAnswer<'_>, given_up: u64) -> Result<(), Illegal> {
         let (from, end) = (position(read.from), read.end());
         let first = self.records.partition_point(|&(lsn, _)| lsn < from);
         let there = self.records[first..].iter();
         let there = there.copied().take_while(|&(lsn, _)| lsn < end);
         let shown = read.records.iter().map(|&(lsn, id)| (lsn.as_u64(), id));
-        if !there.eq(shown) {
+        let is_shown = if read.gaps.is_empty() {
+            there.eq(shown)
+        } else {
+            there
+                .filter(|&(lsn, _)| !is_under_trim(read, lsn))
+                .eq(shown)
+        };
+        if !is_shown {
             return Err(Illegal::OtherRecords);
         }
         if !is_tiled(read, from, end) {
             return Err(Illegal::NotTiled);
+        }
+        let mut trims = read.gaps.iter().filter(|gap| gap.kind == GapKind::Trim);
+        if trims.any(|gap| gap.last.as_u64() > given_up) {
+            return Err(Illegal::NotGivenUp);
         }
         if read.reached_tail() {
             self.tail(read.tail())?;
@@ -72,6 +151,17 @@ impl LogModel {
     fn end(&self) -> u64 {
         self.records.last().map_or(0, |&(lsn, _)| after(lsn))
     }
+
+    fn last(&self) -> Lsn {
+        let last = self.records.last();
+        last.map_or(Lsn::MIN, |&(lsn, _)| Lsn::from_u64(lsn))
+    }
+}
+
+/// Whether a read says that what was at an LSN is given up.
+fn is_under_trim(read: &ReadAnswer<'_>, lsn: u64) -> bool {
+    let mut trims = read.gaps.iter().filter(|gap| gap.kind == GapKind::Trim);
+    trims.any(|gap| (gap.first.as_u64()..=gap.last.as_u64()).contains(&lsn))
 }
 
 /// Whether records and gaps cover `[from, end)` without overlap.

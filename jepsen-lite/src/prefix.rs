@@ -8,7 +8,7 @@ use hstore_core::Lsn;
 
 use crate::anomaly::{Anomaly, AnomalyKind, Seen, Witnesses, Words, by_observation};
 use crate::facts::{LogFacts, Missing, Owner, seek};
-use crate::history::OpId;
+use crate::history::{GapKind, OpId};
 use crate::verdict::{Findings, Verdict};
 
 /// Judges one log.
@@ -38,6 +38,10 @@ pub(crate) fn check(facts: &LogFacts<'_>) -> Verdict {
     }
     let mut hint = 0;
     for missing in &facts.missing {
+        // What is given up may have been anything.
+        if missing.kind == Some(GapKind::Trim) {
+            continue;
+        }
         hint = seek(&read, hint, |(owner, _)| owner.lsn < missing.first);
         let inside = read.get(hint).filter(|(owner, _)| owner.lsn < missing.end);
         if let Some(&shown) = inside {

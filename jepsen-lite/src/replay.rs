@@ -7,8 +7,9 @@ use hstore_core::Lsn;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::seek;
-use crate::history::{Answer, History, OpId, Status, position};
+use crate::history::{Answer, Call, History, Op, OpId, OpKind, Status, position};
 use crate::model::LogModel;
+use crate::trims::Trims;
 
 pub use crate::model::Illegal;
 
@@ -47,6 +48,14 @@ pub enum ReplayError {
 ///
 /// If it proves nothing.
 pub fn replay(history: &History, ops: &[OpId], witness: &Witness) -> Result<(), ReplayError> {
+    let mut trims = Trims::default();
+    let mut demanded = 0;
+    for op in ops.iter().map(|&id| history.op(id)) {
+        if op.kind() == OpKind::Trim {
+            trims.note(op);
+        }
+        demanded += usize::from(is_answered(op));
+    }
     let mut model = LogModel::default();
     let mut used = vec![false; ops.len()];
     let mut at = 0;
@@ -63,25 +72,51 @@ pub fn replay(history: &History, ops: &[OpId], witness: &Witness) -> Result<(), 
         if op.deadline() < latest_invocation {
             return Err(ReplayError::RealTime(id));
         }
-        answered += usize::from(op.status() == Status::Ok);
-        let legal = match (op.answer(), op.record()) {
-            (Some(Answer::Append { lsn }), Some(record)) => model.append(lsn.as_u64(), record),
-            (Some(Answer::Tail { tail }), _) => model.tail(position(tail)),
-            (Some(Answer::Read(read)), _) => model.read(&read),
-            (None, Some(record)) if op.status() != Status::Fail => {
-                let (_, lsn) = unknown
-                    .next_if(|(unknown, _)| *unknown == id)
-                    .ok_or(ReplayError::Effectless(id))?;
-                model.append(lsn.as_u64(), record)
+        answered += usize::from(is_answered(op));
+        let legal = match op.answer() {
+            Some(answer) => step(&mut model, op, answer, &trims),
+            None => {
+                let next = unknown.next_if(|(unknown, _)| *unknown == id);
+                match (next, op.record()) {
+                    (Some((_, lsn)), Some(record)) if op.status() != Status::Fail => {
+                        model.append(lsn.as_u64(), record, op.terms())
+                    }
+                    _ => return Err(ReplayError::Effectless(id)),
+                }
             }
-            (_, _) => return Err(ReplayError::Effectless(id)),
         };
         legal.map_err(|illegal| ReplayError::Illegal(id, illegal))?;
     }
-    let all = ops.iter().map(|&id| history.op(id));
-    let all = all.filter(|op| op.status() == Status::Ok);
-    match all.count() - answered {
+    match demanded - answered {
         0 => Ok(()),
         left_out => Err(ReplayError::LeftOut(left_out)),
+    }
+}
+
+/// Whether an operation was answered: a refusal is an answer too.
+fn is_answered(op: Op<'_>) -> bool {
+    op.deadline() != u64::MAX
+}
+
+fn step(
+    model: &mut LogModel,
+    op: Op<'_>,
+    answer: Answer<'_>,
+    trims: &Trims,
+) -> Result<(), Illegal> {
+    let given_up = || trims.given_up(op.deadline());
+    match (answer, op.call()) {
+        (Answer::Append { lsn }, Call::Append { record, terms }) => {
+            model.append(lsn.as_u64(), record, terms)
+        }
+        (Answer::Mismatch(told), Call::Append { terms, .. }) => model.mismatch(terms, told),
+        (Answer::Tail { tail }, _) => model.tail(position(tail)),
+        (Answer::Seal { tail }, Call::Seal { epoch }) => model.seal(epoch, position(tail)),
+        (Answer::Read(read) | Answer::Poll(read), _) => model.read(&read, given_up()),
+        (Answer::Trimmed { .. }, Call::Read { from, .. } | Call::Poll { from, .. }) => {
+            model.trimmed(from, given_up())
+        }
+        (Answer::Trim, _) => Ok(()),
+        (answer, call) => unreachable!("the recorder lets {call} be answered by {answer:?}"),
     }
 }

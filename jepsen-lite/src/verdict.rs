@@ -98,6 +98,38 @@ pub enum UnknownCause {
         #[serde(with = "lsn_text")]
         lsn: Lsn,
     },
+    /// Two polls of one incarnation of a subscription overlap, so nobody knows which came first.
+    ConcurrentPolls {
+        /// The one that was invoked first.
+        first: OpId,
+        /// The other.
+        second: OpId,
+    },
+    /// No read says what became of the elements of a set.
+    NeverRead {
+        /// How many adds there were.
+        attempts: u64,
+    },
+    /// Elements are missing from the last read of a set, but were not added for sure before it began.
+    AddedTooLate {
+        /// How many.
+        elements: u64,
+    },
+    /// Elements of a queue did not come out, but nobody knows what a drain took that has no answer.
+    DrainUnknown {
+        /// The drain.
+        drain: OpId,
+        /// How many elements.
+        elements: u64,
+    },
+    /// Unknown appends that nobody saw may explain what nothing else does, but there are too many ways in
+    /// which they may.
+    Ambiguous {
+        /// How many unknown appends nobody saw.
+        appends: u64,
+        /// How many operations were looked at before the search was given up.
+        steps: u64,
+    },
 }
 
 impl fmt::Display for UnknownCause {
@@ -116,6 +148,27 @@ impl fmt::Display for UnknownCause {
             } => write!(
                 f,
                 "the final reads do not cover {records} acknowledged records, from {lsn} ({first}) on"
+            ),
+            Self::ConcurrentPolls { first, second } => write!(
+                f,
+                "{first} and {second} are polls of one incarnation of a subscription, and overlap"
+            ),
+            Self::NeverRead { attempts } => write!(
+                f,
+                "of {attempts} elements that were added none is known to have stayed: no later read says so"
+            ),
+            Self::AddedTooLate { elements } => write!(
+                f,
+                "{elements} elements are missing from the last read, but were still being added when it began"
+            ),
+            Self::DrainUnknown { drain, elements } => write!(
+                f,
+                "{elements} elements did not come out, but nobody knows what {drain} took"
+            ),
+            Self::Ambiguous { appends, steps } => write!(
+                f,
+                "any of {appends} unknown appends may explain what nobody saw; given up after {steps} steps; \
+                 read all that was appended, before it is trimmed and at the end"
             ),
         }
     }

@@ -39,6 +39,8 @@ pub struct Campaign {
     pub seeds_per_second: f64,
     /// Virtual by wall time.
     pub sim_seconds_per_wall_second: f64,
+    /// How much of the time of all runs went into judging their histories, from 0 to 1.
+    pub judging_share: f64,
     /// The most memory the process had; absent where the system does not say.
     pub peak_rss_bytes: Option<u64>,
     /// The mean of each figure of a run.
@@ -138,10 +140,12 @@ pub fn summary(campaign: &Campaign, around: &Around<'_>) -> String {
     lines.extend(labelled(
         "speed",
         &format!(
-            "{} seeds a second, {} virtual seconds a second; took {}; peak memory {memory}",
+            "{} seeds a second, {} virtual seconds a second; took {}, {:.1} % of it to judge histories; \
+             peak memory {memory}",
             figure(campaign.seeds_per_second),
             figure(campaign.sim_seconds_per_wall_second),
-            seconds(campaign.wall_seconds)
+            seconds(campaign.wall_seconds),
+            campaign.judging_share * 100.0
         ),
         2,
     ));
@@ -239,6 +243,7 @@ mod tests {
             "settings": {"profile": "default", "engine": "model", "mutant": null, "white_box": true},
             "runs": 2000, "passed": 2000 - failures.len(), "failed": failures.len(),
             "wall_seconds": 40.0, "seeds_per_second": 50.0, "sim_seconds_per_wall_second": 1234.5,
+            "judging_share": 0.021,
             "peak_rss_bytes": null, "averages": averages, "failures": failures,
             "traces_hash": "0123456789abcdef",
             "provenance": {"revision": "unknown", "lock_hash": "1", "options_hash": "2"},

@@ -118,6 +118,8 @@ pub struct Counts {
 pub struct Around<'a> {
     /// How long the run took.
     pub wall: Option<Duration>,
+    /// How much of that went into judging its history.
+    pub judging: Option<Duration>,
     /// The command that makes the run again, if not the verdict's.
     pub reproduce: Option<&'a str>,
     /// Where the run directory is.
@@ -337,6 +339,10 @@ fn time(verdict: &Verdict, around: &Around<'_>) -> String {
     let mut text = format!("virtual {}", seconds(verdict.virtual_us as f64 / 1e6));
     if let Some(wall) = around.wall {
         text += &format!(", wall {}", seconds(wall.as_secs_f64()));
+        if let Some(judging) = around.judging {
+            let share = judging.as_secs_f64() / wall.as_secs_f64();
+            text += &format!(" ({:.1} % to judge)", share * 100.0);
+        }
     }
     text + &format!(
         "; trace {} of {} events",
@@ -421,6 +427,7 @@ mod tests {
     fn a_run_that_passed_fits_a_screen_whatever_its_figures() {
         let around = Around {
             wall: Some(Duration::from_millis(12)),
+            judging: Some(Duration::from_micros(240)),
             reproduce: None,
             directory: Some(Path::new("runs/seed-1")),
         };
@@ -430,7 +437,7 @@ mod tests {
             text.starts_with("PASSED seed 18446744073709551615: "),
             "{text}"
         );
-        assert!(text.contains("wall 12.0 ms"), "{text}");
+        assert!(text.contains("wall 12.0 ms (2.0 % to judge)"), "{text}");
         assert!(text.contains("[2 x rack 0; rack 1]"), "{text}");
         assert!(text.contains("mutant ack-before-fsync"), "{text}");
         assert!(text.contains("  workload    rather_long"), "{text}");

@@ -75,7 +75,7 @@ fn campaign_directory() -> TempDir {
         "seeds": {"first": 1, "last": 2},
         "settings": {"profile": "default", "engine": "model", "mutant": null, "white_box": true},
         "runs": 2, "passed": 1, "failed": 1, "wall_seconds": 0.1, "seeds_per_second": 20.0,
-        "sim_seconds_per_wall_second": 300.0, "peak_rss_bytes": 12_000_000,
+        "sim_seconds_per_wall_second": 300.0, "judging_share": 0.02, "peak_rss_bytes": 12_000_000,
         "averages": {"acked_appends": 400.5},
         "failures": [{"seed": 2, "outcome": "vacuous", "property": null, "checker": null,
             "reproduce": "hstore-sim run --seed 2"}],

@@ -74,6 +74,8 @@ pub struct Summary {
     pub seeds_per_second: f64,
     /// Virtual by wall time.
     pub sim_seconds_per_wall_second: f64,
+    /// How much of the time of all runs went into judging their histories, from 0 to 1.
+    pub judging_share: f64,
     /// How long single runs took.
     pub wall_ms_per_seed: WallMillis,
     /// The most memory the process had; absent where the system does not say.
@@ -183,17 +185,21 @@ pub fn campaign(
     let mut totals = Totals::new(request);
     let work = |seed| {
         let stopwatch = Stopwatch::start();
-        let line = RunLine::new(&run_one(&settings.request(seed, false)).report);
-        (line, stopwatch.elapsed())
+        let artifacts = run_one(&settings.request(seed, false));
+        let spent = Spent {
+            wall: stopwatch.elapsed(),
+            judging: artifacts.judging,
+        };
+        (RunLine::new(&artifacts.report), spent)
     };
-    for_each_in_order(request.seeds, request.jobs, work, |_, (mut line, wall)| {
+    for_each_in_order(request.seeds, request.jobs, work, |_, (mut line, spent)| {
         if let Some(kept) = &mut kept {
             if line.outcome != Outcome::Passed {
                 kept.failure(&mut line, settings, &run_one)?;
             }
             kept.line(&line)?;
         }
-        totals.add(&line, wall);
+        totals.add(&line, spent);
         observe(&line);
         Ok(())
     })?;
@@ -258,6 +264,14 @@ impl Kept {
     }
 }
 
+/// The wall time of a run.
+#[derive(Clone, Copy)]
+struct Spent {
+    wall: Duration,
+    /// The part of it that went into judging its history.
+    judging: Duration,
+}
+
 /// What is added up over the runs.
 struct Totals {
     settings: Settings,
@@ -267,6 +281,8 @@ struct Totals {
     failures: Vec<Failure>,
     traces_hash: u64,
     wall_us: Histogram<u64>,
+    wall: Duration,
+    judging: Duration,
     slowest: (Duration, u64),
 }
 
@@ -280,11 +296,16 @@ impl Totals {
             failures: Vec::new(),
             traces_hash: 0,
             wall_us: Histogram::new_with_bounds(1, WALL_US_MAX, 3).expect("the bounds are apart"),
+            wall: Duration::ZERO,
+            judging: Duration::ZERO,
             slowest: (Duration::ZERO, request.seeds.first()),
         }
     }
 
-    fn add(&mut self, line: &RunLine, wall: Duration) {
+    fn add(&mut self, line: &RunLine, spent: Spent) {
+        let Spent { wall, judging } = spent;
+        self.wall += wall;
+        self.judging += judging;
         *self.outcomes.entry(line.outcome).or_default() += 1;
         self.virtual_us += line.virtual_us;
         for (name, count) in figures(&line.counts) {
@@ -323,6 +344,7 @@ impl Totals {
             virtual_seconds,
             seeds_per_second: runs as f64 / wall_seconds,
             sim_seconds_per_wall_second: virtual_seconds / wall_seconds,
+            judging_share: self.judging.as_secs_f64() / self.wall.as_secs_f64(),
             wall_ms_per_seed: WallMillis {
                 p50: quantile_ms(0.50),
                 p99: quantile_ms(0.99),
@@ -408,6 +430,7 @@ mod tests {
             report,
             history: Recorder::new().finish().expect("an empty history"),
             trace: trace.into_iter().collect(),
+            judging: Duration::ZERO,
         }
     }
 

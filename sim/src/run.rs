@@ -1,6 +1,7 @@
 //! One run: a seed in, a verdict out.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use hstore_core::{Timestamp, planted};
@@ -15,6 +16,7 @@ use crate::outcome::Outcome;
 use crate::plan::FaultPlan;
 use crate::report::{Counts, Latency, RunReport, Violation};
 use crate::seeds::{SimSeeds, Stream};
+use crate::stopwatch::Stopwatch;
 use crate::trace::Kind;
 use crate::world::{Remains, Stopped, World};
 
@@ -44,6 +46,8 @@ pub struct RunArtifacts {
     pub history: History,
     /// The trace's events, one JSON object each, if they were to be kept.
     pub trace: Vec<String>,
+    /// How much wall time the judgement of the history took.
+    pub judging: Duration,
 }
 
 /// Runs a seed, on a thread of its own: nothing that a thread remembers passes from seed to seed.
@@ -108,7 +112,9 @@ fn conclude(
     counts.mutant_reached = mutant_reached;
     // A history is judged also when the run stopped short: an invariant may have been late to see what
     // clients saw.
+    let stopwatch = Stopwatch::start();
     let report = check::check(&history, &CheckOptions::default());
+    let judging = stopwatch.elapsed();
     counts.operations_checked = report.counts.ops;
     let (outcome, violation) = judge(stopped, &report, now);
     trace.event(
@@ -137,6 +143,7 @@ fn conclude(
         report,
         history,
         trace: trace.into_kept(),
+        judging,
     }
 }
 
@@ -225,6 +232,7 @@ fn panicked(options: SimOptions, plan: FaultPlan, note: Option<String>) -> RunAr
             .finish()
             .expect("an empty history is well-formed"),
         trace: Vec::new(),
+        judging: Duration::ZERO,
     }
 }
 

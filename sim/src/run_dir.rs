@@ -64,6 +64,7 @@ pub fn write(
         report,
         history,
         trace,
+        judging: _,
     } = artifacts;
     let mut verdict = Verdict::new(report, settings);
     verdict.lines = Some(Lines {

@@ -343,6 +343,7 @@ fn a_campaign_sums_up_and_does_not_depend_on_its_jobs() {
     for figure in [
         "seeds_per_second",
         "sim_seconds_per_wall_second",
+        "judging_share",
         "peak_rss_bytes",
     ] {
         assert!(one[figure].as_f64() > Some(0.0), "{figure}: {one}");

@@ -20,6 +20,7 @@
 
 #![deny(missing_docs)]
 
+mod checked;
 pub mod contract;
 pub mod model;
 pub mod posix;

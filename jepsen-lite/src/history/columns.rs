@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use hstore_core::{Epoch, LogId, Lsn};
 
+use super::event_order::event_order;
 use super::op::{
     Call, EventIndex, Gap, Intervals, Mismatch, Moment, OpId, OpKind, Outcome, ProcessId,
     ReadOutcome, RecordId, Source, Status, Subscription, Terms,
@@ -48,12 +49,6 @@ pub struct History {
     reads: Vec<ReadRow>,
     records: Vec<(Lsn, RecordId)>,
     gaps: Vec<Gap>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
-    Invocation,
-    Completion,
 }
 
 /// Stands for "no terms".
@@ -153,24 +148,17 @@ impl History {
     /// (or else its completion).
     #[must_use]
     pub fn events(&self) -> Vec<(OpId, bool)> {
-        let completions = self.completed.iter().filter(|&&at| at != NEVER).count();
-        let mut events = Vec::with_capacity(self.len() + completions);
-        for (id, (&invoked, &completed)) in
-            (0..op_number(self.len())).zip(self.invoked.iter().zip(&self.completed))
-        {
-            let (op, began_here) = (OpId(id), true);
-            events.push((invoked, began_here, op, Event::Invocation));
-            if completed != NEVER {
-                events.push((completed, completed == invoked, op, Event::Completion));
-            }
-        }
-        // Of events that share an index, what ends an operation from before comes first: its process may
-        // have gone on.
-        events.sort_unstable();
-        events
-            .into_iter()
-            .map(|(_, _, op, event)| (op, event == Event::Invocation))
-            .collect()
+        let rows = self.process.iter().zip(&self.invoked).zip(&self.completed);
+        let rows = rows.map(|((&process, &invoked), &completed)| {
+            let completed = (completed != NEVER).then_some(EventIndex(completed));
+            (process, EventIndex(invoked), completed)
+        });
+        event_order(self.intervals, rows)
+    }
+
+    /// Whether some append demands or sets something.
+    pub(crate) fn has_terms(&self) -> bool {
+        !self.terms.is_empty()
     }
 
     /// How many bytes the history occupies.
@@ -403,6 +391,11 @@ impl<'h> Op<'h> {
         self.terms_row().map_or(Terms::NONE, |row| row.terms)
     }
 
+    /// Whether it is an append that demands or sets something.
+    pub(crate) fn has_terms(self) -> bool {
+        self.history.terms_at[self.at()] != PLAIN
+    }
+
     fn terms_row(self) -> Option<&'h TermsRow> {
         let at = self.history.terms_at[self.at()];
         (at != PLAIN).then(|| &self.history.terms[at as usize])
@@ -456,6 +449,11 @@ impl<'h> Op<'h> {
         self.history.intervals.completion_edge(index)
     }
 
+    /// Whether nobody knows whether it took effect.
+    pub(crate) fn is_unknown(self) -> bool {
+        matches!(self.status(), Status::Open | Status::Info)
+    }
+
     /// What a refused append was told.
     #[must_use]
     pub fn mismatch(self) -> Option<Mismatch> {
@@ -485,10 +483,14 @@ impl<'h> Op<'h> {
             OpKind::Read | OpKind::Poll if self.read_row().is_trimmed => {
                 Answer::Trimmed { upto: result }
             }
-            OpKind::Read if self.read_row().source == Source::Log => {
-                Answer::Read(self.read_answer(result))
+            OpKind::Read | OpKind::Poll => {
+                let read = self.read_answer(result);
+                if read.takes_tail {
+                    Answer::Read(read)
+                } else {
+                    Answer::Poll(read)
+                }
             }
-            OpKind::Read | OpKind::Poll => Answer::Poll(self.read_answer(result)),
         })
     }
 
@@ -503,6 +505,7 @@ impl<'h> Op<'h> {
             records: &self.history.records[span(row.records_start, row.records_len)],
             gaps: &self.history.gaps[span(row.gaps_start, row.gaps_len)],
             tail,
+            takes_tail: self.kind() == OpKind::Read && row.source == Source::Log,
         }
     }
 }
@@ -563,13 +566,19 @@ pub struct ReadAnswer<'h> {
     pub gaps: &'h [Gap],
     /// See [`ReadOutcome::tail`].
     pub tail: Lsn,
+    /// Whether that is a tail of the log: a poll takes none, and neither does a read of a tier.
+    pub takes_tail: bool,
 }
 
 impl ReadAnswer<'_> {
-    /// Whether the read reached the tail that it took. If so it says what the log was, exactly; a
-    /// read that its limit cut short of the tail says only what the log had at least.
+    /// Whether the read took a tail and reached it. If so it says what the log was, exactly; one that its
+    /// limit cut short of the tail says only what the log had at least, and so does a poll.
     #[must_use]
     pub fn reached_tail(&self) -> bool {
+        self.takes_tail && self.has_reached()
+    }
+
+    fn has_reached(&self) -> bool {
         (self.records.len() as u64) < u64::from(self.limit) || self.end_of_entries() >= self.tail()
     }
 
@@ -588,9 +597,13 @@ impl ReadAnswer<'_> {
         }
     }
 
-    /// The tail, as a position.
+    /// The tail, as a position; above all where none was taken.
     pub(crate) fn tail(&self) -> u64 {
-        position(self.tail)
+        if self.takes_tail {
+            position(self.tail)
+        } else {
+            u64::MAX
+        }
     }
 
     fn end_of_entries(&self) -> u64 {

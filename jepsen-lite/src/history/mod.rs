@@ -11,6 +11,7 @@
 //! could have produced is refused as [`IllFormed`].
 
 mod columns;
+mod event_order;
 mod json;
 pub(crate) mod lsn_text;
 mod op;
@@ -27,4 +28,5 @@ pub use op::{
 };
 pub use recorder::{IllFormed, IllFormedReason, Recorder};
 
+pub(crate) use event_order::event_order;
 pub(crate) use position::{after, position};

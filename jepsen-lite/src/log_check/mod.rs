@@ -22,11 +22,15 @@
 //! Both parts only look at appends that nothing static speaks against, so that a certificate of the
 //! second kind stands even where there are some of the first.
 
+mod ambiguous;
+mod conditions;
 mod statics;
 mod timing;
 
+use conditions::Entered;
 use hstore_core::LogId;
 
+use crate::anomaly::{Link, Seen, by_observation};
 use crate::facts::{LogFacts, MaybeOp};
 use crate::history::{History, OpId};
 use crate::replay::Witness;
@@ -44,14 +48,59 @@ struct Effective {
 /// Judges one log, given its operations in the order of invocation.
 #[must_use]
 pub fn linearizability(history: &History, log: LogId, ops: &[OpId]) -> Verdict<Witness> {
-    check(&LogFacts::gather(history, log, ops))
+    check(&LogFacts::gather(history, log, ops), ops)
 }
 
 /// Judges one log.
-pub(crate) fn check(facts: &LogFacts<'_>) -> Verdict<Witness> {
+pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict<Witness> {
     let mut findings = Findings::default();
     let effective = statics::check(facts, &mut findings);
     let placement = timing::place(facts, &effective);
     timing::check(facts, &effective, &placement, &mut findings);
-    findings.verdict_or(|| Verdict::Valid(timing::witness(facts, &effective, &placement)))
+    if !findings.is_empty() {
+        return Verdict::Invalid(findings);
+    }
+    if !facts.has_terms {
+        let earliest = &placement.earliest;
+        return Verdict::Valid(timing::witness(
+            facts,
+            &effective,
+            &placement,
+            earliest,
+            &[],
+        ));
+    }
+    match conditions::judge(facts, &effective, &placement) {
+        Ok(entered) => {
+            let Entered { moments, places } = &entered;
+            Verdict::Valid(timing::witness(
+                facts, &effective, &placement, moments, places,
+            ))
+        }
+        Err(conflicts) => {
+            ambiguous::resolve(facts, ops, &effective, &conflicts).unwrap_or_else(|| {
+                for conflict in &conflicts {
+                    findings.add(conflict.kind(facts), || {
+                        conflict.explain(facts, &effective, &placement)
+                    });
+                }
+                Verdict::Invalid(findings)
+            })
+        }
+    }
+}
+
+/// The read without which nobody knows where an unknown append took effect.
+fn evidence(facts: &LogFacts<'_>, append: &Effective) -> (Vec<OpId>, Vec<Link>) {
+    let op = facts.history.op(append.append);
+    if op.answer().is_some() {
+        return (Vec::new(), Vec::new());
+    }
+    let Some(read) = append.reader.get() else {
+        return (Vec::new(), Vec::new());
+    };
+    let record = op.record().expect("an append carries a record");
+    let shown = Seen::Record { record };
+    let link = by_observation(append.append, read, read, append.lsn, shown);
+    (vec![read], vec![link])
 }

@@ -2,9 +2,9 @@
 
 use hstore_core::Lsn;
 
-use super::Effective;
+use super::{Effective, evidence};
 use crate::anomaly::{
-    Anomaly, AnomalyKind, Link, Reason, Seen, Witnesses, Words, by_observation, by_position,
+    Anomaly, AnomalyKind, Link, Reason, Seen, Witnesses, Words, by_end, by_observation, by_position,
 };
 use crate::facts::{LogFacts, Missing, Owner, ReadFaultKind, failed, seek};
 use crate::history::{Answer, GapKind, OpId, after};
@@ -32,6 +32,8 @@ pub(super) fn check(facts: &LogFacts<'_>, findings: &mut Findings) -> Vec<Effect
         })
         .collect();
     missing_records(facts, &effective, findings);
+    not_given_up(facts, findings);
+    ended_epochs(facts, &effective, findings);
     effective
 }
 
@@ -332,7 +334,8 @@ fn missing_records(facts: &LogFacts<'_>, effective: &[Effective], findings: &mut
             .get(hint)
             .filter(|append| append.lsn < missing.end);
         match (inside, missing.kind) {
-            (None, Some(_)) => {}
+            // What is given up may have been anything.
+            (None, Some(_)) | (_, Some(GapKind::Trim)) => {}
             (Some(append), kind) if facts.history.op(append.append).answer().is_some() => {
                 findings.add(AnomalyKind::LostWrite, || {
                     lost_write(facts, append, missing, kind)
@@ -438,4 +441,80 @@ fn untyped(facts: &LogFacts<'_>, missing: &Missing) -> Anomaly {
             seen: "neither a record nor a gap, though it speaks of what lies above".to_owned(),
         },
     )
+}
+
+/// Positions that are said to be given up, though nobody had given them up.
+fn not_given_up(facts: &LogFacts<'_>, findings: &mut Findings) {
+    for &(lsn, op) in &facts.trimmed {
+        if facts.trims.given_up(facts.history.op(op).deadline()) >= lsn {
+            continue;
+        }
+        findings.add(AnomalyKind::TrimViolation, || {
+            let witnesses = witnesses(facts);
+            let at = Lsn::from_u64(lsn);
+            let kind = GapKind::Trim;
+            let mut chain = vec![by_observation(op, op, op, lsn, Seen::Gap { kind })];
+            let trim = facts.trims.nearest(lsn);
+            chain.push(Link {
+                from: trim.unwrap_or(op),
+                to: op,
+                reason: Reason::NotGivenUp { lsn: at },
+            });
+            witnesses.anomaly(
+                AnomalyKind::TrimViolation,
+                &[Some(op), trim].into_iter().flatten().collect::<Vec<_>>(),
+                &[lsn],
+                chain,
+                Words {
+                    expected: format!(
+                        "{} shows what is at {at}: no trim up to there had begun before it returned",
+                        witnesses.name(op)
+                    ),
+                    seen: "it says that it is given up".to_owned(),
+                },
+            )
+        });
+    }
+}
+
+/// Records of an epoch that was ended, above where the log ended then.
+fn ended_epochs(facts: &LogFacts<'_>, effective: &[Effective], findings: &mut Findings) {
+    let mut hint = 0;
+    for seal in &facts.seals {
+        hint = seek(effective, hint, |append| append.lsn < seal.tail);
+        let Some(append) = effective.get(hint) else {
+            continue;
+        };
+        let at = Lsn::from_u64(append.lsn);
+        if at.epoch >= seal.epoch {
+            continue;
+        }
+        findings.add(AnomalyKind::FenceViolation, || {
+            let witnesses = witnesses(facts);
+            let (mut ops, mut chain) = evidence(facts, append);
+            ops.extend([seal.op, append.append]);
+            let tail = Lsn::from_u64(seal.tail);
+            let epoch = seal.epoch;
+            chain.push(by_end(seal.op, seal.tail, append.append, append.lsn));
+            chain.push(Link {
+                from: seal.op,
+                to: append.append,
+                reason: Reason::Sealed { epoch, tail },
+            });
+            witnesses.anomaly(
+                AnomalyKind::FenceViolation,
+                &ops,
+                &[append.lsn],
+                chain,
+                Words {
+                    expected: format!(
+                        "an LSN of {epoch} or a higher epoch for {}: {} had ended all below it at {tail}",
+                        witnesses.name(append.append),
+                        witnesses.name(seal.op),
+                    ),
+                    seen: at.to_string(),
+                },
+            )
+        });
+    }
 }

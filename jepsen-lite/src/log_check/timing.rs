@@ -18,9 +18,9 @@
 
 use hstore_core::Lsn;
 
-use super::Effective;
+use super::{Effective, evidence};
 use crate::anomaly::{
-    Anomaly, AnomalyKind, Link, Seen, Witnesses, Words, by_end, by_observation, by_position,
+    Anomaly, AnomalyKind, Seen, Witnesses, Words, by_end, by_observation, by_position,
 };
 use crate::facts::{Bound, LogFacts, seek};
 use crate::history::{Answer, OpId};
@@ -31,9 +31,19 @@ use crate::verdict::Findings;
 /// needs no moment.
 pub(super) struct Placement {
     /// For each bound, how many effective appends lie below it.
-    slots: Vec<u32>,
-    earliest: Vec<u64>,
-    latest: Vec<u64>,
+    pub(super) slots: Vec<u32>,
+    /// When each slot can have been entered at the earliest.
+    pub(super) earliest: Vec<u64>,
+    /// By when it must have been.
+    pub(super) latest: Vec<u64>,
+}
+
+impl Placement {
+    /// Whether there is a moment for every slot.
+    pub(super) fn is_possible(&self) -> bool {
+        let mut slots = self.earliest.iter().zip(&self.latest);
+        slots.all(|(earliest, latest)| earliest <= latest)
+    }
 }
 
 /// Places the bounds among the effective appends.
@@ -110,7 +120,8 @@ pub(super) fn check(
                 });
             } else {
                 findings.add(AnomalyKind::FutureRead, || {
-                    explain.future_read(append, explain.observed_by(placement.latest[slot]))
+                    let seen = explain.observed_by(placement, slot);
+                    explain.future_read(append, seen)
                 });
             }
         }
@@ -124,7 +135,7 @@ pub(super) fn check(
                 if invoked(bound.op) > first_ack {
                     explain.misses_append(bound, explain.acked_at(slot, first_ack))
                 } else {
-                    let earlier = explain.observed_by(placement.latest[slot]);
+                    let earlier = explain.observed_by(placement, slot);
                     explain.goes_back(bound, earlier, &effective[slot])
                 }
             });
@@ -146,8 +157,7 @@ struct Explain<'a, 'h> {
 }
 
 impl<'a> Explain<'a, '_> {
-    /// The append of this slot or a higher one that returned at this event. An event belongs to one
-    /// operation, so its index tells which it was.
+    /// The append of this slot or a higher one that returned at this event.
     fn acked_at(&self, slot: usize, event: u64) -> &'a Effective {
         let mut appends = self.effective[slot..].iter();
         let history = self.facts.history;
@@ -155,37 +165,19 @@ impl<'a> Explain<'a, '_> {
         append.expect("some append returned then")
     }
 
-    /// The observer that returned at this event.
-    fn observed_by(&self, event: u64) -> &'a Bound {
-        let mut bounds = self.facts.bounds.iter();
+    /// The observer that saw this slot or a higher one and returned first.
+    fn observed_by(&self, placement: &Placement, slot: usize) -> &'a Bound {
+        let event = placement.latest[slot];
         let history = self.facts.history;
-        let bound = bounds.find(|bound| history.op(bound.op).deadline() == event);
-        bound.expect("some observer returned then")
-    }
-
-    /// The read without which nobody knows where an unknown append took effect.
-    fn evidence(&self, append: &Effective) -> (Vec<OpId>, Vec<Link>) {
-        let op = self.facts.history.op(append.append);
-        if op.answer().is_some() {
-            return (Vec::new(), Vec::new());
-        }
-        let read = append
-            .reader
-            .get()
-            .expect("what nobody acked, somebody read");
-        let record = op.record().expect("an append carries a record");
-        let link = by_observation(
-            append.append,
-            read,
-            read,
-            append.lsn,
-            Seen::Record { record },
-        );
-        (vec![read], vec![link])
+        let mut bounds = self.facts.bounds.iter().zip(&placement.slots);
+        let bound = bounds.find(|&(bound, &seen)| {
+            seen as usize > slot && history.op(bound.op).deadline() == event
+        });
+        bound.expect("some observer returned then").0
     }
 
     fn reorder(&self, late: &Effective, early: &Effective) -> Anomaly {
-        let (mut ops, mut chain) = self.evidence(late);
+        let (mut ops, mut chain) = evidence(self.facts, late);
         ops.extend([late.append, early.append]);
         chain.push(by_position(late.append, late.lsn, early.append, early.lsn));
         chain.push(self.witnesses.real_time(early.append, late.append));
@@ -217,7 +209,7 @@ impl<'a> Explain<'a, '_> {
         let (mut ops, mut chain) = if shows {
             (Vec::new(), Vec::new())
         } else {
-            self.evidence(append)
+            evidence(self.facts, append)
         };
         ops.extend([append.append, bound.op]);
         chain.push(if shows {
@@ -269,7 +261,7 @@ impl<'a> Explain<'a, '_> {
 
     /// `late` began after `early` had ended, but saw less: `between` lies between what they saw.
     fn goes_back(&self, late: &Bound, early: &Bound, between: &Effective) -> Anomaly {
-        let (mut ops, mut chain) = self.evidence(between);
+        let (mut ops, mut chain) = evidence(self.facts, between);
         ops.extend([late.op, early.op, between.append]);
         chain.push(by_end(late.op, late.below, between.append, between.lsn));
         chain.push(by_position(
@@ -299,14 +291,16 @@ impl<'a> Explain<'a, '_> {
     }
 }
 
-/// The order in which everything took effect, if [`check`] found nothing.
+/// The order in which everything took effect, if [`check`] found nothing: slots are entered at
+/// `earliest`, and what is not a bound has its own place.
 pub(super) fn witness(
     facts: &LogFacts<'_>,
     effective: &[Effective],
     placement: &Placement,
+    earliest: &[u64],
+    places: &[(u64, usize, OpId)],
 ) -> Witness {
     let history = facts.history;
-    let earliest = &placement.earliest;
     // Observers by the moment and the slot at which they see the log. Appends are in order already:
     // `earliest` never falls.
     let mut hint = 0;
@@ -325,6 +319,7 @@ pub(super) fn witness(
             (moment, hint, bound.op)
         })
         .collect();
+    observers.extend_from_slice(places);
     observers.sort_unstable();
     let mut order = Vec::with_capacity(effective.len() + observers.len());
     let mut observers = observers.into_iter().peekable();

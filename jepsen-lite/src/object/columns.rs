@@ -6,7 +6,7 @@
 //! An operation costs 53 bytes, and each distinct value is kept once.
 
 use super::value::{Value, ValueId, Values};
-use crate::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Status};
+use crate::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Status, event_order};
 
 /// Stands for "no event" in the column of completions.
 const NEVER: u64 = u64::MAX;
@@ -92,21 +92,11 @@ impl ObjectHistory {
     /// (or else its completion).
     #[must_use]
     pub fn events(&self) -> Vec<(OpId, bool)> {
-        let mut events = Vec::with_capacity(2 * self.len());
-        for op in self.ops() {
-            let invoked = op.invoked().index;
-            // Of events that share an index, what ends an operation from before comes first: its process
-            // may have gone on.
-            events.push((invoked, true, op.id, 0));
-            if let Some(completed) = op.completed() {
-                events.push((completed.index, completed.index == invoked, op.id, 1));
-            }
-        }
-        events.sort_unstable();
-        events
-            .into_iter()
-            .map(|(_, _, op, end)| (op, end == 0))
-            .collect()
+        let rows = self.ops().map(|op| {
+            let completed = op.completed().map(|at| at.index);
+            (op.process(), op.invoked().index, completed)
+        });
+        event_order(self.intervals, rows)
     }
 
     /// How many bytes the operations occupy; their values come on top.
@@ -140,6 +130,27 @@ impl ObjectHistory {
         self.invoked_ns.push(invoked.time_ns);
         self.completed_ns.push(0);
         id
+    }
+
+    pub(super) fn set_argument(&mut self, id: OpId, argument: ValueId) {
+        self.argument[id.0 as usize] = argument;
+    }
+
+    /// Gives the event of index `first + row` the index `indexes[row]` instead. Panics if these do not
+    /// rise, or if an event has none.
+    pub(crate) fn renumber_events(&mut self, first: u64, indexes: &[u64]) {
+        assert!(
+            indexes.is_sorted_by(|a, b| a < b),
+            "events keep their order"
+        );
+        let last = indexes.last();
+        assert!(last.is_none_or(|&last| EventIndex(last) <= EventIndex::MAX));
+        for event in self.invoked.iter_mut().chain(&mut self.completed) {
+            if *event != NEVER {
+                let row = usize::try_from(*event - first).expect("a row of a table");
+                *event = indexes[row];
+            }
+        }
     }
 
     pub(super) fn complete(&mut self, id: OpId, status: Status, result: ValueId, at: Moment) {

@@ -142,6 +142,14 @@ impl ObjectRecorder {
         Ok(())
     }
 
+    /// What `op`, which is open, asked becomes known only now: some recordings say so in the answer.
+    /// Panics if it is not open.
+    pub fn learn_argument(&mut self, op: OpId, argument: ValueId) {
+        let status = self.history.op(op).status();
+        assert_eq!(status, Status::Open, "{op} is open");
+        self.history.set_argument(op, argument);
+    }
+
     /// Ends the recording. What is open stays open for ever.
     #[must_use]
     pub fn finish(self) -> ObjectHistory {

@@ -16,7 +16,9 @@ use super::scope::Scope;
 use super::shrink::MAX_STATES;
 use super::statement::{Look, Saying, Statement};
 use crate::anomaly::{Anomaly, Fact, Reason};
-use crate::history::{Answer, Gap, GapKind, History, Mismatch, OpId, RecordId, after, position};
+use crate::history::{
+    Answer, Gap, GapKind, History, Mismatch, OpId, RecordId, Terms, after, position,
+};
 
 /// At most so many answers to one operation are tried.
 const MAX_ANSWERS: usize = 400;
@@ -34,8 +36,12 @@ pub(crate) fn nearest(index: &LogIndex<'_>, anomaly: &Anomaly, part: &Part) -> O
     let part = with_all_appends(index, anomaly, part)?;
     let mut statements = part.statements(index.history);
     let mut order: Vec<usize> = (0..statements.len()).collect();
-    // Those that came too early or too late first. Observers before appends: what is written is written.
-    // Then the last to return.
+    // What demanded or was told something wrong first, then those that came too early or too late.
+    // Observers before appends: what is written is written. Then the last to return.
+    let told = |op: OpId| {
+        let mut links = anomaly.chain.iter();
+        links.any(|link| link.reason == Reason::Told { by: op })
+    };
     let in_time = |op: OpId| {
         let mut links = anomaly.chain.iter();
         links.any(|link| {
@@ -46,13 +52,15 @@ pub(crate) fn nearest(index: &LogIndex<'_>, anomaly: &Anomaly, part: &Part) -> O
         let statement = &statements[at];
         let is_append = matches!(statement.saying, Saying::Append { .. });
         (
+            !told(statement.op),
             !in_time(statement.op),
             is_append,
             Reverse(statement.deadline),
         )
     });
     for at in order {
-        if !statements[at].is_required() {
+        let is_certified = |op: OpId| anomaly.certificate.iter().any(|shown| shown.op == op);
+        if !statements[at].is_required() || !is_certified(statements[at].op) {
             continue;
         }
         let original = statements[at].saying.clone();
@@ -123,29 +131,61 @@ fn alternatives(
             });
             refusal.into_iter().chain(others).collect()
         }
-        Saying::Refused { terms, told } if told.last.is_some() => {
-            let told = told.last.map_or(0, Lsn::as_u64);
-            let lasts = mentioned(statements);
-            near(lasts, told)
-                .into_iter()
-                .map(|last| Saying::Refused {
-                    terms: *terms,
-                    told: Mismatch {
-                        last: Some(Lsn::from_u64(last)),
-                        token: None,
-                    },
-                })
-                .collect()
+        Saying::Refused { terms, told } => {
+            let accepted = accepted(index, statements, op, terms, bounds);
+            let tolds = told.last.map(|last| last_records(index, last, bounds));
+            let tolds = tolds.into_iter().flatten().map(|last| Saying::Refused {
+                terms: *terms,
+                told: Mismatch {
+                    last: Some(last),
+                    token: None,
+                },
+            });
+            accepted.into_iter().chain(tolds).collect()
         }
         Saying::Read(look) => looks(statements, look, scope, bounds)
             .into_iter()
             .map(Saying::Read)
             .collect(),
-        Saying::Append { lsn: None, .. }
-        | Saying::Refused { .. }
-        | Saying::Trim { .. }
-        | Saying::Trimmed { .. } => Vec::new(),
+        Saying::Append { lsn: None, .. } | Saying::Trim { .. } | Saying::Trimmed { .. } => {
+            Vec::new()
+        }
     }
+}
+
+/// What a refused append could have been answered instead, if the record that it demands exists. Where it
+/// demands a token, the part may not know enough to say.
+fn accepted(
+    index: &LogIndex<'_>,
+    statements: &[Statement],
+    op: OpId,
+    terms: &Terms,
+    bounds: Bounds,
+) -> Vec<Saying> {
+    let record = index.history.op(op).record();
+    let record = record.expect("an append carries a record");
+    let exists = |last: Lsn| last == Lsn::MIN || index.is_acked(last.as_u64());
+    if terms.token.is_some() || !terms.last.is_none_or(exists) {
+        return Vec::new();
+    }
+    let positions = free_positions(index, statements, 0, bounds);
+    let accepted = positions.into_iter().map(|lsn| Saying::Append {
+        record,
+        lsn: Some(lsn),
+        terms: *terms,
+    });
+    accepted.collect()
+}
+
+/// The records that can have been the last one as far as real time goes, the nearest to `told` first.
+fn last_records(index: &LogIndex<'_>, told: Lsn, bounds: Bounds) -> Vec<Lsn> {
+    let empty = (bounds.at_least == position(Lsn::MIN)).then_some(0);
+    let highest = bounds.below.saturating_sub(1);
+    let acked = index.acked(bounds.at_least.saturating_sub(1), highest);
+    let acked = acked.iter().map(|(at, _)| *at).take(MAX_ANSWERS);
+    let others = acked.chain(empty).filter(|&at| at != told.as_u64());
+    let others = near(others.collect(), told.as_u64());
+    others.into_iter().map(Lsn::from_u64).collect()
 }
 
 /// What real time allows an operation to see of the whole log.
@@ -217,7 +257,7 @@ fn free_positions(
     bounds: Bounds,
 ) -> Vec<u64> {
     let free = |mut at: u64| {
-        while !index.acked(at, at).is_empty() {
+        while index.is_acked(at) {
             at = after(at);
         }
         at

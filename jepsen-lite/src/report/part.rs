@@ -81,6 +81,11 @@ impl<'h> LogIndex<'h> {
         &self.by_lsn[start..start + len]
     }
 
+    /// Whether an append was acknowledged at this position.
+    pub(crate) fn is_acked(&self, position: u64) -> bool {
+        !self.acked(position, position).is_empty()
+    }
+
     fn append_of(&self, record: RecordId) -> Option<OpId> {
         let at = self
             .by_record
@@ -148,7 +153,7 @@ impl Part {
         };
         let named = |last: Option<Lsn>| {
             let unowned = last.filter(|last| self.scope.holds(last.as_u64()));
-            unowned.filter(|last| index.acked(last.as_u64(), last.as_u64()).is_empty())
+            unowned.filter(|last| !index.is_acked(last.as_u64()))
         };
         match &statement.saying {
             Saying::Append { terms, .. } if named(terms.last).is_some() => unknown().collect(),

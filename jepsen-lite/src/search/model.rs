@@ -27,6 +27,21 @@ pub trait Model {
     /// If the object has no such operation, or its argument or result is not what it can be.
     fn decode(&self, op: ObjectOp<'_>) -> Result<Decoded<Self::Op>, Undecodable>;
 
+    /// Whether `op` changes no state: [`step`](Self::step) returns the state that it was given, or none,
+    /// whatever the state. The search is much faster with such operations; one that says so and then
+    /// changes a state makes it panic.
+    fn observes(&self, op: &Self::Op) -> bool {
+        let _ = op;
+        false
+    }
+
+    /// Whether `op`, which is not legal in this state, cannot become legal any more, whatever
+    /// is done before it. `false` is always right. It is asked only where [`step`](Self::step) said no.
+    fn is_hopeless(&self, state: &Self::State, op: &Self::Op) -> bool {
+        let _ = (state, op);
+        false
+    }
+
     /// A state, for people.
     fn show(&self, state: &Self::State) -> String {
         format!("{state:?}")

@@ -3,10 +3,11 @@
 use hstore_core::LogId;
 use jepsen_lite::anomaly::{AnomalyKind, Subject};
 use jepsen_lite::check::{Check, CheckOptions, Report, check};
-use jepsen_lite::history::{Call, Outcome, RecordId};
+use jepsen_lite::history::{Call, Intervals, Outcome, RecordId};
 use jepsen_lite::verdict::{MAX_CERTIFICATES_PER_KIND, UnknownCause, Verdict, VerdictKind};
 
 use crate::brute;
+use crate::log_checks::about_contents;
 use crate::script::{Script, lsn};
 
 use AnomalyKind::{
@@ -18,7 +19,7 @@ use Check::{Durability, Linearizability, Order, PrefixAgreement};
 fn judge(write: impl FnOnce(&mut Script)) -> Report {
     let mut script = Script::default();
     write(&mut script);
-    check(&script.finish(), &CheckOptions::default())
+    check(&script.finish(), &about_contents())
 }
 
 /// Asserts which checks find what; certificates must be illegal for themselves.
@@ -34,7 +35,10 @@ fn finds(write: impl FnOnce(&mut Script), expected: &[(Check, AnomalyKind)]) -> 
     found.sort();
     assert_eq!(found, expected, "{report}");
     for (_, anomaly) in report.anomalies() {
-        assert!(!brute::certificate_is_legal(anomaly), "{anomaly}");
+        assert!(
+            !brute::certificate_is_legal(anomaly, Intervals::Closed),
+            "{anomaly}"
+        );
     }
     let worst = if expected.is_empty() {
         VerdictKind::Valid
@@ -511,7 +515,7 @@ fn logs_are_independent_and_the_worst_one_counts() {
     s.log = LogId(3);
     let failed = s.invoke_append(1, 9);
     s.fail(failed);
-    let report = check(&s.finish(), &CheckOptions::default());
+    let report = check(&s.finish(), &about_contents());
     let verdicts: Vec<_> = report
         .parts
         .iter()

@@ -40,7 +40,7 @@ fn valid_is_0() {
     });
     let output = run(&text, &[]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(stdout(&output).starts_with("valid: 2 operations in 1 part, 4 checks\n"));
+    assert!(stdout(&output).starts_with("valid: 2 operations in 1 part, 8 checks\n"));
 }
 
 #[test]

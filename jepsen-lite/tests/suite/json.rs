@@ -65,12 +65,12 @@ fn calls() -> impl Strategy<Value = Call> {
 }
 
 /// What a step draws: a time, a process, a log, a call, and an answer to whatever is open.
-type Step = (u64, u32, u32, Call, u8, Answers);
+pub(crate) type Step = (u64, u32, u32, Call, u8, Answers);
 
 /// An answer to whatever may be open.
-type Answers = (Lsn, ReadOutcome, Mismatch);
+pub(crate) type Answers = (Lsn, ReadOutcome, Mismatch);
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let kind = select(vec![
         GapKind::Hole,
         GapKind::Bridge,
@@ -108,7 +108,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// A process that is free invokes, one that waits is answered. Where events share indexes, two and two
 /// do.
-fn record(sharing: Option<Intervals>, steps: Vec<Step>) -> History {
+pub(crate) fn record(sharing: Option<Intervals>, steps: Vec<Step>) -> History {
     let mut recorder = sharing.map_or_else(Recorder::new, Recorder::with_intervals);
     let mut lives = [0; 4];
     for (number, (time_ns, client, log, call, end, answers)) in (0..).zip(steps) {

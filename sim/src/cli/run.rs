@@ -20,6 +20,7 @@ struct Printed<'a> {
     #[serde(flatten)]
     verdict: &'a Verdict,
     wall_seconds: f64,
+    judging_seconds: f64,
     directory: Option<&'a Path>,
     note: Option<&'a str>,
 }
@@ -30,6 +31,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let stopwatch = Stopwatch::start();
     let artifacts = run_seed(&settings.request(args.seed, directory.is_some()));
     let wall = stopwatch.elapsed();
+    let judging = artifacts.judging;
     let verdict = match directory {
         None => Verdict::new(artifacts.report, &settings),
         Some(directory) => {
@@ -47,12 +49,18 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         output::print_json(&Printed {
             verdict: &verdict,
             wall_seconds: wall.as_secs_f64(),
+            judging_seconds: judging.as_secs_f64(),
             directory: args.out.as_deref(),
             note: note.as_deref(),
         })?;
     } else {
         let reproduce = settings.reproduce(&output::program(), args.seed, REVISION);
-        output::print(&text(&verdict, wall, &reproduce, args.out.as_deref())?)?;
+        output::print(&text(
+            &verdict,
+            (wall, judging),
+            &reproduce,
+            args.out.as_deref(),
+        )?)?;
     }
     Ok(verdict.report.outcome.exit_code())
 }
@@ -60,13 +68,14 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
 /// The same summary as `hstore-reports` makes of the file.
 fn text(
     verdict: &Verdict,
-    wall: Duration,
+    (wall, judging): (Duration, Duration),
     reproduce: &str,
     directory: Option<&Path>,
 ) -> anyhow::Result<String> {
     let view = serde_json::from_value(serde_json::to_value(verdict)?)?;
     let around = Around {
         wall: Some(wall),
+        judging: Some(judging),
         reproduce: Some(reproduce),
         directory,
     };

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hstore_core::ports::log_store::{Applied, CorruptCopy, LogStore, Scan, StoreError, StoreOp};
-use hstore_core::{Entry, LogId, Lsn, NodeSet, StoredCopy};
+use hstore_core::ports::log_store::{Applied, LogStore, Scan, StoreError, StoreOp};
+use hstore_core::{LogId, Lsn, NodeSet, StoredCopy};
+
+use crate::checked::checked;
 
 /// The copies of one log.
 type Copies = BTreeMap<Lsn, StoredCopy>;
@@ -116,7 +118,7 @@ impl ModelState {
                     let (passed, _) = *copies.last().expect("at least one copy was taken");
                     return Scan { copies, passed };
                 }
-                copies.push((*lsn, checked(copy)));
+                copies.push((*lsn, checked(copy).map(|()| copy.clone())));
             }
         }
         Scan {
@@ -168,17 +170,6 @@ impl ModelState {
     }
 }
 
-fn checked(copy: &StoredCopy) -> Result<StoredCopy, CorruptCopy> {
-    match &copy.entry {
-        Entry::Record(record)
-            if record.verify().is_err() && !hstore_core::planted!("torn-record-accepted") =>
-        {
-            Err(CorruptCopy)
-        }
-        _ => Ok(copy.clone()),
-    }
-}
-
 impl LogStore for ModelState {
     fn apply(&mut self, batch: &[StoreOp]) -> Result<Vec<Applied>, StoreError> {
         Ok(Self::apply(self, batch))
@@ -205,7 +196,7 @@ impl LogStore for ModelState {
 
 #[cfg(test)]
 mod tests {
-    use hstore_core::{Offset, Precedence, Record};
+    use hstore_core::{Entry, Offset, Precedence, Record};
 
     use super::*;
 

@@ -16,8 +16,8 @@ use std::fmt;
 use std::path::Path;
 
 use bytes::Bytes;
-use hstore_core::ports::log_store::{Applied, CorruptCopy, LogStore, Scan, StoreError, StoreOp};
-use hstore_core::{Entry, LogId, Lsn, StoredCopy};
+use hstore_core::ports::log_store::{Applied, LogStore, Scan, StoreError, StoreOp};
+use hstore_core::{LogId, Lsn};
 use rocksdb::statistics::Ticker;
 use rocksdb::{
     DB, DBRawIterator, ErrorKind, FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
@@ -28,6 +28,7 @@ use super::hosted::env::{Host, HostedEnv};
 use super::hosting::{BackgroundWork, Hosting};
 use super::layout::{self, BadValue, CopyKey, FORMAT, FORMAT_KEY};
 use super::settings::RocksSettings;
+use crate::checked::checked;
 use crate::posix::PosixFileSystem;
 use crate::root::create_durable_directory;
 
@@ -408,7 +409,7 @@ fn collect(
         let lsn = layout::lsn_of(key)
             .ok_or_else(|| StoreError::Damaged(format!("{key:?} is no key of a copy")))?;
         let copy = layout::decode(value).map_err(|bad| bad_value(log, lsn, &bad))?;
-        copies.push((lsn, checked(copy)));
+        copies.push((lsn, checked(&copy).map(|()| copy)));
         if copies.len() >= limit.max(1) {
             let passed = lsn;
             return Ok(Scan { copies, passed });
@@ -421,17 +422,6 @@ fn collect(
         copies,
         passed: last,
     })
-}
-
-fn checked(copy: StoredCopy) -> Result<StoredCopy, CorruptCopy> {
-    match &copy.entry {
-        Entry::Record(record)
-            if record.verify().is_err() && !hstore_core::planted!("torn-record-accepted") =>
-        {
-            Err(CorruptCopy)
-        }
-        _ => Ok(copy),
-    }
 }
 
 fn bad_value(log: LogId, lsn: Lsn, bad: &BadValue) -> StoreError {

@@ -165,28 +165,37 @@ impl Appending {
         }
     }
 
-    /// Nothing further is sent, for this cause. Waits for what is on its way: if the fate of some of it
-    /// stays unknown, that is what has to be said.
+    /// Nothing further is sent, for this cause. If the fate of some of what is on its way stays unknown,
+    /// that is what has to be said.
     async fn give_up(
         &mut self,
         cause: anyhow::Error,
         mut lines: Vec<String>,
         on_the_way: &mut VecDeque<Sent>,
     ) -> anyhow::Error {
-        for sent in on_the_way.drain(..) {
-            match sent.told.await {
-                Ok(Outcome::Appended(_)) => self.records += 1,
-                Ok(Outcome::Failed) => {}
-                _ => lines.push(sent.line.to_string()),
-            }
-        }
+        self.wait_for_the_rest(&mut lines, on_the_way).await;
         if lines.is_empty() {
             return cause;
         }
-        unknown(format!(
-            "{cause:#}; nobody can tell whether these lines were appended: {}; to append them again could write them twice",
-            lines.join(", ")
-        ))
+        unknown(format!("{cause:#}; {}", of_unknown_fate(&lines)))
+    }
+
+    /// Waits for what is on its way. Adds the lines whose fate stays unknown to `lines`, and returns those
+    /// that certainly had no effect.
+    async fn wait_for_the_rest(
+        &mut self,
+        lines: &mut Vec<String>,
+        on_the_way: &mut VecDeque<Sent>,
+    ) -> Vec<String> {
+        let mut without_effect = Vec::new();
+        for sent in on_the_way.drain(..) {
+            match sent.told.await {
+                Ok(Outcome::Appended(_)) => self.records += 1,
+                Ok(Outcome::Failed) => without_effect.push(sent.line.to_string()),
+                _ => lines.push(sent.line.to_string()),
+            }
+        }
+        without_effect
     }
 
     /// Waits for the oldest record on its way.
@@ -240,19 +249,8 @@ impl Appending {
     /// A record's fate is unknown. Waits for the others, and says how it stands.
     async fn lost_track(&mut self, line: u64, on_the_way: &mut VecDeque<Sent>) -> anyhow::Error {
         let mut lines = vec![line.to_string()];
-        let mut without_effect = Vec::new();
-        for sent in on_the_way.drain(..) {
-            let line = sent.line;
-            match sent.told.await {
-                Ok(Outcome::Appended(_)) => self.records += 1,
-                Ok(Outcome::Failed) => without_effect.push(line.to_string()),
-                _ => lines.push(line.to_string()),
-            }
-        }
-        let mut text = format!(
-            "nobody can tell whether these lines were appended: {}; to append them again could write them twice",
-            lines.join(", ")
-        );
+        let without_effect = self.wait_for_the_rest(&mut lines, on_the_way).await;
+        let mut text = of_unknown_fate(&lines);
         if !without_effect.is_empty() {
             let _ = write!(text, "; not appended: {}", without_effect.join(", "));
         }
@@ -278,6 +276,13 @@ impl Appending {
             latency_us: summary(&self.latency),
         }
     }
+}
+
+fn of_unknown_fate(lines: &[String]) -> String {
+    format!(
+        "nobody can tell whether these lines were appended: {}; to append them again could write them twice",
+        lines.join(", ")
+    )
 }
 
 impl Done {

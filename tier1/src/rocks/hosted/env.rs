@@ -13,7 +13,6 @@ use librocksdb_sys::rocksdb_env_t;
 use super::table::{Context, HstoreFiles};
 use crate::rocks::hosting::{BackgroundWork, Hosting, Job};
 
-#[allow(unreachable_pub, reason = "they are C++'s")]
 unsafe extern "C" {
     fn hstore_env_create(
         files: *const HstoreFiles,

@@ -1,0 +1,545 @@
+//! The search, for every model, against a judge that tries every order.
+
+use std::fmt::Debug;
+
+use jepsen_lite::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Status};
+use jepsen_lite::models::{
+    CasRegister, Kv, Log, MultiRegister, Mutex, NilReads, Queue, Register, S2, Set, Settings,
+    Stack, fold,
+};
+use jepsen_lite::object::{AfterInfo, Asked, ObjectHistory, ObjectRecorder, Value};
+use jepsen_lite::search::{
+    Blame, Budget, Decoded, Model, Searched, Timed, replay, search, shrink, unwatched,
+};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+const HISTORIES: u64 = 4_000;
+
+/// Whether some of the optional operations and all others can be put in order.
+fn is_legal<M: Model>(model: &M, ops: &[Timed<M::Op>]) -> bool {
+    let optional: Vec<usize> = (0..ops.len()).filter(|&op| ops[op].optional).collect();
+    (0..1_u32 << optional.len()).any(|chosen| {
+        let is_chosen = |op: &usize| match optional.iter().position(|other| other == op) {
+            Some(bit) => chosen >> bit & 1 == 1,
+            None => true,
+        };
+        let left: Vec<&Timed<M::Op>> = (0..ops.len())
+            .filter(is_chosen)
+            .map(|op| &ops[op])
+            .collect();
+        can_be_ordered(model, &model.initial(), &left)
+    })
+}
+
+fn can_be_ordered<M: Model>(model: &M, state: &M::State, left: &[&Timed<M::Op>]) -> bool {
+    left.is_empty()
+        || (0..left.len()).any(|first| {
+            let op = left[first];
+            let is_first = left.iter().all(|other| other.deadline > op.invoked);
+            let mut rest = left.to_vec();
+            rest.remove(first);
+            let next = is_first.then(|| model.step(state, &op.op)).flatten();
+            next.is_some_and(|next| can_be_ordered(model, &next, &rest))
+        })
+}
+
+/// The operations of a history that ends before the return of one of them, or with it.
+fn beginning<O: Clone>(ops: &[Timed<O>], end: usize, with_end: bool) -> Vec<Timed<O>> {
+    let rank = |op: usize| (ops[op].deadline, op);
+    let begun = (0..ops.len()).filter(|&op| ops[op].invoked < ops[end].deadline);
+    begun
+        .map(|op| {
+            let has_returned = rank(op) < rank(end) || with_end && op == end;
+            let mut timed = ops[op].clone();
+            if !has_returned {
+                timed.optional = true;
+                timed.deadline = u64::MAX;
+            }
+            timed
+        })
+        .collect()
+}
+
+struct Pool<O> {
+    /// Operations as they can be answered.
+    effects: Vec<O>,
+    /// Operations of unknown outcome.
+    optional: Vec<O>,
+}
+
+type Recorded = (&'static str, Value, Value, Value);
+
+/// Reads operations by the model, each as answered and as of unknown outcome.
+fn pool<M: Model>(model: &M, recorded: &[Recorded]) -> Pool<M::Op> {
+    let mut pool = Pool {
+        effects: Vec::new(),
+        optional: Vec::new(),
+    };
+    for status in [Status::Ok, Status::Info, Status::Fail, Status::Open] {
+        let history = record(recorded, status);
+        for op in history.ops() {
+            match model.decode(op).expect("an operation of this model") {
+                Decoded::Effect(what) => {
+                    assert_eq!(status, Status::Ok, "{what:?}");
+                    pool.effects.push(what);
+                }
+                Decoded::Optional(what) => {
+                    assert!(matches!(status, Status::Info | Status::Open), "{what:?}");
+                    assert!(!model.observes(&what), "{what:?}");
+                    pool.optional.push(what);
+                }
+                Decoded::Nothing => assert_ne!(status, Status::Ok, "{op:?}"),
+            }
+        }
+    }
+    pool
+}
+
+fn record(recorded: &[Recorded], status: Status) -> ObjectHistory {
+    let mut recorder = ObjectRecorder::new(Intervals::Closed, AfterInfo::GoOn);
+    for ((function, key, argument, result), index) in recorded.iter().zip(0..) {
+        let asked = Asked {
+            function: recorder.function(function),
+            key: recorder.value(key.clone()),
+            argument: recorder.value(argument.clone()),
+        };
+        let at = |index| Moment {
+            index: EventIndex(index),
+            time_ns: 0,
+        };
+        let process = ProcessId(u32::try_from(index).expect("a few operations"));
+        let op = recorder
+            .invoke(process, asked, at(2 * index))
+            .expect("well-formed");
+        if status != Status::Open {
+            let ok = status == Status::Ok;
+            let result = recorder.value(if ok { result.clone() } else { Value::Nil });
+            let ended = recorder.complete(op, status, result, at(2 * index + 1));
+            ended.expect("well-formed");
+        }
+    }
+    recorder.finish()
+}
+
+/// Operations around points in time, mostly as the model answers in the order of the points.
+fn history<M: Model>(
+    rng: &mut Xoshiro256PlusPlus,
+    model: &M,
+    pool: &Pool<M::Op>,
+) -> Vec<Timed<M::Op>> {
+    let count: u64 = rng.random_range(2..=7);
+    let (is_closed, slip) = (rng.random_bool(0.5), rng.random_range(0..=4_u64));
+    let is_wrong = if rng.random_bool(0.4) { 0.0 } else { 0.6 };
+    let mut points: Vec<u64> = (0..count).map(|_| rng.random_range(4..4 + count)).collect();
+    points.sort_unstable();
+    let mut state = model.initial();
+    let mut ops = Vec::new();
+    for (point, id) in points.into_iter().zip(0..) {
+        let optional = rng.random_bool(0.2) && !pool.optional.is_empty();
+        let from = if optional {
+            &pool.optional
+        } else {
+            &pool.effects
+        };
+        let mut op = from[rng.random_range(0..from.len())].clone();
+        for _ in 0..30 {
+            if model.step(&state, &op).is_some() || rng.random_bool(is_wrong) {
+                break;
+            }
+            op = from[rng.random_range(0..from.len())].clone();
+        }
+        if !optional || rng.random_bool(0.5) {
+            state = model.step(&state, &op).unwrap_or(state);
+        }
+        let before = rng.random_range(0..=slip.min(point));
+        let after = rng.random_range(0..=slip);
+        let returns = !optional || rng.random_bool(0.3);
+        // Open intervals take time, and have their point in the middle.
+        let (invoked, deadline) = if is_closed {
+            (2 * (point - before), 2 * (point + after) + 1)
+        } else {
+            (2 * (point - before) + 1, 2 * (point + after) + 2)
+        };
+        ops.push(Timed {
+            id: OpId(id),
+            op,
+            optional,
+            invoked,
+            deadline: if returns { deadline } else { u64::MAX },
+        });
+    }
+    ops
+}
+
+#[derive(Default)]
+struct Counts {
+    legal: u64,
+    illegal: u64,
+    with_optional: u64,
+    steps_max: u64,
+    required_max: usize,
+}
+
+fn compare<M: Model>(name: &str, model: &M, recorded: &[Recorded]) {
+    let pool = pool(model, recorded);
+    let mut counts = Counts::default();
+    for seed in 0..HISTORIES {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let ops = history(&mut rng, model, &pool);
+        let found = search(model, &ops, Budget::default(), &unwatched);
+        counts.with_optional += u64::from(ops.iter().any(|op| op.optional));
+        let case = || format!("{name}, seed {seed}: {found:?} of {ops:#?}");
+        let steps = match &found {
+            Searched::Linearizable { order, steps } => {
+                assert!(is_legal(model, &ops), "false witness: {}", case());
+                assert_eq!(replay(model, &ops, order), Ok(()), "{}", case());
+                counts.legal += 1;
+                *steps
+            }
+            Searched::Illegal(blame) => {
+                assert!(!is_legal(model, &ops), "false alarm: {}", case());
+                check_blame(model, &ops, blame, &case);
+                counts.required_max = counts
+                    .required_max
+                    .max(check_core(model, &ops, blame, &case));
+                counts.illegal += 1;
+                blame.steps
+            }
+            other => panic!("{other:?} {}", case()),
+        };
+        check_budget(model, &ops, &found, steps);
+        counts.steps_max = counts.steps_max.max(steps);
+    }
+    let Counts {
+        legal,
+        illegal,
+        with_optional,
+        steps_max,
+        required_max,
+    } = counts;
+    println!(
+        "{name}: {HISTORIES} histories, {illegal} illegal, {with_optional} with unknown outcomes, \
+         {steps_max} steps and {required_max} operations in a core at most"
+    );
+    assert!(
+        illegal * 10 >= HISTORIES,
+        "{name}: only {illegal} illegal ones"
+    );
+    assert!(legal * 10 >= HISTORIES, "{name}: only {legal} legal ones");
+    assert!(
+        with_optional * 10 >= HISTORIES,
+        "{name}: only {with_optional} with unknown outcomes"
+    );
+}
+
+fn check_blame<M: Model>(
+    model: &M,
+    ops: &[Timed<M::Op>],
+    blame: &Blame<M::State>,
+    case: &dyn Fn() -> String,
+) {
+    let place = ops.iter().position(|op| op.id == blame.op);
+    let place = place.expect("an operation of the history");
+    let before = beginning(ops, place, false);
+    assert!(is_legal(model, &before), "blamed too late: {}", case());
+    let with = beginning(ops, place, true);
+    assert!(!is_legal(model, &with), "blamed too early: {}", case());
+    assert_eq!(replay(model, &before, &blame.order), Ok(()), "{}", case());
+    assert!(!blame.possible.is_empty(), "{}", case());
+    let rank = |op: &Timed<M::Op>| (op.deadline, op.id);
+    let returned = ops
+        .iter()
+        .filter(|op| !op.optional && rank(op) < rank(&ops[place]));
+    let last = returned.max_by_key(|op| rank(op)).map(|op| op.id);
+    assert_eq!(blame.previous_ok, last, "{}", case());
+}
+
+fn check_core<M: Model>(
+    model: &M,
+    ops: &[Timed<M::Op>],
+    blame: &Blame<M::State>,
+    case: &dyn Fn() -> String,
+) -> usize {
+    let core = shrink(model, ops, blame, Budget::default());
+    let part = core.ops(ops);
+    assert!(core.is_minimal, "{}", case());
+    assert!(
+        !is_legal(model, &part),
+        "{core:?} proves nothing: {}",
+        case()
+    );
+    for needed in &core.required {
+        let mut relaxed = part.clone();
+        for op in relaxed.iter_mut().filter(|op| op.id == *needed) {
+            op.optional = true;
+        }
+        assert!(
+            is_legal(model, &relaxed),
+            "{needed} is not needed in {core:?}: {}",
+            case()
+        );
+    }
+    core.required.len()
+}
+
+fn check_budget<M: Model>(model: &M, ops: &[Timed<M::Op>], found: &Searched<M::State>, steps: u64) {
+    let with = |steps| {
+        let budget = Budget {
+            steps,
+            ..Budget::default()
+        };
+        format!("{:?}", search(model, ops, budget, &unwatched))
+    };
+    assert_eq!(with(steps), format!("{found:?}"), "just enough");
+    for fewer in [0, steps / 2, steps.saturating_sub(1)] {
+        if fewer < steps {
+            assert_eq!(with(fewer), format!("OutOfBudget {{ steps: {fewer} }}"));
+        }
+    }
+}
+
+fn int(number: i64) -> Value {
+    Value::Int(number)
+}
+
+fn list<const N: usize>(values: [Value; N]) -> Value {
+    Value::list(values)
+}
+
+fn registers() -> Vec<Recorded> {
+    let mut recorded = Vec::new();
+    for value in 0..3 {
+        recorded.push(("read", Value::Nil, Value::Nil, int(value)));
+        recorded.push(("write", Value::Nil, int(value), int(value)));
+    }
+    recorded
+}
+
+#[test]
+fn a_register() {
+    compare(
+        "register",
+        &Register::new(&Settings::default()),
+        &registers(),
+    );
+}
+
+#[test]
+fn a_register_with_compare_and_set() {
+    let mut recorded = registers();
+    for from in 0..3 {
+        let pair = list([int(from), int((from + 1) % 3)]);
+        recorded.push(("cas", Value::Nil, pair.clone(), pair.clone()));
+        recorded.push(("cas", Value::Nil, pair, Value::Bool(false)));
+    }
+    recorded.push(("read", Value::Nil, Value::Nil, Value::Nil));
+    let settings = Settings {
+        initial: Some(Value::Nil),
+        nil_reads: NilReads::Nil,
+    };
+    compare("cas-register", &CasRegister::new(&settings), &recorded);
+}
+
+#[test]
+fn several_registers() {
+    let (x, y) = (Value::keyword("x"), Value::keyword("y"));
+    let read =
+        |register: &Value, value: Value| list([Value::keyword("read"), register.clone(), value]);
+    let write =
+        |register: &Value, value: Value| list([Value::keyword("w"), register.clone(), value]);
+    let mut recorded = Vec::new();
+    for a in 0..2 {
+        for b in 0..2 {
+            let txn = list([read(&x, Value::Nil), read(&y, Value::Nil)]);
+            let answer = list([read(&x, int(a)), read(&y, int(b))]);
+            recorded.push(("txn", Value::Nil, txn, answer));
+            let txn = list([write(&x, int(a)), read(&y, Value::Nil)]);
+            let answer = list([write(&x, int(a)), read(&y, int(b))]);
+            recorded.push(("txn", Value::Nil, txn, answer));
+        }
+        let map = Value::map([(y.clone(), int(a))]);
+        recorded.push(("write", Value::Nil, map.clone(), Value::Nil));
+        recorded.push(("read", Value::Nil, Value::Nil, map));
+        recorded.push(("write", x.clone(), int(a), Value::Nil));
+        recorded.push(("read", x.clone(), Value::Nil, int(a)));
+    }
+    compare(
+        "multi-register",
+        &MultiRegister::new(&Settings::default()),
+        &recorded,
+    );
+}
+
+#[test]
+fn a_mutex() {
+    let [acquire, release] =
+        ["acquire", "release"].map(|name| (name, Value::Nil, Value::Nil, Value::Nil));
+    compare("mutex", &Mutex, &[acquire, release]);
+}
+
+#[test]
+fn strings_by_key() {
+    let mut recorded = Vec::new();
+    for key in ["k", "l"].map(Value::text) {
+        for value in ["", "a", "b", "ab", "ba", "aa"] {
+            recorded.push(("get", key.clone(), Value::Nil, Value::text(value)));
+        }
+        for value in ["a", "b"] {
+            recorded.push(("append", key.clone(), Value::text(value), Value::Nil));
+            recorded.push(("put", key.clone(), Value::text(value), Value::Nil));
+        }
+    }
+    compare("kv", &Kv::new(&Settings::default()), &recorded);
+}
+
+#[test]
+fn a_set() {
+    let mut recorded = Vec::new();
+    for value in 0..3 {
+        recorded.push(("add", Value::Nil, int(value), Value::Nil));
+    }
+    for bits in 0..8 {
+        let members = (0..3).filter(|bit| bits >> bit & 1 == 1).map(int);
+        recorded.push(("read", Value::Nil, Value::Nil, Value::set(members)));
+    }
+    compare("set", &Set::new(&Settings::default()), &recorded);
+}
+
+fn container(put: &'static str, take: &'static str) -> Vec<Recorded> {
+    let mut recorded = Vec::new();
+    for value in 0..2 {
+        recorded.push((put, Value::Nil, int(value), Value::Nil));
+        recorded.push((take, Value::Nil, Value::Nil, int(value)));
+    }
+    recorded.push((take, Value::Nil, Value::Nil, Value::keyword("empty")));
+    recorded
+}
+
+#[test]
+fn a_queue() {
+    let recorded = container("enqueue", "dequeue");
+    compare("queue", &Queue::new(&Settings::default()), &recorded);
+}
+
+#[test]
+fn a_stack() {
+    let recorded = container("push", "pop");
+    compare("stack", &Stack::new(&Settings::default()), &recorded);
+}
+
+#[test]
+fn a_log() {
+    let mut recorded = Vec::new();
+    let at = |position: i64, value: i64| list([int(position), int(value)]);
+    for value in 0..2 {
+        recorded.push(("append", Value::Nil, int(value), Value::Nil));
+        for position in 0..4 {
+            recorded.push(("append", Value::Nil, int(value), int(position)));
+        }
+        recorded.push(("read", Value::Nil, int(0), list([at(0, value)])));
+        recorded.push(("read", Value::Nil, int(1), list([at(1, value)])));
+        recorded.push(("read", Value::Nil, int(0), list([at(0, value), at(1, 1)])));
+    }
+    recorded.push(("read", Value::Nil, int(1), list([])));
+    recorded.push(("read", Value::Nil, int(0), list([at(0, 0), at(0, 1)])));
+    for tail in 0..4 {
+        recorded.push(("tail", Value::Nil, Value::Nil, int(tail)));
+    }
+    compare("log", &Log::default(), &recorded);
+}
+
+#[test]
+fn a_stream_of_s2() {
+    let map = |entries: Vec<(&str, Value)>| {
+        let entries = entries.into_iter();
+        Value::map(entries.map(|(name, value)| (Value::text(name), value)))
+    };
+    let token = |token: Option<&str>| token.map_or(Value::Nil, Value::text);
+    let mut recorded = Vec::new();
+    let mut hashes = vec![vec![0_u64], vec![]];
+    for records in 1..3_i64 {
+        for (set, needed, at) in [
+            (None, None, None),
+            (Some("t"), None, None),
+            (None, Some("t"), None),
+            (None, None, Some(1)),
+        ] {
+            let batch = map(vec![
+                ("num_records", int(records)),
+                ("record_hashes", Value::list((0..records).map(int))),
+                ("set_fencing_token", token(set)),
+                ("fencing_token", token(needed)),
+                ("match_seq_num", at.map_or(Value::Nil, int)),
+            ]);
+            for tail in 1..4 {
+                let answer = map(vec![("tail", int(tail))]);
+                recorded.push(("append", Value::Nil, batch.clone(), answer));
+            }
+        }
+    }
+    for tail in 0..4_i64 {
+        recorded.push((
+            "check-tail",
+            Value::Nil,
+            Value::Nil,
+            map(vec![("tail", int(tail))]),
+        ));
+        let known = hashes[0].clone();
+        for hash in known {
+            let answer = map(vec![
+                ("tail", int(tail)),
+                ("stream_hash", int(hash.cast_signed())),
+            ]);
+            recorded.push(("read", Value::Nil, Value::Nil, answer));
+        }
+        // Streams of one record more, or of two.
+        let longer = hashes[0].iter().map(|&stream| fold(stream, &[0]));
+        let longer: Vec<u64> = longer.chain(hashes[1].iter().copied()).collect();
+        let two = hashes[0].iter().map(|&stream| fold(stream, &[0, 1]));
+        hashes = vec![longer, two.collect()];
+    }
+    compare("s2", &S2, &recorded);
+}
+
+/// A model that lies about what observes is caught.
+#[derive(Debug)]
+struct Liar;
+
+impl Model for Liar {
+    type Op = ();
+    type State = u32;
+
+    fn initial(&self) -> u32 {
+        0
+    }
+
+    fn step(&self, state: &u32, (): &()) -> Option<u32> {
+        Some(state + 1)
+    }
+
+    fn decode(
+        &self,
+        _: jepsen_lite::object::ObjectOp<'_>,
+    ) -> Result<Decoded<()>, jepsen_lite::search::Undecodable> {
+        Ok(Decoded::Nothing)
+    }
+
+    fn observes(&self, (): &()) -> bool {
+        true
+    }
+}
+
+#[test]
+#[should_panic(expected = "says that it observes")]
+fn an_observer_that_changes_a_state_is_caught() {
+    let op = Timed {
+        id: OpId(0),
+        op: (),
+        optional: false,
+        invoked: 0,
+        deadline: 1,
+    };
+    let found: Searched<u32> = search(&Liar, &[op], Budget::default(), &unwatched);
+    panic!("{found:?}");
+}
