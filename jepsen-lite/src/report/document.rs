@@ -11,6 +11,7 @@ use crate::anomaly::{Anomaly, Subject};
 use crate::check::{Check, Report};
 use crate::history::{History, OpId};
 use crate::object::{ObjectHistory, Value};
+use crate::search::Core;
 use crate::verdict::{Verdict, VerdictKind};
 
 /// So many anomalies are told in full, of those that were kept with their certificates.
@@ -149,6 +150,17 @@ pub struct ObjectProof {
     pub is_minimal: bool,
     /// Answers to one operation that would have been legal, the nearest first.
     pub legal: Option<(OpId, Vec<Value>)>,
+}
+
+impl From<Core> for ObjectProof {
+    fn from(core: Core) -> Self {
+        Self {
+            required: core.required,
+            optional: core.optional,
+            is_minimal: core.is_minimal,
+            legal: None,
+        }
+    }
 }
 
 impl Document {

@@ -59,7 +59,8 @@ pub(crate) fn nearest(index: &LogIndex<'_>, anomaly: &Anomaly, part: &Part) -> O
         )
     });
     for at in order {
-        if !statements[at].is_required() {
+        let is_certified = |op: OpId| anomaly.certificate.iter().any(|shown| shown.op == op);
+        if !statements[at].is_required() || !is_certified(statements[at].op) {
             continue;
         }
         let original = statements[at].saying.clone();

@@ -175,8 +175,9 @@ pub(crate) fn tell_object(
 
 /// The answers to one operation of a history of objects that would have been legal, of those that
 /// operations in it were answered or carried: tried one by one with `is_legal`, which returns `None` if it does
-/// not know. `ops` are the operations to try with, such as a minimal sub-history; `op` is one of them
-/// that was answered.
+/// not know. `ops` are the operations to try with, such as a minimal sub-history; all of them are taken as they
+/// were recorded, so that what is legal then is legal too if some may be left out. `op` is one of them that
+/// was answered.
 pub fn legal_answers(
     history: &ObjectHistory,
     ops: &[OpId],
