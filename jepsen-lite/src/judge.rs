@@ -16,7 +16,8 @@ use crate::models::{
 };
 use crate::object::{ObjectHistory, ObjectOp, Value};
 use crate::object_check;
-use crate::search::Progress;
+use crate::report::{ObjectProof, legal_answers};
+use crate::search::{Budget, Progress, unwatched};
 use crate::stream_check::StreamCause;
 use crate::verdict::{Findings, UnknownCause, Verdict};
 
@@ -44,6 +45,70 @@ pub struct Judgement {
     pub judged_as: String,
     /// Of each part that no order explains, why.
     pub faults: BTreeMap<Subject, ObjectFault>,
+    /// The model by which an object was judged, if one was.
+    model: Option<(ModelKind, Settings)>,
+}
+
+/// So many operations a part may have for which answers are looked for that would have been legal.
+const LEGAL_OPS_MAX: usize = 400;
+/// So many steps it may take to judge one answer.
+const LEGAL_STEPS: u64 = 5_000;
+
+impl Judgement {
+    /// What the search for an order knows of an anomaly that it found: what is needed for it, and which
+    /// answers would have been legal instead of the one to blame.
+    #[must_use]
+    pub fn proof(&self, history: &ObjectHistory, anomaly: &Anomaly) -> Option<ObjectProof> {
+        match self.faults.get(&anomaly.subject)? {
+            ObjectFault::Search { blame, core } => {
+                let core = core.as_ref()?;
+                Some(ObjectProof {
+                    required: core.required.clone(),
+                    optional: core.optional.clone(),
+                    is_minimal: core.is_minimal,
+                    legal: self.legal(history, blame.op),
+                })
+            }
+            ObjectFault::Stream(fault) => Some(ObjectProof {
+                required: fault.required.clone(),
+                optional: Vec::new(),
+                is_minimal: false,
+                legal: None,
+            }),
+        }
+    }
+
+    /// Which answers to an operation would have been legal, given all that began before it returned.
+    fn legal(&self, history: &ObjectHistory, blamed: OpId) -> Option<(OpId, Vec<Value>)> {
+        let (model, settings) = self.model.as_ref()?;
+        let key = history.op(blamed).key_id();
+        let returned = history.op(blamed).deadline();
+        let before = history
+            .ops()
+            .filter(|op| op.key_id() == key && op.invocation_edge() < returned);
+        let ops: Vec<OpId> = before.map(ObjectOp::id).take(LEGAL_OPS_MAX + 1).collect();
+        if ops.len() > LEGAL_OPS_MAX {
+            return None;
+        }
+        let options = models::ObjectOptions {
+            budget: Budget {
+                steps: LEGAL_STEPS,
+                ..Budget::default()
+            },
+            ..models::ObjectOptions::default()
+        };
+        let is_legal = |changed: &ObjectHistory| {
+            let verdict = models::check_object(changed, *model, settings, &options, &unwatched);
+            let parts = verdict.ok()?.parts;
+            let mut verdicts = parts.iter().map(|part| match part.verdict {
+                PartVerdict::Valid { .. } => Some(true),
+                PartVerdict::Invalid(_) => Some(false),
+                PartVerdict::OutOfBudget { .. } | PartVerdict::Interrupted { .. } => None,
+            });
+            verdicts.try_fold(true, |all, one| Some(all && one?))
+        };
+        Some((blamed, legal_answers(history, &ops, blamed, is_legal)))
+    }
 }
 
 /// Why nothing can be said: a fault of what was asked or recorded, never a verdict.
@@ -109,6 +174,7 @@ pub fn judge(
                 report: check::check(history, &options.logs),
                 judged_as: "logs".to_owned(),
                 faults: BTreeMap::new(),
+                model: None,
             });
         }
         Recording::Object(object) => object,
@@ -134,6 +200,7 @@ pub fn judge(
             report,
             judged_as: as_what.to_string(),
             faults: BTreeMap::new(),
+            model: None,
         })
     };
     match as_what {
@@ -228,6 +295,7 @@ fn by_model(
         report: check::report(parts),
         judged_as: model.to_string(),
         faults,
+        model: Some((model, settings.clone())),
     })
 }
 

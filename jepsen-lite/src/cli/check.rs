@@ -7,8 +7,8 @@ use jepsen_lite::anomaly::Anomaly;
 use jepsen_lite::check::CheckOptions;
 use jepsen_lite::formats::{Format, Recording};
 use jepsen_lite::judge::{JudgeOptions, Judgement, judge};
-use jepsen_lite::models::{ObjectFault, ObjectOptions, Parts};
-use jepsen_lite::report::{Context, ContextFact, Document, ObjectProof};
+use jepsen_lite::models::{ObjectOptions, Parts};
+use jepsen_lite::report::{Context, ContextFact, Document};
 use jepsen_lite::search::Budget;
 use jepsen_lite::verdict::VerdictKind;
 use serde::Serialize;
@@ -271,25 +271,8 @@ fn document(recording: &Recording, judgement: &Judgement, context: Context) -> D
     match recording {
         Recording::Log(history) => Document::of_log(&judgement.report, history, context),
         Recording::Object(object) => {
-            let prove = |anomaly: &Anomaly| proof(judgement, anomaly);
+            let prove = |anomaly: &Anomaly| judgement.proof(&object.history, anomaly);
             Document::of_objects(&judgement.report, &object.history, context, prove)
         }
-    }
-}
-
-fn proof(judgement: &Judgement, anomaly: &Anomaly) -> Option<ObjectProof> {
-    match judgement.faults.get(&anomaly.subject)? {
-        ObjectFault::Search { core, .. } => core.as_ref().map(|core| ObjectProof {
-            required: core.required.clone(),
-            optional: core.optional.clone(),
-            is_minimal: core.is_minimal,
-            legal: None,
-        }),
-        ObjectFault::Stream(fault) => Some(ObjectProof {
-            required: fault.required.clone(),
-            optional: Vec::new(),
-            is_minimal: false,
-            legal: None,
-        }),
     }
 }
