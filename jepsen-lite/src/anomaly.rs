@@ -55,6 +55,8 @@ pub enum AnomalyKind {
     TierDivergence,
     /// An append was acknowledged before enough copies of its record were synced.
     AckBeforeDurable,
+    /// No order of the operations explains what all of them returned.
+    NotLinearizable,
     /// What was put into an object is gone from it.
     Lost,
     /// What is known to be in an object is not seen, though later it is.
@@ -94,6 +96,9 @@ impl AnomalyKind {
             Self::TierDivergence => "all tiers show the same",
             Self::AckBeforeDurable => {
                 "a record is acknowledged once enough of its copies are synced"
+            }
+            Self::NotLinearizable => {
+                "all operations take effect one after the other, each within its interval"
             }
             Self::Lost => "what was put in for sure stays in, or comes out",
             Self::Stale => "what is known to be in is seen by all that begins later",
@@ -397,6 +402,10 @@ pub enum Reason {
         /// The operation: `from` or `to`.
         by: OpId,
     },
+    /// A search: no order of what may come before `to` lets it return what it did.
+    NoOrder,
+    /// `from` and `to` say of the same records of a stream what cannot both be so.
+    Stream,
     /// What `from` put in never came out.
     NeverCame,
     /// Nobody ever put in what `from` returned.
@@ -520,6 +529,8 @@ impl fmt::Display for Link {
             Reason::Shows { by, times: 1 } => write!(f, "observation: {by} returned it"),
             Reason::Shows { by, times } => write!(f, "observation: {by} returned it {times} times"),
             Reason::Lacks { by } => write!(f, "observation: {by} returned without it"),
+            Reason::NoOrder => f.write_str("search: no order of what may come before explains it"),
+            Reason::Stream => f.write_str("positions: both cannot be so of one stream"),
             Reason::NeverCame => f.write_str("observation: what it put in never came out"),
             Reason::NobodyAsked => f.write_str("observation: nobody ever put in what it returned"),
             Reason::SameResult => f.write_str("observation: both returned the same"),
@@ -603,7 +614,7 @@ impl fmt::Display for Fact {
                 if *reached_tail {
                     write!(f, "] to the tail {tail}")
                 } else {
-                    write!(f, "] below {end}, cut by its limit")
+                    write!(f, "] below {end}")
                 }
             }
         }

@@ -15,7 +15,7 @@ use crate::anomaly::Subject;
 use crate::durability;
 use crate::facts::LogFacts;
 use crate::features::Features;
-use crate::history::{Answer, History, OpId, OpKind, Status};
+use crate::history::{History, OpId, OpKind, Status};
 use crate::log_check;
 use crate::monotone;
 use crate::object::ObjectHistory;
@@ -234,12 +234,15 @@ impl Counts {
             ..Self::default()
         };
         for op in ops.iter().map(|&id| history.op(id)) {
-            by_kind[op.kind() as usize].count(op.status());
-            let answer = op.answer();
-            features.note(op, answer.as_ref());
-            if let Some(Answer::Read(read) | Answer::Poll(read)) = answer {
-                counts.records_read += read.records.len() as u64;
-                counts.final_reads += u64::from(read.is_final);
+            let kind = op.kind();
+            by_kind[kind as usize].count(op.status());
+            match kind {
+                OpKind::Append | OpKind::Tail | OpKind::Seal => continue,
+                OpKind::Trim | OpKind::Read | OpKind::Poll => features.note(op),
+            }
+            if op.is_read() {
+                counts.records_read += op.records_read();
+                counts.final_reads += u64::from(op.is_final_read());
             }
         }
         let all = OpKind::ALL.into_iter().zip(by_kind);
@@ -257,7 +260,7 @@ impl Counts {
     }
 
     /// Of operations of an object.
-    fn of_object(history: &ObjectHistory, ops: &[OpId]) -> Self {
+    pub(crate) fn of_object(history: &ObjectHistory, ops: &[OpId]) -> Self {
         let mut counts = Self {
             ops: ops.len() as u64,
             ..Self::default()
@@ -373,7 +376,7 @@ pub enum ObjectCheckError {
 }
 
 /// Puts together what was judged part by part.
-fn report(parts: Vec<PartReport>) -> Report {
+pub(crate) fn report(parts: Vec<PartReport>) -> Report {
     let mut counts = Counts::default();
     for part in &parts {
         counts.add(&part.counts);
@@ -431,7 +434,7 @@ fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions
 
 /// A valid verdict is only given out once its witness has been replayed.
 fn linearizability(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
-    let verdict = log_check::check(facts, ops);
+    let verdict = log_check::check(facts, ops, log_check::STEPS_MAX);
     if let Verdict::Valid(witness) = &verdict
         && let Err(error) = replay(facts.history, ops, witness)
     {

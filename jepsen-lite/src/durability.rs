@@ -8,13 +8,15 @@
 //! This overlaps with linearizability on purpose: it asks the simplest question, and asks it of every
 //! single record.
 
+use std::borrow::Cow;
+
 use hstore_core::Lsn;
 
 use crate::anomaly::{
     Anomaly, AnomalyKind, Link, Reason, Seen, Witnesses, Words, by_end, by_observation, by_position,
 };
 use crate::facts::{LogFacts, Owner, failed};
-use crate::history::{Answer, Call, OpId, ReadAnswer, RecordId, after, position};
+use crate::history::{Call, OpId, ReadAnswer, RecordId, after, position};
 use crate::verdict::{Findings, UnknownCause, Verdict};
 
 /// How an acknowledged record fared in the final reads so far.
@@ -30,11 +32,13 @@ enum Fate {
 pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
     let mut findings = Findings::default();
     failed_but_read(facts, &mut findings);
-    let acked: Vec<&Owner> = facts
-        .owners
-        .iter()
-        .filter(|owner| facts.acked_here(owner))
-        .collect();
+    let acked: Cow<'_, [Owner]> = if facts.claims.is_empty() {
+        Cow::Borrowed(&facts.owners)
+    } else {
+        let owners = facts.owners.iter();
+        let acked = owners.filter(|owner| facts.acked_here(owner));
+        Cow::Owned(acked.copied().collect())
+    };
     let mut fates = vec![Fate::Unread; acked.len()];
     let final_reads: Vec<(OpId, ReadAnswer<'_>)> = final_reads_of(facts, ops).collect();
     for (id, read) in &final_reads {
@@ -51,7 +55,7 @@ fn given_up(facts: &LogFacts<'_>, op: OpId) -> u64 {
 }
 
 /// Asks nothing of what was given up before the last final read returned, whatever that was answered.
-fn excuse(facts: &LogFacts<'_>, ops: &[OpId], acked: &[&Owner], fates: &mut [Fate]) {
+fn excuse(facts: &LogFacts<'_>, ops: &[OpId], acked: &[Owner], fates: &mut [Fate]) {
     if facts.trims.is_empty() {
         return;
     }
@@ -71,27 +75,26 @@ fn final_reads_of<'h>(
     ops: &[OpId],
 ) -> impl Iterator<Item = (OpId, ReadAnswer<'h>)> {
     let history = facts.history;
-    ops.iter().filter_map(|&id| match history.op(id).answer() {
-        Some(Answer::Read(read)) if read.is_final => Some((id, read)),
-        Some(_) | None => None,
-    })
+    let reads = ops.iter().map(|&id| history.op(id));
+    let reads = reads.filter(|op| op.is_final_read());
+    let reads = reads.map(|op| (op.id(), op.read_result()));
+    reads.filter(|(_, read)| read.takes_tail)
 }
 
 /// Looks for the acknowledged records of which one final read speaks.
 fn compare(
     facts: &LogFacts<'_>,
-    acked: &[&Owner],
+    acked: &[Owner],
     fates: &mut [Fate],
     id: OpId,
     read: &ReadAnswer<'_>,
     findings: &mut Findings,
 ) {
-    let mut shown: Vec<(u64, RecordId)> = read
-        .records
-        .iter()
-        .map(|&(lsn, record)| (lsn.as_u64(), record))
-        .collect();
-    shown.sort();
+    // Right reads deliver in order.
+    let mut shown = Cow::Borrowed(read.records);
+    if !shown.is_sorted() {
+        shown.to_mut().sort_unstable();
+    }
     let first = acked.partition_point(|owner| owner.lsn < position(read.from));
     let end = read.end();
     let mut at = 0;
@@ -103,10 +106,14 @@ fn compare(
         if owner.lsn <= given_up {
             continue;
         }
-        while shown.get(at).is_some_and(|&(lsn, _)| lsn < owner.lsn) {
+        while shown
+            .get(at)
+            .is_some_and(|(lsn, _)| lsn.as_u64() < owner.lsn)
+        {
             at += 1;
         }
-        let here = shown[at..].iter().take_while(|(lsn, _)| *lsn == owner.lsn);
+        let here = shown[at..].iter();
+        let here = here.take_while(|(lsn, _)| lsn.as_u64() == owner.lsn);
         if here.clone().any(|&(_, record)| record == owner.record) {
             if *fate == Fate::Unread {
                 *fate = Fate::ReadBack;
@@ -125,7 +132,7 @@ fn compare(
 /// acknowledged.
 fn beyond_the_end(
     facts: &LogFacts<'_>,
-    acked: &[&Owner],
+    acked: &[Owner],
     fates: &mut [Fate],
     final_reads: &[(OpId, ReadAnswer<'_>)],
     findings: &mut Findings,
@@ -133,6 +140,10 @@ fn beyond_the_end(
     let reached = final_reads.iter().filter(|(_, read)| read.reached_tail());
     let mut tails: Vec<(u64, OpId)> = reached.map(|&(id, read)| (read.tail(), id)).collect();
     tails.sort_unstable();
+    let highest = acked.last().map_or(0, |owner| owner.lsn);
+    if tails.first().is_none_or(|&(lowest, _)| lowest > highest) {
+        return;
+    }
     let mut tails = tails.into_iter().peekable();
     // Of all reads that ended at or below a record, the last one to begin misses it if any does.
     let mut last_begun: Option<(u64, OpId)> = None;
@@ -159,7 +170,7 @@ fn beyond_the_end(
 }
 
 /// Whether the final reads said enough.
-fn coverage(acked: &[&Owner], fates: &[Fate], final_reads: usize) -> Verdict {
+fn coverage(acked: &[Owner], fates: &[Fate], final_reads: usize) -> Verdict {
     let unread = || {
         let fates = acked.iter().zip(fates);
         fates.filter(|&(_, fate)| *fate == Fate::Unread)

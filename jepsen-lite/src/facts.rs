@@ -11,7 +11,8 @@ use hstore_core::{Epoch, LogId, Lsn};
 
 use crate::anomaly::Seen;
 use crate::history::{
-    Answer, Call, GapKind, History, Op, OpId, OpKind, ReadAnswer, RecordId, Status, after, position,
+    Answer, Call, Gap, GapKind, History, Op, OpId, OpKind, ReadAnswer, RecordId, Status, after,
+    position,
 };
 use crate::trims::Trims;
 
@@ -43,6 +44,14 @@ pub(crate) struct Owner {
     pub(crate) append: MaybeOp,
     /// A read that showed it here, if there is one.
     pub(crate) reader: MaybeOp,
+}
+
+impl Owner {
+    /// The append that carries the record. Panics if there is none: of those that took effect, all have
+    /// one.
+    pub(crate) fn op(&self) -> OpId {
+        self.append.get().expect("what took effect was asked for")
+    }
 }
 
 /// Positions of which a read spoke without showing a record there.
@@ -133,22 +142,36 @@ impl<'h> LogFacts<'h> {
             refused: Vec::new(),
             has_terms: history.has_terms() && ops.iter().any(|&id| history.op(id).has_terms()),
         };
+        facts.bounds.reserve_exact(ops.len() - facts.owners.len());
         let mut hint = 0;
         let mut entries = Vec::new();
         for op in ops.iter().map(|&id| history.op(id)) {
-            if op.kind() == OpKind::Trim {
-                facts.trims.note(op);
+            match op.kind() {
+                OpKind::Append if op.status() == Status::Ok => continue,
+                OpKind::Trim => facts.trims.note(op),
+                OpKind::Tail => {
+                    if let Some(tail) = op.tail_result() {
+                        facts.bound(op, tail, true);
+                    }
+                    continue;
+                }
+                OpKind::Read | OpKind::Poll if op.is_read() => {
+                    let read = op.read_result();
+                    hint = note_owners(&mut facts.owners, &mut facts.claims, hint, op.id(), &read);
+                    if !facts.note_seamless(op, &read) {
+                        facts.note_extent(op, &read, &mut entries);
+                        facts.note_bound(op, &read);
+                    }
+                    continue;
+                }
+                _ => {}
             }
             let Some(answer) = op.answer() else { continue };
             match answer {
-                Answer::Append { .. } => {}
-                Answer::Tail { tail } => facts.bound(op, position(tail), true),
-                Answer::Seal { tail } => facts.note_seal(op, tail),
-                Answer::Read(read) | Answer::Poll(read) => {
-                    hint = note_owners(&mut facts.owners, &mut facts.claims, hint, op.id(), &read);
-                    facts.note_extent(op, &read, &mut entries);
-                    facts.note_bound(op, &read);
+                Answer::Append { .. } | Answer::Tail { .. } | Answer::Read(_) | Answer::Poll(_) => {
+                    unreachable!("these are passed above")
                 }
+                Answer::Seal { tail } => facts.note_seal(op, tail),
                 // They say nothing of how far the log had come, but still have a place in the order.
                 Answer::Trim => facts.bound(op, 0, false),
                 Answer::Trimmed { .. } => {
@@ -191,12 +214,10 @@ impl<'h> LogFacts<'h> {
 
     /// Whether an owner's append was acknowledged at this very LSN.
     pub(crate) fn acked_here(&self, owner: &Owner) -> bool {
-        owner.append.get().is_some_and(|append| {
-            self.history.op(append).answer()
-                == Some(Answer::Append {
-                    lsn: Lsn::from_u64(owner.lsn),
-                })
-        })
+        owner
+            .append
+            .get()
+            .is_some_and(|append| self.history.op(append).acked_at() == Some(owner.lsn))
     }
 
     /// The first owner of an LSN, if it has one.
@@ -273,16 +294,35 @@ impl<'h> LogFacts<'h> {
         self.bound(op, below, exact);
     }
 
+    /// Notes a read that shows a record at every position of which it speaks, in order. Most reads do.
+    fn note_seamless(&mut self, op: Op<'_>, read: &ReadAnswer<'_>) -> bool {
+        let Some(end) = read.seamless_end() else {
+            return false;
+        };
+        let tail = read.tail();
+        let is_cut = read.records.len() as u64 >= u64::from(read.limit);
+        let reached = read.takes_tail && (!is_cut || end >= tail);
+        if end > tail || (end < tail && reached) {
+            return false;
+        }
+        let is_empty = read.records.is_empty();
+        match (reached, is_empty) {
+            (true, _) => self.bound(op, tail, true),
+            (false, false) => self.bound(op, end, false),
+            (false, true) => self.bound(op, 0, false),
+        }
+        true
+    }
+
     /// Notes which positions the read passed without showing a record, and how it contradicts
     /// itself. `entries` is scratch space.
     fn note_extent(&mut self, op: Op<'_>, read: &ReadAnswer<'_>, entries: &mut Vec<Entry>) {
-        if is_seamless(read) {
-            return;
-        }
         let id = op.id();
+        let mut is_in_order = read.gaps.is_sorted_by_key(|gap| position(gap.first));
         for pair in read.records.windows(2) {
             let (one, two) = (pair[0].0.as_u64(), pair[1].0.as_u64());
             if one > two {
+                is_in_order = false;
                 self.fault(
                     id,
                     ReadFaultKind::Disorder {
@@ -292,76 +332,94 @@ impl<'h> LogFacts<'h> {
                 );
             }
         }
-        entries.clear();
-        entries.extend(read.records.iter().map(|&(lsn, record)| Entry {
-            first: lsn.as_u64(),
-            last: lsn.as_u64(),
-            content: Seen::Record { record },
-        }));
-        entries.extend(read.gaps.iter().map(|gap| Entry {
-            first: position(gap.first),
-            last: gap.last.as_u64(),
-            content: Seen::Gap { kind: gap.kind },
-        }));
-        // Two sorted runs, mostly: a stable sort merges them.
-        entries.sort_by_key(|entry| entry.first);
         let (start, tail) = (position(read.from), read.tail());
-        let mut cursor = start;
-        let mut previous: Option<Entry> = None;
-        for &entry in entries.iter() {
-            if let Seen::Gap { kind } = entry.content {
-                if kind == GapKind::Trim {
-                    self.trimmed.push((entry.last, id));
+        let mut extent = Extent {
+            read: id,
+            start,
+            tail,
+            cursor: start,
+            previous: None,
+        };
+        if is_in_order {
+            let mut gaps = read.gaps.iter().map(Entry::gap).peekable();
+            for record in read.records.iter().map(Entry::record) {
+                while let Some(gap) = gaps.next_if(|gap| gap.first < record.first) {
+                    self.note_entry(&mut extent, gap);
                 }
-                self.missing.push(Missing {
-                    first: entry.first,
-                    end: after(entry.last),
-                    kind: Some(kind),
-                    read: id,
-                });
+                self.note_entry(&mut extent, record);
             }
-            if entry.first < start || entry.last >= tail {
-                let lsn = if entry.first < start {
-                    entry.first
-                } else {
-                    entry.last
-                };
-                self.fault(
-                    id,
-                    ReadFaultKind::OutOfRange {
-                        lsn,
-                        entry: entry.content,
-                    },
-                );
-                if entry.last < start || entry.first >= tail {
-                    continue;
-                }
-            }
-            if entry.first > cursor {
-                self.missing.push(Missing {
-                    first: cursor,
-                    end: entry.first,
-                    kind: None,
-                    read: id,
-                });
-            }
-            if let Some(previous) = previous
-                && entry.first < cursor
-            {
-                self.note_overlap(id, previous, entry);
-            }
-            if after(entry.last) > cursor {
-                cursor = after(entry.last);
-                previous = Some(entry);
+            gaps.for_each(|gap| self.note_entry(&mut extent, gap));
+        } else {
+            entries.clear();
+            entries.extend(read.records.iter().map(Entry::record));
+            entries.extend(read.gaps.iter().map(Entry::gap));
+            entries.sort_by_key(|entry| entry.first);
+            for &entry in entries.iter() {
+                self.note_entry(&mut extent, entry);
             }
         }
-        if read.reached_tail() && cursor < tail {
+        if read.reached_tail() && extent.cursor < tail {
             self.missing.push(Missing {
-                first: cursor,
+                first: extent.cursor,
                 end: tail,
                 kind: None,
                 read: id,
             });
+        }
+    }
+
+    /// Notes the next entry of a read; entries come by their first position.
+    fn note_entry(&mut self, extent: &mut Extent, entry: Entry) {
+        let Extent {
+            read: id,
+            start,
+            tail,
+            ..
+        } = *extent;
+        if let Seen::Gap { kind } = entry.content {
+            if kind == GapKind::Trim {
+                self.trimmed.push((entry.last, id));
+            }
+            self.missing.push(Missing {
+                first: entry.first,
+                end: after(entry.last),
+                kind: Some(kind),
+                read: id,
+            });
+        }
+        if entry.first < start || entry.last >= tail {
+            let lsn = if entry.first < start {
+                entry.first
+            } else {
+                entry.last
+            };
+            self.fault(
+                id,
+                ReadFaultKind::OutOfRange {
+                    lsn,
+                    entry: entry.content,
+                },
+            );
+            if entry.last < start || entry.first >= tail {
+                return;
+            }
+        }
+        if entry.first > extent.cursor {
+            self.missing.push(Missing {
+                first: extent.cursor,
+                end: entry.first,
+                kind: None,
+                read: id,
+            });
+        }
+        if let Some(previous) = extent.previous
+            && entry.first < extent.cursor
+        {
+            self.note_overlap(id, previous, entry);
+        }
+        if after(entry.last) > extent.cursor {
+            extent.cursor = after(entry.last);
+            extent.previous = Some(entry);
         }
     }
 
@@ -384,18 +442,6 @@ impl<'h> LogFacts<'h> {
     }
 }
 
-/// Whether a read shows a record at every position of which it speaks, in order. Most reads do.
-fn is_seamless(read: &ReadAnswer<'_>) -> bool {
-    let mut cursor = position(read.from);
-    read.gaps.is_empty()
-        && read.records.iter().all(|(lsn, _)| {
-            let is_next = lsn.as_u64() == cursor;
-            cursor = after(cursor);
-            is_next
-        })
-        && (cursor == read.tail() || (cursor < read.tail() && !read.reached_tail()))
-}
-
 /// Above the last record, where that is at `last`; the first position of all where there is none.
 pub(crate) fn above(last: Lsn) -> u64 {
     if last == Lsn::MIN {
@@ -413,22 +459,73 @@ struct Entry {
     content: Seen,
 }
 
+impl Entry {
+    fn record(&(lsn, record): &(Lsn, RecordId)) -> Self {
+        Self {
+            first: lsn.as_u64(),
+            last: lsn.as_u64(),
+            content: Seen::Record { record },
+        }
+    }
+
+    fn gap(gap: &Gap) -> Self {
+        Self {
+            first: position(gap.first),
+            last: gap.last.as_u64(),
+            content: Seen::Gap { kind: gap.kind },
+        }
+    }
+}
+
+/// How far a read has been looked at.
+struct Extent {
+    read: OpId,
+    start: u64,
+    tail: u64,
+    /// Above all entries so far.
+    cursor: u64,
+    /// The entry that reaches up to there.
+    previous: Option<Entry>,
+}
+
 fn acked_owners(history: &History, ops: &[OpId]) -> Vec<Owner> {
-    let mut owners: Vec<Owner> = ops
-        .iter()
-        .map(|&id| history.op(id))
-        .filter_map(|op| match op.answer()? {
-            Answer::Append { lsn } => Some(Owner {
-                lsn: lsn.as_u64(),
-                record: op.record()?,
-                append: op.id().into(),
-                reader: MaybeOp::NONE,
-            }),
-            _ => None,
+    let ops = || ops.iter().map(|&id| history.op(id));
+    let acked = ops().filter(|op| op.acked_at().is_some()).count();
+    let mut owners = Vec::with_capacity(acked);
+    owners.extend(ops().filter_map(|op| {
+        Some(Owner {
+            lsn: op.acked_at()?,
+            record: op.record()?,
+            append: op.id().into(),
+            reader: MaybeOp::NONE,
         })
-        .collect();
-    owners.sort_unstable_by_key(|owner| (owner.lsn, owner.record));
+    }));
+    // Appends are acknowledged almost in the order in which they are invoked.
+    sort_nearly_sorted(&mut owners, |owner| (owner.lsn, owner.record));
     owners
+}
+
+/// Sorts what is mostly sorted already. Where no element is far from its place, this is one pass.
+pub(crate) fn sort_nearly_sorted<T: Copy, K: Ord>(values: &mut [T], key: impl Fn(&T) -> K) {
+    let mut moves_left = 32 * values.len();
+    for at in 1..values.len() {
+        let value = values[at];
+        let wanted = key(&value);
+        if key(&values[at - 1]) <= wanted {
+            continue;
+        }
+        let mut to = at;
+        while to > 0 && moves_left > 0 && key(&values[to - 1]) > wanted {
+            values[to] = values[to - 1];
+            to -= 1;
+            moves_left -= 1;
+        }
+        values[to] = value;
+        if moves_left == 0 {
+            values.sort_by_key(key);
+            return;
+        }
+    }
 }
 
 /// Notes the read as a reader of the owners that it shows; what it shows elsewhere becomes a claim.
@@ -499,6 +596,19 @@ pub(crate) fn failed(history: &History, op: OpId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_nearly_sorted_and_what_is_not_is_sorted() {
+        for len in [0, 1, 2, 3, 10, 1_000] {
+            for stride in [1, 3, 7, 501, 997] {
+                let mut values: Vec<usize> = (0..len).map(|i| i * stride % 1_009 + i / 9).collect();
+                let mut expected = values.clone();
+                expected.sort_unstable();
+                sort_nearly_sorted(&mut values, |&value| value);
+                assert_eq!(values, expected, "{stride}");
+            }
+        }
+    }
 
     #[test]
     fn seeking_from_anywhere_finds_the_partition_point() {

@@ -16,9 +16,9 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    /// Notes one operation, with its answer.
-    pub(crate) fn note(&mut self, op: Op<'_>, answer: Option<&Answer<'_>>) {
-        match (op.kind(), answer) {
+    /// Notes one operation.
+    pub(crate) fn note(&mut self, op: Op<'_>) {
+        match (op.kind(), op.answer()) {
             (OpKind::Append | OpKind::Tail | OpKind::Seal, _) | (_, None) => {}
             (OpKind::Trim, _) => self.trims = true,
             (OpKind::Read | OpKind::Poll, Some(Answer::Read(read) | Answer::Poll(read))) => {

@@ -7,6 +7,8 @@
 //! - [`log_check`]: linearizability of a log, in near-linear time.
 //! - [`object_check`]: checks of sets, queues, counters and generators of ids that need no search.
 //! - [`white_box`], [`tiering`]: checks that take more than what clients saw.
+//! - [`online`]: the same while a history is recorded, to stop at the step that violates.
+//! - [`search`], [`models`]: linearizability of any other object, in exponential time at worst.
 //! - [`replay`]: verifies the evidence for "linearizable".
 //! - [`report`]: anomalies told for people, as text, JSON and a page.
 //!
@@ -42,10 +44,12 @@ pub mod anomaly;
 pub mod check;
 pub mod formats;
 pub mod history;
+pub mod judge;
 pub mod log_check;
 pub mod models;
 pub mod object;
 pub mod object_check;
+pub mod online;
 pub mod replay;
 pub mod report;
 pub mod search;

@@ -3,21 +3,26 @@
 //! This knows nothing of time and concurrency. It is deliberately simple, and shares no decision
 //! with the checkers: [`replay`](crate::replay) runs their witnesses through it.
 
+use std::borrow::Cow;
+
 use hstore_core::{Epoch, Lsn};
 
+use crate::facts::seek;
 use crate::history::{GapKind, Mismatch, ReadAnswer, RecordId, Terms, Token, after, position};
 
 /// The state of a log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LogModel {
     /// By rising LSN.
-    records: Vec<(u64, RecordId)>,
+    records: Vec<(Lsn, RecordId)>,
     /// No record will be put below this: somebody has seen all that is there.
     floor: u64,
     /// The token that was set last.
     token: Option<Token>,
     /// Lower epochs are ended.
     epoch: Epoch,
+    /// Where the last read began among the records: the next one begins close to it.
+    hint: usize,
 }
 
 /// An answer that the log cannot give in this state.
@@ -68,7 +73,7 @@ impl LogModel {
         if !self.has(terms) {
             return Err(Illegal::Accepted);
         }
-        self.records.push((lsn, record));
+        self.records.push((Lsn::from_u64(lsn), record));
         self.token = terms.sets.or(self.token);
         Ok(())
     }
@@ -115,31 +120,31 @@ impl LogModel {
         }
     }
 
-    /// A read or a poll, where all up to `given_up` is given up.
-    pub(crate) fn read(&mut self, read: &ReadAnswer<'_>, given_up: u64) -> Result<(), Illegal> {
-        let (from, end) = (position(read.from), read.end());
-        let first = self.records.partition_point(|&(lsn, _)| lsn < from);
-        let there = self.records[first..].iter();
-        let there = there.copied().take_while(|&(lsn, _)| lsn < end);
-        let shown = read.records.iter().map(|&(lsn, id)| (lsn.as_u64(), id));
-        let is_shown = if read.gaps.is_empty() {
-            there.eq(shown)
-        } else {
-            there
-                .filter(|&(lsn, _)| !is_under_trim(read, lsn))
-                .eq(shown)
-        };
-        if !is_shown {
+    /// A read or a poll, where all up to what `given_up` says is given up.
+    pub(crate) fn read(
+        &mut self,
+        read: &ReadAnswer<'_>,
+        given_up: impl Fn() -> u64,
+    ) -> Result<(), Illegal> {
+        let from = position(read.from);
+        let first = seek(&self.records, self.hint, |(lsn, _)| lsn.as_u64() < from);
+        self.hint = first;
+        let (end, reached_tail) = (read.end(), read.reached_tail());
+        let there = self.records[first..].get(..read.records.len());
+        let next = self.records.get(first + read.records.len());
+        let shows_all =
+            there == Some(read.records) && next.is_none_or(|(lsn, _)| lsn.as_u64() >= end);
+        if !shows_all && !self.shows_rest(read, first, end) {
             return Err(Illegal::OtherRecords);
         }
-        if !is_tiled(read, from, end) {
+        if read.seamless_end() != Some(end) && !is_tiled(read, from, end) {
             return Err(Illegal::NotTiled);
         }
         let mut trims = read.gaps.iter().filter(|gap| gap.kind == GapKind::Trim);
-        if trims.any(|gap| gap.last.as_u64() > given_up) {
+        if trims.any(|gap| gap.last.as_u64() > given_up()) {
             return Err(Illegal::NotGivenUp);
         }
-        if read.reached_tail() {
+        if reached_tail {
             self.tail(read.tail())?;
         } else if end > from {
             self.floor = self.floor.max(end);
@@ -147,40 +152,54 @@ impl LogModel {
         Ok(())
     }
 
+    /// Whether a read shows what is left from a record on below `end`: all of which it does not say that
+    /// it is given up.
+    fn shows_rest(&self, read: &ReadAnswer<'_>, first: usize, end: u64) -> bool {
+        let trims = read.gaps.iter().filter(|gap| gap.kind == GapKind::Trim);
+        let trims: Vec<_> = trims.map(|gap| gap.first..=gap.last).collect();
+        let there = self.records[first..].iter();
+        let there = there.take_while(|(lsn, _)| lsn.as_u64() < end);
+        there
+            .filter(|(lsn, _)| !trims.iter().any(|trim| trim.contains(lsn)))
+            .eq(read.records)
+    }
+
     /// Just above the last record.
     fn end(&self) -> u64 {
-        self.records.last().map_or(0, |&(lsn, _)| after(lsn))
+        self.records
+            .last()
+            .map_or(0, |(lsn, _)| after(lsn.as_u64()))
     }
 
     fn last(&self) -> Lsn {
         let last = self.records.last();
-        last.map_or(Lsn::MIN, |&(lsn, _)| Lsn::from_u64(lsn))
+        last.map_or(Lsn::MIN, |(lsn, _)| *lsn)
     }
 }
 
-/// Whether a read says that what was at an LSN is given up.
-fn is_under_trim(read: &ReadAnswer<'_>, lsn: u64) -> bool {
-    let mut trims = read.gaps.iter().filter(|gap| gap.kind == GapKind::Trim);
-    trims.any(|gap| (gap.first.as_u64()..=gap.last.as_u64()).contains(&lsn))
-}
-
-/// Whether records and gaps cover `[from, end)` without overlap.
+/// Whether records and gaps cover `[from, end)` without overlap; the records rise.
 fn is_tiled(read: &ReadAnswer<'_>, from: u64, end: u64) -> bool {
-    let records = read.records.iter().map(|(lsn, _)| lsn.as_u64());
-    let records = records.map(|lsn| (lsn, after(lsn)));
-    if read.gaps.is_empty() {
-        return tiles(records, from, end);
+    let mut gaps = Cow::Borrowed(read.gaps);
+    if !gaps.is_sorted_by_key(|gap| gap.first) {
+        gaps.to_mut().sort_by_key(|gap| gap.first);
     }
-    let gaps = read.gaps.iter();
-    let gaps = gaps.map(|gap| (position(gap.first), after(gap.last.as_u64())));
-    let mut pieces: Vec<(u64, u64)> = records.chain(gaps).collect();
-    pieces.sort();
-    tiles(pieces.into_iter(), from, end)
-}
-
-fn tiles(mut pieces: impl Iterator<Item = (u64, u64)>, from: u64, end: u64) -> bool {
-    let reached = pieces.try_fold(from, |cursor, (first, next)| {
-        (first == cursor).then_some(next)
-    });
-    reached == Some(end)
+    let mut gaps = gaps.iter().peekable();
+    let mut cursor = from;
+    for (lsn, _) in read.records {
+        let lsn = lsn.as_u64();
+        while cursor != lsn {
+            let Some(gap) = gaps.next_if(|gap| position(gap.first) == cursor) else {
+                return false;
+            };
+            cursor = after(gap.last.as_u64());
+        }
+        cursor = after(lsn);
+    }
+    for gap in gaps {
+        if position(gap.first) != cursor {
+            return false;
+        }
+        cursor = after(gap.last.as_u64());
+    }
+    cursor == end
 }

@@ -3,12 +3,12 @@
 //! Weaker than linearizability, and needs no read at all: this is what a client that waits for each
 //! acknowledgement can check alone.
 
-use std::collections::BTreeMap;
-
+use hashbrown::HashMap;
 use hstore_core::{LogId, Lsn};
+use rustc_hash::FxBuildHasher;
 
 use crate::anomaly::{AnomalyKind, Witnesses, Words, by_position};
-use crate::history::{Answer, History, OpId, ProcessId};
+use crate::history::{History, OpId, ProcessId};
 use crate::verdict::{Findings, Verdict};
 
 /// Judges one log, whose operations are `ops`.
@@ -16,11 +16,10 @@ pub(crate) fn check(history: &History, log: LogId, ops: &[OpId]) -> Verdict {
     let mut findings = Findings::default();
     let witnesses = Witnesses { history, log };
     // A process does one thing at a time, so the order of invocation is that of return.
-    let mut highest: BTreeMap<ProcessId, (Lsn, OpId)> = BTreeMap::new();
+    let mut highest: HashMap<ProcessId, (Lsn, OpId), FxBuildHasher> = HashMap::default();
     for op in ops.iter().map(|&id| history.op(id)) {
-        let Some(Answer::Append { lsn }) = op.answer() else {
-            continue;
-        };
+        let Some(lsn) = op.acked_at() else { continue };
+        let lsn = Lsn::from_u64(lsn);
         let id = op.id();
         match highest.get_mut(&op.process()) {
             None => {

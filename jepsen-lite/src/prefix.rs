@@ -14,12 +14,12 @@ use crate::verdict::{Findings, Verdict};
 /// Judges one log.
 pub(crate) fn check(facts: &LogFacts<'_>) -> Verdict {
     let mut findings = Findings::default();
-    let mut read: Vec<(&Owner, OpId)> = Vec::new();
+    let mut last: Option<(&Owner, OpId)> = None;
     for owner in &facts.owners {
         let Some(reader) = owner.reader.get() else {
             continue;
         };
-        if let Some(&(other, other_reader)) = read.last()
+        if let Some((other, other_reader)) = last
             && other.lsn == owner.lsn
         {
             findings.add(AnomalyKind::InconsistentOffset, || {
@@ -34,7 +34,7 @@ pub(crate) fn check(facts: &LogFacts<'_>) -> Verdict {
                 )
             });
         }
-        read.push((owner, reader));
+        last = Some((owner, reader));
     }
     let mut hint = 0;
     for missing in &facts.missing {
@@ -42,9 +42,11 @@ pub(crate) fn check(facts: &LogFacts<'_>) -> Verdict {
         if missing.kind == Some(GapKind::Trim) {
             continue;
         }
-        hint = seek(&read, hint, |(owner, _)| owner.lsn < missing.first);
-        let inside = read.get(hint).filter(|(owner, _)| owner.lsn < missing.end);
-        if let Some(&shown) = inside {
+        hint = seek(&facts.owners, hint, |owner| owner.lsn < missing.first);
+        let inside = facts.owners[hint..].iter();
+        let mut inside = inside.take_while(|owner| owner.lsn < missing.end);
+        let shown = inside.find_map(|owner| Some((owner, owner.reader.get()?)));
+        if let Some(shown) = shown {
             findings.add(AnomalyKind::InconsistentOffset, || {
                 disagreement(facts, shown, missing.read, seen(missing), None)
             });

@@ -54,35 +54,42 @@ pub fn replay(history: &History, ops: &[OpId], witness: &Witness) -> Result<(), 
         if op.kind() == OpKind::Trim {
             trims.note(op);
         }
-        demanded += usize::from(is_answered(op));
+        demanded += usize::from(op.is_answered());
     }
     let mut model = LogModel::default();
+    let places = Places::of(ops);
     let mut used = vec![false; ops.len()];
     let mut at = 0;
     let mut unknown = witness.unknown.iter().peekable();
     let mut latest_invocation = 0;
     let mut answered = 0;
     for &id in &witness.order {
-        let op = history.op(id);
-        at = seek(ops, at, |&op| op < id);
-        if ops.get(at) != Some(&id) || std::mem::replace(&mut used[at], true) {
+        at = places.find(ops, at, id).ok_or(ReplayError::Misplaced(id))?;
+        if std::mem::replace(&mut used[at], true) {
             return Err(ReplayError::Misplaced(id));
         }
+        let op = history.op(id);
         latest_invocation = latest_invocation.max(op.begins());
-        if op.deadline() < latest_invocation {
+        let deadline = op.deadline();
+        if deadline < latest_invocation {
             return Err(ReplayError::RealTime(id));
         }
-        answered += usize::from(is_answered(op));
-        let legal = match op.answer() {
-            Some(answer) => step(&mut model, op, answer, &trims),
-            None => {
-                let next = unknown.next_if(|(unknown, _)| *unknown == id);
-                match (next, op.record()) {
-                    (Some((_, lsn)), Some(record)) if op.status() != Status::Fail => {
-                        model.append(lsn.as_u64(), record, op.terms())
-                    }
-                    _ => return Err(ReplayError::Effectless(id)),
+        answered += usize::from(deadline != u64::MAX);
+        let legal = if let (Some(lsn), Some(record)) = (op.acked_at(), op.record()) {
+            model.append(lsn, record, op.terms())
+        } else if let Some(tail) = op.tail_result() {
+            model.tail(tail)
+        } else if op.is_read() {
+            model.read(&op.read_result(), || trims.given_up(deadline))
+        } else if let Some(answer) = op.answer() {
+            step(&mut model, op, answer, &trims)
+        } else {
+            let next = unknown.next_if(|(unknown, _)| *unknown == id);
+            match (next, op.record()) {
+                (Some((_, lsn)), Some(record)) if op.status() != Status::Fail => {
+                    model.append(lsn.as_u64(), record, op.terms())
                 }
+                _ => return Err(ReplayError::Effectless(id)),
             }
         };
         legal.map_err(|illegal| ReplayError::Illegal(id, illegal))?;
@@ -93,30 +100,51 @@ pub fn replay(history: &History, ops: &[OpId], witness: &Witness) -> Result<(), 
     }
 }
 
-/// Whether an operation was answered: a refusal is an answer too.
-fn is_answered(op: Op<'_>) -> bool {
-    op.deadline() != u64::MAX
+/// Where operations are among those of the log.
+enum Places {
+    /// The log has all operations from one on.
+    From(u32),
+    /// They are looked for.
+    Apart,
 }
 
+impl Places {
+    fn of(ops: &[OpId]) -> Self {
+        match ops {
+            [first, .., last] if (last.0 - first.0) as usize == ops.len() - 1 => {
+                // They rise, so none is left out.
+                Self::From(first.0)
+            }
+            _ => Self::Apart,
+        }
+    }
+
+    /// The place of an operation, looked for from `hint` on.
+    fn find(&self, ops: &[OpId], hint: usize, id: OpId) -> Option<usize> {
+        let at = match self {
+            Self::From(first) => id.0.checked_sub(*first)? as usize,
+            Self::Apart => seek(ops, hint, |&op| op < id),
+        };
+        (ops.get(at) == Some(&id)).then_some(at)
+    }
+}
+
+/// Replays an answer that is rare.
 fn step(
     model: &mut LogModel,
     op: Op<'_>,
     answer: Answer<'_>,
     trims: &Trims,
 ) -> Result<(), Illegal> {
-    let given_up = || trims.given_up(op.deadline());
     match (answer, op.call()) {
-        (Answer::Append { lsn }, Call::Append { record, terms }) => {
-            model.append(lsn.as_u64(), record, terms)
-        }
         (Answer::Mismatch(told), Call::Append { terms, .. }) => model.mismatch(terms, told),
-        (Answer::Tail { tail }, _) => model.tail(position(tail)),
         (Answer::Seal { tail }, Call::Seal { epoch }) => model.seal(epoch, position(tail)),
-        (Answer::Read(read) | Answer::Poll(read), _) => model.read(&read, given_up()),
         (Answer::Trimmed { .. }, Call::Read { from, .. } | Call::Poll { from, .. }) => {
-            model.trimmed(from, given_up())
+            model.trimmed(from, trims.given_up(op.deadline()))
         }
         (Answer::Trim, _) => Ok(()),
-        (answer, call) => unreachable!("the recorder lets {call} be answered by {answer:?}"),
+        (answer, call) => {
+            unreachable!("{call} is not answered by {answer:?}, or not replayed here")
+        }
     }
 }

@@ -122,6 +122,16 @@ pub enum UnknownCause {
         /// How many elements.
         elements: u64,
     },
+    /// The search for an order took too many steps.
+    OutOfBudget {
+        /// How many were made.
+        steps: u64,
+    },
+    /// Somebody ended the search for an order.
+    Interrupted {
+        /// How many steps it had made.
+        steps: u64,
+    },
     /// Unknown appends that nobody saw may explain what nothing else does, but there are too many ways in
     /// which they may.
     Ambiguous {
@@ -165,6 +175,16 @@ impl fmt::Display for UnknownCause {
                 f,
                 "{elements} elements did not come out, but nobody knows what {drain} took"
             ),
+            Self::OutOfBudget { steps } => write!(
+                f,
+                "no order was found in {steps} steps, and none ruled out; allow more with --steps"
+            ),
+            Self::Interrupted { steps } => {
+                write!(
+                    f,
+                    "interrupted after {steps} steps of the search for an order"
+                )
+            }
             Self::Ambiguous { appends, steps } => write!(
                 f,
                 "any of {appends} unknown appends may explain what nobody saw; given up after {steps} steps; \

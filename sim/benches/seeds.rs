@@ -25,6 +25,7 @@ fn seeds(criterion: &mut Criterion) {
                         engine,
                         mutant: None,
                         white_box,
+                        stop_at_violation: false,
                         record_trace: false,
                     }
                 },

@@ -62,7 +62,7 @@ impl Slot {
         }
     }
 
-    /// Begins an operation.
+    /// Begins an operation, and returns its number in the history.
     pub fn begin(
         &mut self,
         now: Timestamp,
@@ -70,7 +70,7 @@ impl Slot {
         is_final: bool,
         recorder: &mut Recorder,
         out: &mut ClientOutputs,
-    ) {
+    ) -> OpId {
         let process = ProcessId(self.client.id().0);
         let (log, call, asked) = match operation {
             Operation::Append { log, id, payload } => (
@@ -98,17 +98,23 @@ impl Slot {
             .expect("a process has one operation at a time");
         self.running = Some(Running { op, log, append });
         self.client.call(now, call, out);
+        op
     }
 
-    /// Records the end of the running operation.
-    pub fn end(&mut self, now: Timestamp, outcome: Outcome, recorder: &mut Recorder) -> Ended {
+    /// Records the end of the running operation. Returns its number in the history, and how it ended.
+    pub fn end(
+        &mut self,
+        now: Timestamp,
+        outcome: Outcome,
+        recorder: &mut Recorder,
+    ) -> (OpId, Ended) {
         let running = self.running.take().expect("a call that ended was running");
         let ok = |recorder: &mut Recorder, outcome| {
             recorder
                 .answer(running.op, outcome, now.0)
                 .expect("an operation ends once, as its kind ends");
         };
-        match outcome {
+        let ended = match outcome {
             Outcome::Appended(lsn) => {
                 ok(recorder, history::Outcome::Append { lsn });
                 Ended::Appended(running.log, lsn)
@@ -139,7 +145,8 @@ impl Slot {
                     Ended::Unanswered
                 }
             }
-        }
+        };
+        (running.op, ended)
     }
 }
 

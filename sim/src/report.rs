@@ -1,6 +1,8 @@
 //! What a run found, and what it did.
 
 use hstore_core::Timestamp;
+use jepsen_lite::anomaly::Anomaly;
+use jepsen_lite::check::Check;
 use serde::{Deserialize, Serialize};
 
 use crate::options::SimOptions;
@@ -58,6 +60,21 @@ pub struct Violation {
     pub operations: Vec<String>,
     /// When it was noticed, on the virtual clock.
     pub at: Timestamp,
+}
+
+impl Violation {
+    /// What a check of the history found.
+    #[must_use]
+    pub fn of_anomaly(check: Check, anomaly: &Anomaly, at: Timestamp) -> Self {
+        Self {
+            property: anomaly.kind.to_string(),
+            checker: check.name().to_owned(),
+            expected: anomaly.expected.clone(),
+            seen: anomaly.seen.clone(),
+            operations: anomaly.to_string().lines().map(str::to_owned).collect(),
+            at,
+        }
+    }
 }
 
 /// What happened in a run.

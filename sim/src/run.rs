@@ -33,6 +33,9 @@ pub struct RunRequest {
     pub mutant: Option<String>,
     /// Whether checks look inside the cluster too.
     pub white_box: bool,
+    /// Whether to stop at the step at which what clients saw can no longer be right. Otherwise the run goes
+    /// on to its end, where its history is judged; either way it is.
+    pub stop_at_violation: bool,
     /// Whether to keep the trace's events, beside its hash.
     pub record_trace: bool,
 }
@@ -77,7 +80,10 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
     planted::activate(request.mutant.as_deref());
     let panics = PanicNotes::listen();
     let caught = panic::catch_unwind(AssertUnwindSafe(|| {
-        let world = World::new(options.clone(), plan.clone(), request.record_trace);
+        let mut world = World::new(options.clone(), plan.clone(), request.record_trace);
+        if request.stop_at_violation {
+            world = world.watched();
+        }
         let runtime =
             madsim::runtime::Runtime::with_seed_and_config(request.seed, madsim::Config::default());
         // The product never asks for the time or for randomness; if it did, madsim would answer.
@@ -176,14 +182,7 @@ fn judge(
     // A lost record is told by several checks; that of durability says it most plainly.
     let told = report.anomalies();
     if let Some((check, anomaly)) = told.min_by_key(|(check, _)| *check != Check::Durability) {
-        let violation = Violation {
-            property: anomaly.kind.to_string(),
-            checker: check.name().to_owned(),
-            expected: anomaly.expected.clone(),
-            seen: anomaly.seen.clone(),
-            operations: anomaly.to_string().lines().map(str::to_owned).collect(),
-            at,
-        };
+        let violation = Violation::of_anomaly(check, anomaly, at);
         return (Outcome::Safety, Some(violation));
     }
     match stopped {

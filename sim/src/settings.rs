@@ -22,6 +22,8 @@ pub struct Settings {
     pub mutant: Option<&'static Mutant>,
     /// Whether checks look inside the cluster too.
     pub white_box: bool,
+    /// Whether to stop at the step at which what clients saw can no longer be right.
+    pub stop_at_violation: bool,
 }
 
 impl Default for Settings {
@@ -31,6 +33,7 @@ impl Default for Settings {
             engine: DEFAULT_ENGINE,
             mutant: None,
             white_box: true,
+            stop_at_violation: false,
         }
     }
 }
@@ -45,6 +48,7 @@ impl Settings {
             engine: self.engine,
             mutant: self.mutant.map(|mutant| mutant.name.to_owned()),
             white_box: self.white_box,
+            stop_at_violation: self.stop_at_violation,
             record_trace,
         }
     }
@@ -69,6 +73,9 @@ impl Settings {
         if self.white_box != default.white_box {
             choose("--white-box", if self.white_box { "on" } else { "off" });
         }
+        if self.stop_at_violation {
+            arguments.push("--stop-at-violation".to_owned());
+        }
         arguments
     }
 
@@ -86,11 +93,12 @@ impl Settings {
 /// As in `summary.json`.
 impl Serialize for Settings {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Settings", 4)?;
+        let mut fields = serializer.serialize_struct("Settings", 5)?;
         fields.serialize_field("profile", self.profile.name)?;
         fields.serialize_field("engine", &self.engine)?;
         fields.serialize_field("mutant", &self.mutant.map(|mutant| mutant.name))?;
         fields.serialize_field("white_box", &self.white_box)?;
+        fields.serialize_field("stop_at_violation", &self.stop_at_violation)?;
         fields.end()
     }
 }
@@ -117,12 +125,13 @@ mod tests {
             profile: Profile::by_name("calm").expect("a profile"),
             mutant: Some(&MUTANTS[0]),
             white_box: false,
+            stop_at_violation: true,
             ..plain
         };
         assert_eq!(
             special.reproduce("x/hstore-sim", 7, "abc"),
             format!(
-                "x/hstore-sim run --seed 7 --profile calm --mutant {} --white-box off --revision abc",
+                "x/hstore-sim run --seed 7 --profile calm --mutant {} --white-box off --stop-at-violation --revision abc",
                 MUTANTS[0].name
             )
         );

@@ -22,6 +22,7 @@ fn report(
         engine,
         mutant: mutant.map(|mutant| mutant.name.to_owned()),
         white_box,
+        stop_at_violation: false,
         record_trace: false,
     })
     .report

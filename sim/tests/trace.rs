@@ -2,6 +2,7 @@
 
 use hstore_sim::nemesis::draw_plan;
 use hstore_sim::options::{Engine, PROFILES, Profile, SimOptions};
+use hstore_sim::outcome::Outcome;
 use hstore_sim::run::{RunRequest, run};
 use hstore_sim::seeds::{SimSeeds, Stream};
 use hstore_sim::world::World;
@@ -58,6 +59,7 @@ fn request(engine: Engine, seed: u64, profile: &'static Profile) -> RunRequest {
         engine,
         mutant: None,
         white_box: true,
+        stop_at_violation: false,
         record_trace: false,
     }
 }
@@ -112,8 +114,40 @@ fn looking_inside_does_not_change_what_happens() {
             ..request(engine, 9, &PROFILES[0])
         })
         .report;
+        let watched = run(&RunRequest {
+            stop_at_violation: true,
+            ..request(engine, 9, &PROFILES[0])
+        })
+        .report;
         assert_eq!(inside.trace_hash, outside.trace_hash);
+        assert_eq!(inside.trace_hash, watched.trace_hash);
         assert!(inside.counts.invariants_checked > 0);
         assert_eq!(outside.counts.invariants_checked, 0);
     }
+}
+
+#[test]
+fn a_watched_run_stops_at_the_step_that_violates() {
+    let broken = RunRequest {
+        mutant: Some("ack-before-recovery".to_owned()),
+        white_box: false,
+        ..request(Engine::Model, 976, &PROFILES[0])
+    };
+    let whole = run(&broken);
+    let stopped = run(&RunRequest {
+        stop_at_violation: true,
+        ..broken
+    });
+    assert_eq!(whole.report.outcome, Outcome::Safety);
+    assert_eq!(stopped.report.outcome, Outcome::Safety);
+    assert!(stopped.report.trace_events < whole.report.trace_events);
+    let violation = stopped.report.violation.expect("it is told");
+    assert_eq!(violation.checker, "linearizability");
+    assert!(violation.at < whole.report.violation.expect("it is told").at);
+    // Nothing is recorded after the operation that shows it.
+    let events = stopped.history.events();
+    let (last, _) = *events.last().expect("something happened");
+    let told = violation.operations.join("\n");
+    assert!(told.contains(&format!("  {last}: ")), "{last} in {told}");
+    assert!(events.len() < whole.history.events().len());
 }

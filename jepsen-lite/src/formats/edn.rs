@@ -35,6 +35,15 @@ impl<R: BufRead> events::Events for Events<R> {
     }
 }
 
+/// Parses one value, such as an argument of a command.
+///
+/// # Errors
+///
+/// If the text is not one value of EDN.
+pub fn parse_edn(text: &str) -> Result<Value, ReadError> {
+    parse(text.trim(), Place::START, convert)
+}
+
 /// The first of the values in `text`, which begins at `place` and is a line.
 pub(super) fn first_value(text: &str, place: Place) -> Result<Value, ReadError> {
     let mut forms = Forms::new(text.as_bytes(), Dialect::Edn);

@@ -46,6 +46,7 @@ use crate::models::{ModelKind, NilReads, Settings, UnknownModel};
 use crate::object::{ObjectHistory, Value};
 
 pub use convert::{ConvertError, Converted, convert};
+pub use edn::parse_edn;
 pub use error::{ReadError, ReadErrorReason};
 pub use forms::{MAX_DEPTH, MAX_VALUE_BYTES};
 pub use guess::{HEAD_BYTES, NoGuess, Whole, guess, split_head};

@@ -1,12 +1,12 @@
 //! A recorded history, by columns.
 //!
 //! Invariants, which only the recorder can establish: operations are numbered in the order of their
-//! invocation; event indexes are all distinct; a process has one open operation at most, and none
-//! after one that ended `Info`; an answer fits what was asked; no two appends to a log carry the same
-//! record id.
+//! invocation; event indexes never fall, and rise unless the recording says that events may share one; a
+//! process has one open operation at most, and none after one that ended `Info`; an answer fits what was
+//! asked; no two appends to a log carry the same record id.
 //!
 //! An operation costs 62 bytes; a read or a poll 48 more, and 16 for each record that it returned; an
-//! append with terms 96 more.
+//! append with terms 40 more.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use hstore_core::{Epoch, LogId, Lsn};
 use super::event_order::event_order;
 use super::op::{
     Call, EventIndex, Gap, Intervals, Mismatch, Moment, OpId, OpKind, Outcome, ProcessId,
-    ReadOutcome, RecordId, Source, Status, Subscription, Terms,
+    ReadOutcome, RecordId, Source, Status, Subscription, Terms, Token,
 };
 use super::position::{after, position};
 
@@ -24,7 +24,7 @@ use super::position::{after, position};
 const NEVER: u64 = u64::MAX;
 
 /// What was asked of some logs and what they answered, complete with the order of events.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     intervals: Intervals,
     shares_indexes: bool,
@@ -54,10 +54,69 @@ pub struct History {
 /// Stands for "no terms".
 const PLAIN: u32 = u32::MAX;
 
+/// What an append demanded and set, and what it was told when it was refused. Options are packed: a row
+/// takes less than half of what they would.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct TermsRow {
-    terms: Terms,
-    mismatch: Option<Mismatch>,
+    last: Lsn,
+    token: Token,
+    sets: Token,
+    told_token: Token,
+    has_last: bool,
+    has_token: bool,
+    has_sets: bool,
+    is_refused: bool,
+    /// Then the last record that it was told of is in the column of results.
+    is_told_last: bool,
+    is_told_token: bool,
+    /// Whether it was told of a token, and not that none was ever set.
+    has_told_token: bool,
+}
+
+impl TermsRow {
+    fn new(terms: Terms) -> Self {
+        let Terms { last, token, sets } = terms;
+        Self {
+            last: last.unwrap_or_default(),
+            token: token.unwrap_or_default(),
+            sets: sets.unwrap_or_default(),
+            told_token: Token::default(),
+            has_last: last.is_some(),
+            has_token: token.is_some(),
+            has_sets: sets.is_some(),
+            is_refused: false,
+            is_told_last: false,
+            is_told_token: false,
+            has_told_token: false,
+        }
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            last: self.has_last.then_some(self.last),
+            token: self.has_token.then_some(self.token),
+            sets: self.has_sets.then_some(self.sets),
+        }
+    }
+
+    /// Notes a refusal, all but the last record that it told of.
+    fn refuse(&mut self, mismatch: Mismatch) {
+        let told_token = mismatch.token.flatten();
+        self.told_token = told_token.unwrap_or_default();
+        self.is_refused = true;
+        self.is_told_last = mismatch.last.is_some();
+        self.is_told_token = mismatch.token.is_some();
+        self.has_told_token = told_token.is_some();
+    }
+
+    /// The refusal, if it is one; `result` is the last record that it may have told of.
+    fn mismatch(&self, result: Lsn) -> Option<Mismatch> {
+        let told_token = self.has_told_token.then_some(self.told_token);
+        self.is_refused.then(|| Mismatch {
+            last: self.is_told_last.then_some(result),
+            token: self.is_told_token.then_some(told_token),
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +134,33 @@ struct ReadRow {
     gaps_len: u32,
 }
 
+/// Histories are equal if they tell the same; the order in which answers were recorded that share an index
+/// does not matter.
+impl PartialEq for History {
+    fn eq(&self, other: &Self) -> bool {
+        let told = |op: Op<'_>| {
+            let events = (op.invoked(), op.completed());
+            (op.process(), op.log(), op.call(), op.status(), events)
+        };
+        let same = |(a, b): (Op<'_>, Op<'_>)| told(a) == told(b) && a.answer() == b.answer();
+        self.intervals == other.intervals
+            && self.shares_indexes == other.shares_indexes
+            && self.len() == other.len()
+            && self.ops().zip(other.ops()).all(same)
+    }
+}
+
+impl Eq for History {}
+
 impl History {
+    fn records_of(&self, row: &ReadRow) -> &[(Lsn, RecordId)] {
+        &self.records[span(row.records_start, row.records_len)]
+    }
+
+    fn gaps_of(&self, row: &ReadRow) -> &[Gap] {
+        &self.gaps[span(row.gaps_start, row.gaps_len)]
+    }
+
     /// A history in which events may share an index.
     pub(super) fn sharing(intervals: Intervals) -> Self {
         Self {
@@ -207,8 +292,7 @@ impl History {
             Call::Append { record, terms } => {
                 if terms != Terms::NONE {
                     terms_at = small(self.terms.len());
-                    let mismatch = None;
-                    self.terms.push(TermsRow { terms, mismatch });
+                    self.terms.push(TermsRow::new(terms));
                 }
                 record.0
             }
@@ -261,7 +345,8 @@ impl History {
             None | Some(Outcome::Trim) => {}
             Some(Outcome::Append { lsn }) => self.result[at] = lsn.as_u64(),
             Some(Outcome::Mismatch(mismatch)) => {
-                self.terms[self.terms_at[at] as usize].mismatch = Some(mismatch);
+                self.terms[self.terms_at[at] as usize].refuse(mismatch);
+                self.result[at] = mismatch.last.unwrap_or_default().as_u64();
             }
             Some(Outcome::Tail { tail } | Outcome::Seal { tail }) => {
                 self.result[at] = tail.as_u64();
@@ -271,8 +356,15 @@ impl History {
                 self.reads[self.argument[at] as usize].is_trimmed = true;
             }
             Some(Outcome::Read(read)) => {
-                self.result[at] = read.tail.as_u64();
                 let row = &mut self.reads[self.argument[at] as usize];
+                let takes_tail = self.kind[at] == OpKind::Read && row.source == Source::Log;
+                let read = if takes_tail {
+                    read
+                } else {
+                    // Whatever tail it was given means nothing.
+                    ReadOutcome::of_poll(read.records, read.gaps)
+                };
+                self.result[at] = read.tail.as_u64();
                 row.records_start = self.records.len() as u64;
                 row.records_len = small(read.records.len());
                 self.records.extend(read.records);
@@ -381,6 +473,11 @@ impl<'h> Op<'h> {
         }
     }
 
+    /// Whether it is a read of the log, which takes a tail first.
+    pub(crate) fn takes_tail(self) -> bool {
+        self.kind() == OpKind::Read && self.read_row().source == Source::Log
+    }
+
     fn read_row(self) -> &'h ReadRow {
         &self.history.reads[self.history.argument[self.at()] as usize]
     }
@@ -388,7 +485,7 @@ impl<'h> Op<'h> {
     /// What an append demands and sets; nothing for other operations.
     #[must_use]
     pub fn terms(self) -> Terms {
-        self.terms_row().map_or(Terms::NONE, |row| row.terms)
+        self.terms_row().map_or(Terms::NONE, TermsRow::terms)
     }
 
     /// Whether it is an append that demands or sets something.
@@ -437,16 +534,56 @@ impl<'h> Op<'h> {
     /// By when it must have taken effect, if it did: `u64::MAX` unless it was answered. One operation
     /// precedes another iff its deadline is less than where the other [`begins`](Self::begins).
     pub(crate) fn deadline(self) -> u64 {
-        let returned = match self.status() {
-            Status::Ok => true,
-            Status::Fail => self.mismatch().is_some(),
-            Status::Open | Status::Info => false,
-        };
-        if !returned {
+        if !self.is_answered() {
             return NEVER;
         }
         let index = EventIndex(self.history.completed[self.at()]);
         self.history.intervals.completion_edge(index)
+    }
+
+    /// Whether it was answered; a refusal is an answer too.
+    pub(crate) fn is_answered(self) -> bool {
+        match self.status() {
+            Status::Ok => true,
+            Status::Fail => self.terms_row().is_some_and(|row| row.is_refused),
+            Status::Open | Status::Info => false,
+        }
+    }
+
+    /// Where an acknowledged append put its record.
+    pub(crate) fn acked_at(self) -> Option<u64> {
+        let at = self.at();
+        let is_acked =
+            self.history.kind[at] == OpKind::Append && self.history.status[at] == Status::Ok;
+        is_acked.then(|| self.history.result[at])
+    }
+
+    /// What an answered read or poll returned. Panics if it is none, or was answered otherwise.
+    pub(crate) fn read_result(self) -> ReadAnswer<'h> {
+        self.read_answer(Lsn::from_u64(self.history.result[self.at()]))
+    }
+
+    /// Whether it is a read or a poll that was answered with what is there.
+    pub(crate) fn is_read(self) -> bool {
+        matches!(self.kind(), OpKind::Read | OpKind::Poll)
+            && self.status() == Status::Ok
+            && !self.read_row().is_trimmed
+    }
+
+    /// Whether it is a read that was made to see what is left, and answered with what is there.
+    pub(crate) fn is_final_read(self) -> bool {
+        self.is_read() && self.read_row().is_final
+    }
+
+    /// How many records a read or a poll returned that was answered with what is there.
+    pub(crate) fn records_read(self) -> u64 {
+        u64::from(self.read_row().records_len)
+    }
+
+    /// The tail that a tail was answered with.
+    pub(crate) fn tail_result(self) -> Option<u64> {
+        let is_tail = self.kind() == OpKind::Tail && self.status() == Status::Ok;
+        is_tail.then(|| position(Lsn::from_u64(self.history.result[self.at()])))
     }
 
     /// Whether nobody knows whether it took effect.
@@ -457,7 +594,8 @@ impl<'h> Op<'h> {
     /// What a refused append was told.
     #[must_use]
     pub fn mismatch(self) -> Option<Mismatch> {
-        self.terms_row()?.mismatch
+        let result = Lsn::from_u64(self.history.result[self.at()]);
+        self.terms_row()?.mismatch(result)
     }
 
     /// The record that an append carries. `None` for other operations.
@@ -502,8 +640,8 @@ impl<'h> Op<'h> {
             is_final: row.is_final,
             source: row.source,
             subscription: row.subscription,
-            records: &self.history.records[span(row.records_start, row.records_len)],
-            gaps: &self.history.gaps[span(row.gaps_start, row.gaps_len)],
+            records: self.history.records_of(row),
+            gaps: self.history.gaps_of(row),
             tail,
             takes_tail: self.kind() == OpKind::Read && row.source == Source::Log,
         }
@@ -580,6 +718,21 @@ impl ReadAnswer<'_> {
 
     fn has_reached(&self) -> bool {
         (self.records.len() as u64) < u64::from(self.limit) || self.end_of_entries() >= self.tail()
+    }
+
+    /// Where its entries end, if they are records without a gap from its start on.
+    pub(crate) fn seamless_end(&self) -> Option<u64> {
+        let mut cursor = position(self.from);
+        if !self.gaps.is_empty() {
+            return None;
+        }
+        for (lsn, _) in self.records {
+            if lsn.as_u64() != cursor {
+                return None;
+            }
+            cursor = after(cursor);
+        }
+        Some(cursor)
     }
 
     /// Whether the read says anything of any position: one that its limit cut before the first

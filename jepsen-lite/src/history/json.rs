@@ -439,13 +439,7 @@ fn record_line(
             answered: line.f,
         }));
     }
-    let takes_tail = matches!(
-        open.call(),
-        Call::Read {
-            source: Source::Log,
-            ..
-        }
-    );
+    let takes_tail = open.takes_tail();
     let (status, outcome) = take_completion(&mut line, takes_tail).map_err(|reason| (1, reason))?;
     recorder
         .complete_at(op, status, outcome, moment)

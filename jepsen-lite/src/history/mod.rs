@@ -4,8 +4,9 @@
 //! answer), `fail` (certainly no effect) or `info` (unknown: it stays open for ever, and its client
 //! goes on under a new process number). One that has no end is unknown as well.
 //!
-//! The interval of an operation runs from its invocation to its return, both included, and is made
-//! of event indexes. They are all distinct, so no two intervals touch. Times are kept for people.
+//! The interval of an operation runs from its invocation to its return, and is made of event indexes.
+//! Mostly they are all distinct, so that no two intervals touch; where they are not, [`Intervals`] says what
+//! touching operations are to each other. Times are kept for people.
 //!
 //! This is not a judgement: a well-formed history can be full of anomalies. What no set of processes
 //! could have produced is refused as [`IllFormed`].

@@ -453,13 +453,20 @@ impl ReadOutcome {
     /// What a poll returned, or a read of a tier: it speaks of what lies below its last entry.
     #[must_use]
     pub fn of_poll(records: Vec<(Lsn, RecordId)>, gaps: Vec<Gap>) -> Self {
-        let tops = records.iter().map(|(lsn, _)| *lsn);
-        let top = tops.chain(gaps.iter().map(|gap| gap.last)).max();
-        Self {
-            tail: top.map_or(Lsn::MIN, |top| Lsn::from_u64(after(top.as_u64()))),
+        let mut poll = Self {
             records,
             gaps,
-        }
+            tail: Lsn::MIN,
+        };
+        poll.tail = poll.end_of_entries();
+        poll
+    }
+
+    /// Just above the last entry; [`Lsn::MIN`] if there is none.
+    pub(crate) fn end_of_entries(&self) -> Lsn {
+        let tops = self.records.iter().map(|(lsn, _)| *lsn);
+        let top = tops.chain(self.gaps.iter().map(|gap| gap.last)).max();
+        top.map_or(Lsn::MIN, |top| Lsn::from_u64(after(top.as_u64())))
     }
 }
 

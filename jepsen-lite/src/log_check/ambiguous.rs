@@ -14,21 +14,21 @@
 //! - LSNs are interchangeable where no bound, read, seal or name of a last record lies between them.
 //!
 //! The search is exponential in the number of appends that must be guessed. Its budget is counted in
-//! operations looked at, so that the answer "unknown" is always the same for the same history.
+//! operations and LSNs looked at, so that the answer "unknown" is always the same for the same history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hstore_core::Lsn;
 
 use super::conditions::{self, Conflict, Need, Way};
-use super::{Effective, timing};
-use crate::facts::{LogFacts, MaybeOp};
+use super::timing;
+use crate::facts::{LogFacts, MaybeOp, Owner};
 use crate::history::{Answer, GapKind, OpId, Terms, after, position};
 use crate::replay::Witness;
 use crate::verdict::{UnknownCause, Verdict};
 
-/// So many operations are looked at, all guesses together.
-const BUDGET: u64 = 100_000_000;
+/// Of the conflicts of a guess, so many are compared to find the one with the fewest ways out.
+const CONFLICTS_COMPARED_MAX: usize = 16;
 
 /// Where appends are guessed to have put their records, with the class of each.
 type Guess = Vec<(u64, usize)>;
@@ -42,14 +42,15 @@ struct Class {
 
 struct Search<'a, 'h> {
     facts: &'a LogFacts<'h>,
-    effective: &'a [Effective],
+    effective: &'a [Owner],
     classes: Vec<Class>,
     /// Ranges of which reads said that they hold no record, in order and apart.
     blocked: Vec<(u64, u64)>,
     /// Between two of these, one LSN is like another.
     cuts: Vec<u64>,
     seen: BTreeSet<Guess>,
-    steps: u64,
+    /// How many operations and LSNs may still be looked at.
+    steps_left: u64,
 }
 
 /// The budget is used up.
@@ -60,8 +61,9 @@ struct OutOfBudget;
 pub(super) fn resolve(
     facts: &LogFacts<'_>,
     ops: &[OpId],
-    effective: &[Effective],
+    effective: &[Owner],
     conflicts: &[Conflict],
+    steps_max: u64,
 ) -> Option<Verdict<Witness>> {
     if conflicts.iter().any(|conflict| conflict.ways.is_empty()) {
         return None;
@@ -78,7 +80,7 @@ pub(super) fn resolve(
         cuts: cuts(facts, ops, &blocked),
         blocked,
         seen: BTreeSet::new(),
-        steps: 0,
+        steps_left: steps_max,
     };
     match search.explore(&Guess::new(), conflicts) {
         Ok(found) => found.map(Verdict::Valid),
@@ -89,7 +91,7 @@ pub(super) fn resolve(
                 .map(|class| class.appends.len() as u64);
             Some(Verdict::Unknown(UnknownCause::Ambiguous {
                 appends: appends.sum(),
-                steps: BUDGET,
+                steps: steps_max,
             }))
         }
     }
@@ -171,21 +173,21 @@ impl Search<'_, '_> {
         guess: &Guess,
         conflicts: &[Conflict],
     ) -> Result<Option<Witness>, OutOfBudget> {
-        let choices = conflicts
-            .iter()
-            .map(|conflict| self.choices(guess, conflict));
-        let choices = choices.min_by_key(Vec::len).unwrap_or_default();
-        for choice in choices {
+        let mut fewest: Option<Vec<(u64, usize)>> = None;
+        for conflict in conflicts.iter().take(CONFLICTS_COMPARED_MAX) {
+            let choices = self.choices(guess, conflict)?;
+            if fewest.as_ref().is_none_or(|few| choices.len() < few.len()) {
+                fewest = Some(choices);
+            }
+        }
+        for choice in fewest.unwrap_or_default() {
             let mut more = guess.clone();
             more.insert(more.partition_point(|placed| *placed < choice), choice);
             if !self.seen.insert(more.clone()) {
                 continue;
             }
             let effective = self.with(&more);
-            self.steps += (effective.len() + self.facts.bounds.len() + more.len()) as u64;
-            if self.steps > BUDGET {
-                return Err(OutOfBudget);
-            }
+            self.spend(effective.len() + self.facts.bounds.len() + self.facts.refused.len())?;
             let placement = timing::place(self.facts, &effective);
             if !placement.is_possible() {
                 continue;
@@ -210,8 +212,18 @@ impl Search<'_, '_> {
         Ok(None)
     }
 
+    fn spend(&mut self, steps: usize) -> Result<(), OutOfBudget> {
+        let left = self.steps_left.checked_sub(steps as u64);
+        self.steps_left = left.ok_or(OutOfBudget)?;
+        Ok(())
+    }
+
     /// The appends that could repair a conflict.
-    fn choices(&self, guess: &Guess, conflict: &Conflict) -> Vec<(u64, usize)> {
+    fn choices(
+        &mut self,
+        guess: &Guess,
+        conflict: &Conflict,
+    ) -> Result<Vec<(u64, usize)>, OutOfBudget> {
         let mut choices = Vec::new();
         for way in &conflict.ways {
             let classes = (0..self.classes.len()).filter(|&class| {
@@ -223,18 +235,18 @@ impl Search<'_, '_> {
             if classes.is_empty() {
                 continue;
             }
-            for lsn in self.places(guess, way) {
+            for lsn in self.places(guess, way)? {
                 choices.extend(classes.iter().map(|&class| (lsn, class)));
             }
         }
         choices.sort_unstable();
         choices.dedup();
-        choices
+        Ok(choices)
     }
 
     /// The LSNs within a way that can hold a record of which nobody knows: of those that are alike, as
     /// many as there are appends.
-    fn places(&self, guess: &Guess, way: &Way) -> Vec<u64> {
+    fn places(&mut self, guess: &Guess, way: &Way) -> Result<Vec<u64>, OutOfBudget> {
         let appends = self.classes.iter().map(|class| class.appends.len());
         let enough = appends.sum::<usize>();
         let mut places = Vec::new();
@@ -245,6 +257,7 @@ impl Search<'_, '_> {
             if start >= way.below {
                 break;
             }
+            self.spend(1)?;
             if !self.can_hold(start) {
                 continue;
             }
@@ -252,13 +265,14 @@ impl Search<'_, '_> {
             let mut found = 0;
             while lsn < end.min(way.below) && found < enough {
                 if guess.binary_search_by_key(&lsn, |placed| placed.0).is_err() {
+                    self.spend(1)?;
                     places.push(lsn);
                     found += 1;
                 }
                 lsn = after(lsn);
             }
         }
-        places
+        Ok(places)
     }
 
     /// Whether a record can be at the start of a range without cuts.
@@ -275,13 +289,16 @@ impl Search<'_, '_> {
     }
 
     /// The effective appends together with the guessed ones.
-    fn with(&self, guess: &Guess) -> Vec<Effective> {
+    fn with(&self, guess: &Guess) -> Vec<Owner> {
         let mut all = self.effective.to_vec();
         let mut used = vec![0; self.classes.len()];
         for &(lsn, class) in guess {
-            all.push(Effective {
+            let append = self.classes[class].appends[used[class]];
+            let record = self.facts.history.op(append).record();
+            all.push(Owner {
                 lsn,
-                append: self.classes[class].appends[used[class]],
+                record: record.expect("an append carries a record"),
+                append: append.into(),
                 reader: MaybeOp::NONE,
             });
             used[class] += 1;

@@ -29,10 +29,10 @@ use std::collections::BTreeMap;
 
 use hstore_core::Lsn;
 
+use super::evidence;
 use super::timing::Placement;
-use super::{Effective, evidence};
 use crate::anomaly::{Anomaly, AnomalyKind, Link, Reason, Witnesses, Words, by_end, by_position};
-use crate::facts::LogFacts;
+use crate::facts::{LogFacts, Owner};
 use crate::history::{Mismatch, OpId, Terms, Token};
 
 /// What is wrong with a condition.
@@ -108,10 +108,10 @@ struct Runs {
 }
 
 impl Runs {
-    fn new(facts: &LogFacts<'_>, effective: &[Effective]) -> Self {
+    fn new(facts: &LogFacts<'_>, effective: &[Owner]) -> Self {
         let mut starts = vec![(0, None)];
         for (index, append) in effective.iter().enumerate() {
-            let sets = facts.history.op(append.append).terms().sets;
+            let sets = facts.history.op(append.op()).terms().sets;
             if sets.is_some() && starts.last().is_some_and(|&(_, token)| token != sets) {
                 starts.push((index + 1, sets));
             }
@@ -143,7 +143,7 @@ impl Runs {
 /// Judges the conditions of some appends that are taken to be all that took effect.
 pub(super) struct Conditions<'a, 'h> {
     facts: &'a LogFacts<'h>,
-    effective: &'a [Effective],
+    effective: &'a [Owner],
     placement: &'a Placement,
     runs: Runs,
     conflicts: Vec<Conflict>,
@@ -152,7 +152,7 @@ pub(super) struct Conditions<'a, 'h> {
 /// Either the least moments at which the slots can have been entered, or what is wrong.
 pub(super) fn judge(
     facts: &LogFacts<'_>,
-    effective: &[Effective],
+    effective: &[Owner],
     placement: &Placement,
 ) -> Result<Entered, Vec<Conflict>> {
     let mut conditions = Conditions {
@@ -184,7 +184,7 @@ pub(super) struct Entered {
     /// When each slot above 0 is entered.
     pub(super) moments: Vec<u64>,
     /// When and in which slot what was refused without being told of the last record can have been so.
-    pub(super) places: Vec<(u64, usize, OpId)>,
+    pub(super) places: Vec<(u64, u32, OpId)>,
 }
 
 impl Conditions<'_, '_> {
@@ -242,7 +242,7 @@ impl Conditions<'_, '_> {
     fn accepted(&mut self) {
         for (index, append) in self.effective.iter().enumerate() {
             let slot = index + 1;
-            let terms = self.facts.history.op(append.append).terms();
+            let terms = self.facts.history.op(append.op()).terms();
             if let Some(last) = terms.last
                 && last.as_u64() != self.lsn(index)
             {
@@ -477,7 +477,7 @@ impl Conditions<'_, '_> {
     }
 
     /// Finds a place for what was refused without being told of the last record.
-    fn places(&mut self, moments: &[u64]) -> Vec<(u64, usize, OpId)> {
+    fn places(&mut self, moments: &[u64]) -> Vec<(u64, u32, OpId)> {
         let facts = self.facts;
         let mut places = Vec::new();
         for &refused in &facts.refused {
@@ -492,13 +492,15 @@ impl Conditions<'_, '_> {
             let gap = gaps
                 .into_iter()
                 .find(|(from, to)| (*from..=*to).contains(&slot));
-            places.push(match gap {
-                None => (invoked, slot, refused),
+            let (at, slot) = match gap {
+                None => (invoked, slot),
                 Some((_, to)) if moments.get(to + 1).is_some_and(|&at| at <= returned) => {
-                    (moments[to + 1], to + 1, refused)
+                    (moments[to + 1], to + 1)
                 }
-                Some((from, _)) => (invoked, from - 1, refused),
-            });
+                Some((from, _)) => (invoked, from - 1),
+            };
+            let slot = u32::try_from(slot).expect("no more appends than operations");
+            places.push((at, slot, refused));
         }
         places
     }
@@ -557,7 +559,7 @@ impl Conditions<'_, '_> {
         let mut appends = self.effective[..slot]
             .iter()
             .rev()
-            .map(|append| append.append);
+            .map(|append| append.op());
         let observers = self.facts.bounds.iter().zip(&self.placement.slots);
         let mut observers = observers
             .filter(|(bound, seen)| bound.exact && (**seen as usize) < slot)
@@ -573,9 +575,7 @@ impl Conditions<'_, '_> {
         let moment = self.latest(slot);
         let history = self.facts.history;
         let ends_then = |op: &OpId| history.op(*op).deadline() == moment;
-        let mut appends = self.effective[slot - 1..]
-            .iter()
-            .map(|append| append.append);
+        let mut appends = self.effective[slot - 1..].iter().map(|append| append.op());
         let observers = self.facts.bounds.iter().zip(&self.placement.slots);
         let mut observers = observers
             .filter(|(_, seen)| **seen as usize >= slot)
@@ -592,7 +592,7 @@ impl Conflict {
     pub(super) fn explain(
         &self,
         facts: &LogFacts<'_>,
-        effective: &[Effective],
+        effective: &[Owner],
         placement: &Placement,
     ) -> Anomaly {
         Explain {
@@ -743,14 +743,14 @@ impl Explain<'_, '_> {
     /// what is above all.
     fn slot(&mut self, slot: usize) -> Option<OpId> {
         let append = self.conditions.effective.get(slot.checked_sub(1)?)?;
-        if !self.ops.contains(&append.append) {
+        if !self.ops.contains(&append.op()) {
             let (ops, chain) = evidence(self.conditions.facts, append);
             self.ops.extend(ops);
             self.chain.extend(chain);
-            self.ops.push(append.append);
+            self.ops.push(append.op());
             self.positions.push(append.lsn);
         }
-        Some(append.append)
+        Some(append.op())
     }
 
     /// Says that `by` relies on what it demands or was told, against `from`.
@@ -835,7 +835,7 @@ impl Explain<'_, '_> {
             placement,
             ..
         } = self.conditions;
-        let append = effective.iter().position(|append| append.append == op);
+        let append = effective.iter().position(|append| append.op() == op);
         if let Some(index) = append {
             self.slot(index + 1);
             return;

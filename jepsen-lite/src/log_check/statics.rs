@@ -1,8 +1,10 @@
 //! What can be judged without looking at time: whether reads and appends agree on every position.
 
+use std::borrow::Cow;
+
 use hstore_core::Lsn;
 
-use super::{Effective, evidence};
+use super::evidence;
 use crate::anomaly::{
     Anomaly, AnomalyKind, Link, Reason, Seen, Witnesses, Words, by_end, by_observation, by_position,
 };
@@ -11,26 +13,20 @@ use crate::history::{Answer, GapKind, OpId, after};
 use crate::verdict::Findings;
 
 /// Adds the anomalies to `findings`; returns the appends that none of them touches, by LSN.
-pub(super) fn check(facts: &LogFacts<'_>, findings: &mut Findings) -> Vec<Effective> {
-    let mut clean = vec![true; facts.owners.len()];
+pub(super) fn check<'f>(facts: &'f LogFacts<'_>, findings: &mut Findings) -> Cow<'f, [Owner]> {
     read_faults(facts, findings);
-    never_appended(facts, &mut clean, findings);
-    two_records_at_one_lsn(facts, &mut clean, findings);
-    one_record_at_two_lsns(facts, &mut clean, findings);
-    let effective: Vec<Effective> = facts
-        .owners
-        .iter()
-        .zip(&clean)
-        .filter(|&(_, &clean)| clean)
-        .map(|(owner, _)| Effective {
-            lsn: owner.lsn,
-            append: owner
-                .append
-                .get()
-                .expect("an owner without one is not clean"),
-            reader: owner.reader,
-        })
-        .collect();
+    let effective = if facts.claims.is_empty() && facts.owners.is_sorted_by(|a, b| a.lsn < b.lsn) {
+        // Nobody speaks of anything but acknowledged records, and each has its place.
+        Cow::Borrowed(&facts.owners[..])
+    } else {
+        let mut clean = vec![true; facts.owners.len()];
+        never_appended(facts, &mut clean, findings);
+        two_records_at_one_lsn(facts, &mut clean, findings);
+        one_record_at_two_lsns(facts, &mut clean, findings);
+        let owners = facts.owners.iter().zip(&clean);
+        let owners = owners.filter(|&(_, &clean)| clean);
+        Cow::Owned(owners.map(|(owner, _)| *owner).collect())
+    };
     missing_records(facts, &effective, findings);
     not_given_up(facts, findings);
     ended_epochs(facts, &effective, findings);
@@ -326,7 +322,7 @@ fn taint(facts: &LogFacts<'_>, owner: &Owner, clean: &mut [bool]) {
 }
 
 /// Ranges that a read passed without a record, though one is there, or without saying why none is.
-fn missing_records(facts: &LogFacts<'_>, effective: &[Effective], findings: &mut Findings) {
+fn missing_records(facts: &LogFacts<'_>, effective: &[Owner], findings: &mut Findings) {
     let mut hint = 0;
     for missing in &facts.missing {
         hint = seek(effective, hint, |append| append.lsn < missing.first);
@@ -336,7 +332,7 @@ fn missing_records(facts: &LogFacts<'_>, effective: &[Effective], findings: &mut
         match (inside, missing.kind) {
             // What is given up may have been anything.
             (None, Some(_)) | (_, Some(GapKind::Trim)) => {}
-            (Some(append), kind) if facts.history.op(append.append).answer().is_some() => {
+            (Some(append), kind) if facts.history.op(append.op()).answer().is_some() => {
                 findings.add(AnomalyKind::LostWrite, || {
                     lost_write(facts, append, missing, kind)
                 });
@@ -351,7 +347,7 @@ fn missing_records(facts: &LogFacts<'_>, effective: &[Effective], findings: &mut
 
 fn lost_write(
     facts: &LogFacts<'_>,
-    append: &Effective,
+    append: &Owner,
     missing: &Missing,
     kind: Option<GapKind>,
 ) -> Anomaly {
@@ -361,17 +357,17 @@ fn lost_write(
     let shown = kind.map_or(Seen::Nothing, |kind| Seen::Gap { kind });
     witnesses.anomaly(
         AnomalyKind::LostWrite,
-        &[append.append, read],
+        &[append.op(), read],
         &[lsn],
         vec![
-            by_position(append.append, lsn, read, missing.end),
-            by_observation(read, append.append, read, lsn, shown),
+            by_position(append.op(), lsn, read, missing.end),
+            by_observation(read, append.op(), read, lsn, shown),
         ],
         Words {
             expected: format!(
                 "{} shows the record that {} put at {at}",
                 witnesses.name(read),
-                witnesses.name(append.append)
+                witnesses.name(append.op())
             ),
             seen: format!("it shows {shown} there"),
         },
@@ -380,7 +376,7 @@ fn lost_write(
 
 fn record_and_gap(
     facts: &LogFacts<'_>,
-    append: &Effective,
+    append: &Owner,
     missing: &Missing,
     kind: GapKind,
 ) -> Anomaly {
@@ -393,17 +389,17 @@ fn record_and_gap(
         .expect("what nobody acked, somebody read");
     let record = facts
         .history
-        .op(append.append)
+        .op(append.op())
         .record()
         .expect("an append carries a record");
     witnesses.anomaly(
         AnomalyKind::InconsistentOffset,
-        &[append.append, reader, gap_read],
+        &[append.op(), reader, gap_read],
         &[lsn],
         vec![
-            by_observation(append.append, reader, reader, lsn, Seen::Record { record }),
-            by_position(append.append, lsn, gap_read, missing.end),
-            by_observation(gap_read, append.append, gap_read, lsn, Seen::Gap { kind }),
+            by_observation(append.op(), reader, reader, lsn, Seen::Record { record }),
+            by_position(append.op(), lsn, gap_read, missing.end),
+            by_observation(gap_read, append.op(), gap_read, lsn, Seen::Gap { kind }),
         ],
         Words {
             expected: format!("one thing at {at}"),
@@ -478,7 +474,7 @@ fn not_given_up(facts: &LogFacts<'_>, findings: &mut Findings) {
 }
 
 /// Records of an epoch that was ended, above where the log ended then.
-fn ended_epochs(facts: &LogFacts<'_>, effective: &[Effective], findings: &mut Findings) {
+fn ended_epochs(facts: &LogFacts<'_>, effective: &[Owner], findings: &mut Findings) {
     let mut hint = 0;
     for seal in &facts.seals {
         hint = seek(effective, hint, |append| append.lsn < seal.tail);
@@ -492,13 +488,13 @@ fn ended_epochs(facts: &LogFacts<'_>, effective: &[Effective], findings: &mut Fi
         findings.add(AnomalyKind::FenceViolation, || {
             let witnesses = witnesses(facts);
             let (mut ops, mut chain) = evidence(facts, append);
-            ops.extend([seal.op, append.append]);
+            ops.extend([seal.op, append.op()]);
             let tail = Lsn::from_u64(seal.tail);
             let epoch = seal.epoch;
-            chain.push(by_end(seal.op, seal.tail, append.append, append.lsn));
+            chain.push(by_end(seal.op, seal.tail, append.op(), append.lsn));
             chain.push(Link {
                 from: seal.op,
-                to: append.append,
+                to: append.op(),
                 reason: Reason::Sealed { epoch, tail },
             });
             witnesses.anomaly(
@@ -509,7 +505,7 @@ fn ended_epochs(facts: &LogFacts<'_>, effective: &[Effective], findings: &mut Fi
                 Words {
                     expected: format!(
                         "an LSN of {epoch} or a higher epoch for {}: {} had ended all below it at {tail}",
-                        witnesses.name(append.append),
+                        witnesses.name(append.op()),
                         witnesses.name(seal.op),
                     ),
                     seen: at.to_string(),

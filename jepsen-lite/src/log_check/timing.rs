@@ -18,11 +18,11 @@
 
 use hstore_core::Lsn;
 
-use super::{Effective, evidence};
+use super::evidence;
 use crate::anomaly::{
     Anomaly, AnomalyKind, Seen, Witnesses, Words, by_end, by_observation, by_position,
 };
-use crate::facts::{Bound, LogFacts, seek};
+use crate::facts::{Bound, LogFacts, Owner, seek, sort_nearly_sorted};
 use crate::history::{Answer, OpId};
 use crate::replay::Witness;
 use crate::verdict::Findings;
@@ -47,12 +47,12 @@ impl Placement {
 }
 
 /// Places the bounds among the effective appends.
-pub(super) fn place(facts: &LogFacts<'_>, effective: &[Effective]) -> Placement {
+pub(super) fn place(facts: &LogFacts<'_>, effective: &[Owner]) -> Placement {
     let history = facts.history;
     let mut earliest = Vec::with_capacity(effective.len());
     let mut latest = Vec::with_capacity(effective.len());
     for append in effective {
-        let op = history.op(append.append);
+        let op = history.op(append.op());
         earliest.push(op.begins());
         latest.push(op.deadline());
     }
@@ -95,10 +95,13 @@ fn suffix_minimum(mut values: Vec<u64>) -> Vec<u64> {
 /// Adds an anomaly for each operation that comes too late for what must come after it.
 pub(super) fn check(
     facts: &LogFacts<'_>,
-    effective: &[Effective],
+    effective: &[Owner],
     placement: &Placement,
     findings: &mut Findings,
 ) {
+    if placement.is_possible() {
+        return;
+    }
     let explain = Explain {
         facts,
         effective,
@@ -110,8 +113,11 @@ pub(super) fn check(
     let invoked = |op| facts.history.op(op).begins();
     // Needed only where something is wrong.
     let mut acks = None;
-    for (slot, append) in effective.iter().enumerate() {
-        let invoked = invoked(append.append);
+    // What comes too late makes its slot begin too late.
+    let is_late = |slot: usize| placement.earliest[slot] > placement.latest[slot];
+    for slot in (0..effective.len()).filter(|&slot| is_late(slot)) {
+        let append = &effective[slot];
+        let invoked = invoked(append.op());
         if invoked > placement.latest[slot] {
             let first_ack = acks.get_or_insert_with(|| first_acks(facts, effective))[slot];
             if invoked > first_ack {
@@ -128,7 +134,11 @@ pub(super) fn check(
     }
     for (bound, &slot) in facts.bounds.iter().zip(&placement.slots) {
         let slot = slot as usize;
-        if bound.exact && slot < effective.len() && invoked(bound.op) > placement.latest[slot] {
+        if bound.exact
+            && slot < effective.len()
+            && is_late(slot)
+            && invoked(bound.op) > placement.latest[slot]
+        {
             findings.add(AnomalyKind::StaleRead, || {
                 // Where an append suffices as evidence, that is the simpler story.
                 let first_ack = acks.get_or_insert_with(|| first_acks(facts, effective))[slot];
@@ -144,24 +154,24 @@ pub(super) fn check(
 }
 
 /// For each slot, when the first append of this slot or a higher one returned.
-fn first_acks(facts: &LogFacts<'_>, effective: &[Effective]) -> Vec<u64> {
+fn first_acks(facts: &LogFacts<'_>, effective: &[Owner]) -> Vec<u64> {
     let returns = effective.iter();
-    let returns = returns.map(|append| facts.history.op(append.append).deadline());
+    let returns = returns.map(|append| facts.history.op(append.op()).deadline());
     suffix_minimum(returns.collect())
 }
 
 struct Explain<'a, 'h> {
     facts: &'a LogFacts<'h>,
-    effective: &'a [Effective],
+    effective: &'a [Owner],
     witnesses: Witnesses<'h>,
 }
 
 impl<'a> Explain<'a, '_> {
     /// The append of this slot or a higher one that returned at this event.
-    fn acked_at(&self, slot: usize, event: u64) -> &'a Effective {
+    fn acked_at(&self, slot: usize, event: u64) -> &'a Owner {
         let mut appends = self.effective[slot..].iter();
         let history = self.facts.history;
-        let append = appends.find(|append| history.op(append.append).deadline() == event);
+        let append = appends.find(|append| history.op(append.op()).deadline() == event);
         append.expect("some append returned then")
     }
 
@@ -176,11 +186,11 @@ impl<'a> Explain<'a, '_> {
         bound.expect("some observer returned then").0
     }
 
-    fn reorder(&self, late: &Effective, early: &Effective) -> Anomaly {
+    fn reorder(&self, late: &Owner, early: &Owner) -> Anomaly {
         let (mut ops, mut chain) = evidence(self.facts, late);
-        ops.extend([late.append, early.append]);
-        chain.push(by_position(late.append, late.lsn, early.append, early.lsn));
-        chain.push(self.witnesses.real_time(early.append, late.append));
+        ops.extend([late.op(), early.op()]);
+        chain.push(by_position(late.op(), late.lsn, early.op(), early.lsn));
+        chain.push(self.witnesses.real_time(early.op(), late.op()));
         let (late_at, early_at) = (Lsn::from_u64(late.lsn), Lsn::from_u64(early.lsn));
         self.witnesses.anomaly(
             AnomalyKind::Reorder,
@@ -190,16 +200,16 @@ impl<'a> Explain<'a, '_> {
             Words {
                 expected: format!(
                     "an LSN above {early_at} for {}: {} had ended there before it began",
-                    self.witnesses.name(late.append),
-                    self.witnesses.name(early.append)
+                    self.witnesses.name(late.op()),
+                    self.witnesses.name(early.op())
                 ),
                 seen: late_at.to_string(),
             },
         )
     }
 
-    fn future_read(&self, append: &Effective, bound: &Bound) -> Anomaly {
-        let record = self.facts.history.op(append.append).record();
+    fn future_read(&self, append: &Owner, bound: &Bound) -> Anomaly {
+        let record = self.facts.history.op(append.op()).record();
         let record = record.expect("an append carries a record");
         let at = Lsn::from_u64(append.lsn);
         let shows = match self.facts.history.op(bound.op).answer() {
@@ -211,14 +221,14 @@ impl<'a> Explain<'a, '_> {
         } else {
             evidence(self.facts, append)
         };
-        ops.extend([append.append, bound.op]);
+        ops.extend([append.op(), bound.op]);
         chain.push(if shows {
             let shown = Seen::Record { record };
-            by_observation(append.append, bound.op, bound.op, append.lsn, shown)
+            by_observation(append.op(), bound.op, bound.op, append.lsn, shown)
         } else {
-            by_position(append.append, append.lsn, bound.op, bound.below)
+            by_position(append.op(), append.lsn, bound.op, bound.below)
         });
-        chain.push(self.witnesses.real_time(bound.op, append.append));
+        chain.push(self.witnesses.real_time(bound.op, append.op()));
         let observer = self.witnesses.name(bound.op);
         self.witnesses.anomaly(
             AnomalyKind::FutureRead,
@@ -228,7 +238,7 @@ impl<'a> Explain<'a, '_> {
             Words {
                 expected: format!(
                     "{observer} sees nothing of {}, which began after it had ended",
-                    self.witnesses.name(append.append)
+                    self.witnesses.name(append.op())
                 ),
                 seen: format!(
                     "it saw a log that ends at {}; the record went to {at}",
@@ -238,21 +248,21 @@ impl<'a> Explain<'a, '_> {
         )
     }
 
-    fn misses_append(&self, bound: &Bound, append: &Effective) -> Anomaly {
+    fn misses_append(&self, bound: &Bound, append: &Owner) -> Anomaly {
         let at = Lsn::from_u64(append.lsn);
         self.witnesses.anomaly(
             AnomalyKind::StaleRead,
-            &[bound.op, append.append],
+            &[bound.op, append.op()],
             &[append.lsn],
             vec![
-                by_end(bound.op, bound.below, append.append, append.lsn),
-                self.witnesses.real_time(append.append, bound.op),
+                by_end(bound.op, bound.below, append.op(), append.lsn),
+                self.witnesses.real_time(append.op(), bound.op),
             ],
             Words {
                 expected: format!(
                     "a tail above {at} for {}: {} had ended there before it began",
                     self.witnesses.name(bound.op),
-                    self.witnesses.name(append.append)
+                    self.witnesses.name(append.op())
                 ),
                 seen: format!("tail {}", Lsn::from_u64(bound.below)),
             },
@@ -260,12 +270,12 @@ impl<'a> Explain<'a, '_> {
     }
 
     /// `late` began after `early` had ended, but saw less: `between` lies between what they saw.
-    fn goes_back(&self, late: &Bound, early: &Bound, between: &Effective) -> Anomaly {
+    fn goes_back(&self, late: &Bound, early: &Bound, between: &Owner) -> Anomaly {
         let (mut ops, mut chain) = evidence(self.facts, between);
-        ops.extend([late.op, early.op, between.append]);
-        chain.push(by_end(late.op, late.below, between.append, between.lsn));
+        ops.extend([late.op, early.op, between.op()]);
+        chain.push(by_end(late.op, late.below, between.op(), between.lsn));
         chain.push(by_position(
-            between.append,
+            between.op(),
             between.lsn,
             early.op,
             early.below,
@@ -283,7 +293,7 @@ impl<'a> Explain<'a, '_> {
                     self.witnesses.name(late.op),
                     self.witnesses.name(early.op),
                     Lsn::from_u64(early.below),
-                    self.witnesses.name(between.append)
+                    self.witnesses.name(between.op())
                 ),
                 seen: format!("tail {}", Lsn::from_u64(late.below)),
             },
@@ -295,48 +305,49 @@ impl<'a> Explain<'a, '_> {
 /// `earliest`, and what is not a bound has its own place.
 pub(super) fn witness(
     facts: &LogFacts<'_>,
-    effective: &[Effective],
+    effective: &[Owner],
     placement: &Placement,
     earliest: &[u64],
-    places: &[(u64, usize, OpId)],
+    places: &[(u64, u32, OpId)],
 ) -> Witness {
     let history = facts.history;
     // Observers by the moment and the slot at which they see the log. Appends are in order already:
     // `earliest` never falls.
     let mut hint = 0;
-    let mut observers: Vec<(u64, usize, OpId)> = facts
+    let mut observers: Vec<(u64, u32, OpId)> = facts
         .bounds
         .iter()
         .zip(&placement.slots)
         .map(|(bound, &lowest)| {
-            let lowest = lowest as usize;
-            let entered = lowest.checked_sub(1).map_or(0, |slot| earliest[slot]);
+            let entered = lowest
+                .checked_sub(1)
+                .map_or(0, |slot| earliest[slot as usize]);
             let moment = entered.max(history.op(bound.op).begins());
             if bound.exact {
                 return (moment, lowest, bound.op);
             }
             hint = seek(earliest, hint, |&at| at <= moment);
-            (moment, hint, bound.op)
+            let slot = u32::try_from(hint).expect("no more appends than operations");
+            (moment, slot, bound.op)
         })
         .collect();
     observers.extend_from_slice(places);
-    observers.sort_unstable();
+    sort_nearly_sorted(&mut observers, |&observer| observer);
     let mut order = Vec::with_capacity(effective.len() + observers.len());
     let mut observers = observers.into_iter().peekable();
-    for (slot, (append, &moment)) in effective.iter().zip(earliest).enumerate() {
+    for (slot, (append, &moment)) in (1_u32..).zip(effective.iter().zip(earliest)) {
         // At one moment, an observer of a lower slot goes first.
-        while let Some((_, _, op)) =
-            observers.next_if(|&(at, seen, _)| (at, seen) < (moment, slot + 1))
+        while let Some((_, _, op)) = observers.next_if(|&(at, seen, _)| (at, seen) < (moment, slot))
         {
             order.push(op);
         }
-        order.push(append.append);
+        order.push(append.op());
     }
     order.extend(observers.map(|(_, _, op)| op));
     let unknown = effective
         .iter()
-        .filter(|append| history.op(append.append).answer().is_none())
-        .map(|append| (append.append, Lsn::from_u64(append.lsn)));
+        .filter(|append| history.op(append.op()).answer().is_none())
+        .map(|append| (append.op(), Lsn::from_u64(append.lsn)));
     Witness {
         order,
         unknown: unknown.collect(),

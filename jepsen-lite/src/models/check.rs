@@ -51,8 +51,8 @@ pub struct ObjectVerdict {
 pub struct CheckedPart {
     /// Its key; `nil` if there is none.
     pub key: Value,
-    /// How many operations are in it.
-    pub ops: usize,
+    /// The operations in it, in the order of their invocation.
+    pub ops: Vec<OpId>,
     /// The verdict on it.
     pub verdict: PartVerdict,
 }
@@ -187,10 +187,11 @@ impl Check<'_> {
             for &id in &ids {
                 ops.extend(self.decode(&model, self.history.op(id))?);
             }
+            let judged = judge(&model, &ids, &ops);
             verdict.parts.push(CheckedPart {
                 key,
-                ops: ids.len(),
-                verdict: judge(&model, &ids, &ops),
+                ops: ids,
+                verdict: judged,
             });
         }
         Ok(verdict)
@@ -273,6 +274,7 @@ impl Check<'_> {
                     previous_ok,
                     possible: possible.collect(),
                     order: blame.order,
+                    is_exact: blame.is_exact,
                     steps: blame.steps,
                 };
                 PartVerdict::Invalid(Box::new(ObjectFault::Search { blame, core }))

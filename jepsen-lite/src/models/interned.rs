@@ -22,6 +22,16 @@ impl Interned {
     pub(super) fn get(&self, id: ValueId) -> Value {
         self.0.borrow().get(id).clone()
     }
+
+    pub(super) fn with<T>(
+        &self,
+        a: ValueId,
+        b: ValueId,
+        look: impl FnOnce(&Value, &Value) -> T,
+    ) -> T {
+        let values = self.0.borrow();
+        look(values.get(a), values.get(b))
+    }
 }
 
 /// Lists that grow at their end, by number. Equal lists have equal numbers, whatever the way they came about.

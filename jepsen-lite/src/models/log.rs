@@ -129,6 +129,10 @@ impl Model for Log {
         }
     }
 
+    fn lookahead(&self) -> usize {
+        4
+    }
+
     fn show(&self, log: &Chain) -> String {
         let mut values: Vec<ValueId> = self.chains.backwards(*log).collect();
         values.reverse();

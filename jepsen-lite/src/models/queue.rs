@@ -7,7 +7,7 @@ use crate::history::Status;
 use crate::object::{ObjectOp, Value, ValueId};
 use crate::search::{Decoded, Model, Undecodable};
 
-/// A queue: `enqueue` (or `add`) of a value, `dequeue` (or `remove`), which returns the oldest, or `nil` or
+/// A queue: `enqueue` (or `add`, or `push`) of a value, `dequeue` (or `remove`, or `pop`), which returns the oldest, or `nil` or
 /// `empty` when there is none. A `dequeue` of unknown outcome may have taken the oldest, whatever it was.
 #[derive(Debug)]
 pub struct Queue {
@@ -67,10 +67,10 @@ impl Model for Queue {
 
     fn decode(&self, op: ObjectOp<'_>) -> Result<Decoded<QueueOp>, Undecodable> {
         Ok(match op.function() {
-            "enqueue" | "add" => {
+            "enqueue" | "add" | "push" => {
                 decode::effect(op, QueueOp::Enqueue(self.values.id(op.argument())))
             }
-            "dequeue" | "remove" => decode::effect(
+            "dequeue" | "remove" | "pop" => decode::effect(
                 op,
                 if op.status() != Status::Ok {
                     QueueOp::DequeueAny
@@ -83,7 +83,7 @@ impl Model for Queue {
             _ => {
                 return Err(decode::unknown_function(
                     op,
-                    "enqueue, dequeue, add, remove",
+                    "enqueue, dequeue; or add, remove; or push, pop",
                 ));
             }
         })

@@ -154,6 +154,10 @@ impl Model for S2 {
         }
     }
 
+    fn lookahead(&self) -> usize {
+        4
+    }
+
     fn show(&self, state: &S2State) -> String {
         let S2State { tail, hash, token } = state;
         match token {

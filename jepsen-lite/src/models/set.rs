@@ -106,6 +106,10 @@ impl Model for Set {
         matches!(op, SetOp::Read(members) if !state.is_within(members))
     }
 
+    fn lookahead(&self) -> usize {
+        4
+    }
+
     fn show(&self, state: &Members) -> String {
         let words = state.0.iter().zip(0_u32..);
         let ids = words.flat_map(|(&word, index)| {

@@ -69,8 +69,10 @@ impl Model for Stack {
 
     fn decode(&self, op: ObjectOp<'_>) -> Result<Decoded<StackOp>, Undecodable> {
         Ok(match op.function() {
-            "push" | "add" => decode::effect(op, StackOp::Push(self.values.id(op.argument()))),
-            "pop" | "remove" => decode::effect(
+            "push" | "add" | "enqueue" => {
+                decode::effect(op, StackOp::Push(self.values.id(op.argument())))
+            }
+            "pop" | "remove" | "dequeue" => decode::effect(
                 op,
                 if op.status() != Status::Ok {
                     StackOp::PopAny
@@ -80,7 +82,12 @@ impl Model for Stack {
                     StackOp::Pop(self.values.id(op.result()))
                 },
             ),
-            _ => return Err(decode::unknown_function(op, "push, pop, add, remove")),
+            _ => {
+                return Err(decode::unknown_function(
+                    op,
+                    "push, pop; or add, remove; or enqueue, dequeue",
+                ));
+            }
         })
     }
 

@@ -264,38 +264,3 @@ pub fn judge(
         _ => return Ok(None),
     }))
 }
-
-/// The check that a history looks made for, by its functions and by what they carry. Sets that are read
-/// once, at the end, are for `set`; others for `set-full`. A history of additions of integers alone can be
-/// of a set or of a counter, and is nothing here.
-#[must_use]
-pub fn suggest(history: &ObjectHistory) -> Option<Check> {
-    let mut adds = false;
-    let mut reads = 0_u64;
-    let (mut of_numbers, mut of_elements, mut added_later) = (false, false, false);
-    let mut suggested = None;
-    for op in history.ops() {
-        match op.function() {
-            "add" => {
-                adds = true;
-                added_later |= reads > 0;
-            }
-            "read" => {
-                reads += 1;
-                of_numbers |= op.result().as_int().is_some();
-                of_elements |= op.result().items().is_some();
-            }
-            "enqueue" | "dequeue" => {}
-            "drain" => suggested = Some(Check::TotalQueue),
-            "generate" => suggested = Some(Check::UniqueIds),
-            _ => return None,
-        }
-    }
-    match (adds, of_numbers, of_elements) {
-        (true, true, false) => Some(Check::Counter),
-        (true, false, true) if reads == 1 && !added_later => Some(Check::Set),
-        (true, false, true) => Some(Check::SetFull),
-        (false, false, false) if reads == 0 => suggested,
-        _ => None,
-    }
-}

@@ -95,10 +95,14 @@ pub struct Blame<S> {
     pub op: OpId,
     /// The last operation of this search that returned before that.
     pub previous_ok: Option<OpId>,
-    /// What was possible just before that return: a few at most, each with another state.
+    /// What was possible just before that return: a few at most, each with another state. Empty if
+    /// that would have taken too long to find.
     pub possible: Vec<Possible<S>>,
     /// A longest legal order.
     pub order: Vec<OpId>,
+    /// Whether [`op`](Self::op) is known to be the first one that cannot be explained. If not, it may be
+    /// a later one: the budget ran out before that was known.
+    pub is_exact: bool,
     /// How many steps the search took.
     pub steps: u64,
 }
@@ -128,7 +132,7 @@ pub fn search<M: Model>(
     budget: Budget,
     watch: &dyn Fn(Progress) -> bool,
 ) -> Searched<M::State> {
-    let mut search = Search::new(model, ops, budget);
+    let mut search = Search::new(model, ops, budget, None);
     let end = search.run(watch);
     let steps = search.steps;
     match end {
@@ -139,10 +143,105 @@ pub fn search<M: Model>(
             }
             Searched::Linearizable { order, steps }
         }
-        End::Exhausted => Searched::Illegal(Box::new(search.blame())),
+        End::Exhausted => {
+            let mut blame = search.blame();
+            let is_exact = !search.was_hopeless;
+            drop(search);
+            if !is_exact {
+                blame = exact_blame(model, ops, blame, budget, watch);
+            }
+            Searched::Illegal(Box::new(blame))
+        }
         End::OutOfBudget => Searched::OutOfBudget { steps },
         End::Interrupted => Searched::Interrupted { steps },
     }
+}
+
+/// Finds the operation to blame where looking ahead ended the orders before they could reach it.
+///
+/// Beginnings of the history, in which what did not return yet is optional, are illegal from the blamed return
+/// on. So it is found by doubling and halving, from the furthest return that was reached.
+fn exact_blame<M: Model>(
+    model: &M,
+    ops: &[Timed<M::Op>],
+    reached: Blame<M::State>,
+    budget: Budget,
+    watch: &dyn Fn(Progress) -> bool,
+) -> Blame<M::State> {
+    let mut returns: Vec<OpIndex> = (0..ops.len()).filter(|&op| !ops[op].optional).collect();
+    returns.sort_unstable_by_key(|&op| (ops[op].deadline, op));
+    let reached_op = ops.iter().position(|op| op.id == reached.op);
+    let reached_op = reached_op.expect("it is one of them");
+    let rank = |op: OpIndex| (ops[op].deadline, op);
+    let first = returns.partition_point(|&op| rank(op) < rank(reached_op));
+    // Everything before `low` can be explained, not everything up to `high`.
+    let (mut low, mut high) = (first, returns.len() - 1);
+    let (mut is_bracketed, mut stride) = (false, 0);
+    while !is_bracketed || low < high {
+        let end = if is_bracketed {
+            low + (high - low) / 2
+        } else {
+            (first + stride).min(high)
+        };
+        let beginning = beginning(model, ops, returns[end]);
+        match Search::new(model, &beginning, budget, None).run(watch) {
+            End::Found(_) => low = end + 1,
+            End::Exhausted => {
+                high = end;
+                is_bracketed = true;
+            }
+            End::OutOfBudget | End::Interrupted => {
+                return Blame {
+                    is_exact: false,
+                    ..reached
+                };
+            }
+        }
+        stride = 2 * stride + 1;
+    }
+    // Its return must be reached, so it is not looked ahead to: this finds all that was possible before it, or
+    // some of it. A few steps for each operation lead there; the rest is for people, and not worth more than what
+    // the search took.
+    let beginning = beginning(model, ops, returns[low]);
+    let exempt = beginning
+        .iter()
+        .position(|op| op.id == ops[returns[low]].id);
+    let budget = Budget {
+        steps: reached.steps.saturating_add(8 * ops.len() as u64),
+        ..budget
+    };
+    let mut search = Search::new(model, &beginning, budget, exempt);
+    search.run(watch);
+    let mut blame = search.blame();
+    let op = ops[returns[low]].id;
+    if blame.op != op {
+        blame.possible.clear();
+    }
+    Blame {
+        op,
+        previous_ok: low.checked_sub(1).map(|previous| ops[returns[previous]].id),
+        steps: reached.steps,
+        ..blame
+    }
+}
+
+/// The history up to a return. What did not return by then may still take effect; what would only look then says
+/// nothing.
+fn beginning<M: Model>(model: &M, ops: &[Timed<M::Op>], end: OpIndex) -> Vec<Timed<M::Op>> {
+    let rank = |op: OpIndex| (ops[op].deadline, op);
+    let mut beginning = Vec::new();
+    for (index, op) in ops.iter().enumerate() {
+        if rank(index) <= rank(end) {
+            beginning.push(op.clone());
+        } else if op.invoked < ops[end].deadline && !model.observes(&op.op) {
+            beginning.push(Timed {
+                optional: true,
+                deadline: u64::MAX,
+                ..op.clone()
+            });
+        }
+    }
+    beginning
 }
 
 enum End {
@@ -161,6 +260,14 @@ struct Search<'a, M: Model> {
     /// The first configuration at the furthest place.
     furthest: ConfigurationId,
     steps: u64,
+    /// How many observers to come are asked about: more, the harder the search turns out to be.
+    lookahead: usize,
+    /// After how many steps it is twice as many.
+    look_further_at: u64,
+    /// Of which operation looking ahead does not ask.
+    exempt: Option<OpIndex>,
+    /// Whether looking ahead ended some order.
+    was_hopeless: bool,
     /// The set of a configuration that is being made.
     set: Vec<u64>,
     /// By class and whether optional with a deadline, the operation to try, and the expansion that it is of.
@@ -193,7 +300,7 @@ impl<'a, M: Model> Search<'a, M>
 where
     M::Op: Eq + Hash,
 {
-    fn new(model: &'a M, ops: &'a [Timed<M::Op>], budget: Budget) -> Self {
+    fn new(model: &'a M, ops: &'a [Timed<M::Op>], budget: Budget, exempt: Option<OpIndex>) -> Self {
         let timeline = Timeline::new(ops, |op| model.observes(op));
         let classes = timeline.facts.iter().map(|facts| facts.class as usize + 1);
         let classes = classes.max().unwrap_or(0);
@@ -204,6 +311,10 @@ where
             visited: Configurations::new(timeline.words, timeline.required_words),
             furthest: 0,
             steps: 0,
+            lookahead: model.lookahead(),
+            look_further_at: 2 * ops.len() as u64 + 1,
+            exempt,
+            was_hopeless: false,
             set: vec![0; timeline.words],
             first_of_class: vec![(0, 0); 2 * classes],
             expansions: 0,
@@ -262,6 +373,12 @@ where
                 }
                 Stage::Others => {
                     frame.stage = Stage::Pop;
+                    // It is looked further ahead than when this was reached.
+                    self.set.copy_from_slice(self.visited.set(configuration));
+                    if self.is_hopeless(row.state) {
+                        frames.pop();
+                        continue;
+                    }
                     self.others(configuration, returning, &mut left);
                     continue;
                 }
@@ -278,6 +395,10 @@ where
                 return End::OutOfBudget;
             }
             self.steps += 1;
+            if self.steps == self.look_further_at {
+                self.lookahead *= 2;
+                self.look_further_at *= 2;
+            }
             if self.steps.is_multiple_of(WATCH_STEPS) && !watch(self.progress()) {
                 return End::Interrupted;
             }
@@ -294,8 +415,9 @@ where
     }
 
     fn step(&mut self, state: StateId, op: OpIndex) -> Step {
-        let class = self.timeline.facts[op].class;
-        self.states.step(state, class, &self.ops[op].op)
+        let facts = &self.timeline.facts[op];
+        self.states
+            .step(state, facts.class, facts.observes, &self.ops[op].op)
     }
 
     /// Makes the configuration to which `via` leads, unless that is illegal, needless or known.
@@ -324,7 +446,33 @@ where
             }
         };
         self.arrive(to, &mut |_| {});
+        if self.is_hopeless(to) {
+            return None;
+        }
         self.keep(to, via)
+    }
+
+    /// Whether an observer that is open or will be can never be legal after this state.
+    fn is_hopeless(&mut self, state: StateId) -> bool {
+        let is_hopeless = self.lookahead > 0 && self.sees_hopeless(state);
+        self.was_hopeless |= is_hopeless;
+        is_hopeless
+    }
+
+    fn sees_hopeless(&mut self, state: StateId) -> bool {
+        for word in 0..self.timeline.required_words {
+            let open = self.timeline.observers[word] & !self.set[word];
+            for slot in slots(word, open) {
+                let op = self.timeline.owner(slot);
+                if self.exempt != Some(op) && self.step(state, op) == Step::Hopeless {
+                    return true;
+                }
+            }
+        }
+        (0..self.timeline.coming(self.lookahead).len()).any(|coming| {
+            let op = self.timeline.coming(self.lookahead)[coming];
+            self.exempt != Some(op) && self.step(state, op) == Step::Hopeless
+        })
     }
 
     /// Linearizes the observers that are legal in this state, and goes on to the next return of an
@@ -358,12 +506,7 @@ where
     }
 
     fn observe(&mut self, state: StateId, op: OpIndex, seen: &mut dyn FnMut(OpIndex)) {
-        if let Step::To(to) = self.step(state, op) {
-            assert_eq!(
-                to, state,
-                "{:?} says that it observes, but changes a state",
-                self.ops[op].op
-            );
+        if let Step::To(_) = self.step(state, op) {
             insert(&mut self.set, self.timeline.facts[op].slot);
             seen(op);
         }
@@ -547,6 +690,7 @@ where
             previous_ok,
             possible,
             order,
+            is_exact: true,
             steps: self.steps,
         }
     }

@@ -32,6 +32,10 @@
 //! - *Needless haste.* In a sequence `y1 .. yk x`, a `yi` which could as well come right after `x`, with
 //!   every observer in between still legal and the same state in the end, is not needed before `x`, and the
 //!   sequence is not tried. An optional `yi` without which the same state is reached is not needed at all.
+//! - *Looking ahead.* Where a model says that an observer which is open, or will be soon, can
+//!   [never become legal](Model::is_hopeless) after a state, that state is given up. The harder the search
+//!   turns out to be, the further it looks. Then [`Blame`] is found afterwards, on beginnings of the history in which
+//!   later observers are not there yet.
 //!
 //! Why domination and haste, which depend on the way by which a configuration was reached first, lose
 //! nothing: rank a visited configuration with a legal continuation by the events that remain, then by the

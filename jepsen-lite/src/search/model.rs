@@ -42,6 +42,13 @@ pub trait Model {
         false
     }
 
+    /// Of how many [observers](Self::observes) to come, beyond those that are open, the search asks in each state
+    /// whether they are [hopeless](Self::is_hopeless). That pays for objects that remember all that was done to them.
+    /// With 0, it asks only of the one that returns next.
+    fn lookahead(&self) -> usize {
+        0
+    }
+
     /// A state, for people.
     fn show(&self, state: &Self::State) -> String {
         format!("{state:?}")

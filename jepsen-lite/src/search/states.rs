@@ -59,13 +59,20 @@ impl<'m, M: Model> States<'m, M> {
         &self.states[id as usize]
     }
 
-    pub(super) fn step(&mut self, from: StateId, class: Class, op: &M::Op) -> Step {
+    pub(super) fn step(&mut self, from: StateId, class: Class, observes: bool, op: &M::Op) -> Step {
         let key = u64::from(from) << 32 | u64::from(class);
         let known = match self.steps.get(&key) {
             Some(&known) => known,
             None => {
                 let state = &self.states[from as usize];
                 let to = match self.model.step(state, op) {
+                    Some(to) if observes => {
+                        assert!(
+                            to == *state,
+                            "{op:?} says that it observes, but changes {state:?} to {to:?}"
+                        );
+                        from
+                    }
                     Some(to) => self.intern(to),
                     None if self.model.is_hopeless(state, op) => HOPELESS,
                     None => ILLEGAL,

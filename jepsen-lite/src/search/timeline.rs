@@ -36,6 +36,9 @@ pub(super) struct Timeline {
     /// How many words a set has.
     pub(super) words: usize,
     place: usize,
+    /// The observers by invocation, and how many of them were invoked.
+    all_observers: Vec<OpIndex>,
+    invoked: usize,
     /// By slot, the operation that had it last up to the place of the cursor. Right for slots in use.
     owner: Vec<OpIndex>,
     /// The open operations that observe, and those that do not.
@@ -54,6 +57,8 @@ impl Timeline {
             required_words: 0,
             words: 0,
             place: 0,
+            all_observers: Vec::new(),
+            invoked: 0,
             owner: Vec::new(),
             observers: Vec::new(),
             effects: Vec::new(),
@@ -87,6 +92,9 @@ impl Timeline {
         }
         edges.sort_unstable();
         for (_, is_return, op) in edges {
+            if !is_return && timeline.facts[op].observes {
+                timeline.all_observers.push(op);
+            }
             timeline.events.push(if is_return {
                 Event::Return(op)
             } else {
@@ -147,7 +155,10 @@ impl Timeline {
     /// Lets the event at the cursor happen.
     pub(super) fn forward(&mut self) {
         match self.events[self.place] {
-            Event::Invoke(op) => self.open(op),
+            Event::Invoke(op) => {
+                self.open(op);
+                self.invoked += usize::from(self.facts[op].observes);
+            }
             Event::Return(op) => self.close(op),
         }
         self.place += 1;
@@ -161,7 +172,10 @@ impl Timeline {
         while self.place > place {
             self.place -= 1;
             match self.events[self.place] {
-                Event::Invoke(op) => self.close(op),
+                Event::Invoke(op) => {
+                    self.close(op);
+                    self.invoked -= usize::from(self.facts[op].observes);
+                }
                 Event::Return(op) => self.open(op),
             }
         }
@@ -190,6 +204,12 @@ impl Timeline {
             },
             slot,
         );
+    }
+
+    /// The next observers to be invoked.
+    pub(super) fn coming(&self, count: usize) -> &[OpIndex] {
+        let end = self.all_observers.len().min(self.invoked + count);
+        &self.all_observers[self.invoked..end]
     }
 
     /// The open operation in a slot.

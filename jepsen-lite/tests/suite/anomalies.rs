@@ -16,14 +16,14 @@ use AnomalyKind::{
 };
 use Check::{Durability, Linearizability, Order, PrefixAgreement};
 
-fn judge(write: impl FnOnce(&mut Script)) -> Report {
+pub(crate) fn judge(write: impl FnOnce(&mut Script)) -> Report {
     let mut script = Script::default();
     write(&mut script);
     check(&script.finish(), &about_contents())
 }
 
 /// Asserts which checks find what; certificates must be illegal for themselves.
-fn finds(write: impl FnOnce(&mut Script), expected: &[(Check, AnomalyKind)]) -> Report {
+pub(crate) fn finds(write: impl FnOnce(&mut Script), expected: &[(Check, AnomalyKind)]) -> Report {
     let report = judge(write);
     let mut found: Vec<_> = report
         .anomalies()
@@ -49,7 +49,7 @@ fn finds(write: impl FnOnce(&mut Script), expected: &[(Check, AnomalyKind)]) -> 
     report
 }
 
-fn is_valid(write: impl FnOnce(&mut Script)) {
+pub(crate) fn is_valid(write: impl FnOnce(&mut Script)) {
     finds(write, &[]);
 }
 

@@ -403,7 +403,8 @@ impl Search {
                 last < *tail
             }
             Action::Read(read) => {
-                if read.end > read.from {
+                // One that reached its tail settled nothing above, even if it asked for more.
+                if read.tail.is_none() && read.end > read.from {
                     next.floor = next.floor.max(read.end);
                 }
                 if let Some(tail) = read.tail {

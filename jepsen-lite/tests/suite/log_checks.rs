@@ -117,7 +117,7 @@ impl Script {
     }
 
     /// A whole poll of three records at most.
-    fn poll(&mut self, process: u32, by: Option<(u32, u32)>, from: &str, entries: &[&str]) {
+    fn poll_as(&mut self, process: u32, by: Option<(u32, u32)>, from: &str, entries: &[&str]) {
         let poll = self.invoke_poll(process, by, from);
         self.ok(poll, poll_answer(entries));
     }
@@ -125,11 +125,6 @@ impl Script {
     fn trimmed(&mut self, process: u32, from: &str, upto: &str) {
         let read = self.invoke_read(process, from, 9, false);
         self.ok(read, Outcome::Trimmed { upto: lsn(upto) });
-    }
-
-    fn trim(&mut self, process: u32, upto: &str) {
-        let trim = self.invoke(process, Call::Trim { upto: lsn(upto) });
-        self.ok(trim, Outcome::Trim);
     }
 
     fn read_with(&mut self, process: u32, entries: &[&str], tail: &str) {
@@ -160,7 +155,7 @@ fn what_a_process_sees_may_stand_still_or_rise() {
             s.tail(2, "e1:1");
             s.tail(1, "e1:3");
             s.read(1, &["hole e1:1..e1:3"], "e1:4");
-            s.poll(1, None, "e1:1", &["e1:4 #4"]);
+            s.poll_as(1, None, "e1:1", &["e1:4 #4"]);
             s.tail(1, "e2:1");
             s.tail(2, "e1:5");
         },
@@ -186,9 +181,12 @@ fn a_tail_or_a_read_that_goes_back_is_stale() {
             }),
             "read",
         ),
-        (Box::new(|s| s.poll(1, None, "e1:4", &["e1:4 #4"])), "poll"),
         (
-            Box::new(|s| s.poll(1, Some((1, 0)), "e1:4", &["e1:4 #4"])),
+            Box::new(|s| s.poll_as(1, None, "e1:4", &["e1:4 #4"])),
+            "poll",
+        ),
+        (
+            Box::new(|s| s.poll_as(1, Some((1, 0)), "e1:4", &["e1:4 #4"])),
             "poll of a subscription",
         ),
     ] {
@@ -265,8 +263,8 @@ fn a_poll_shows_again_what_its_process_was_shown() {
         finds(
             Monotonicity,
             |s| {
-                s.poll(1, None, "e1:1", SHOWN);
-                s.poll(1, None, from, entries);
+                s.poll_as(1, None, "e1:1", SHOWN);
+                s.poll_as(1, None, from, entries);
             },
             expected,
         );
@@ -280,10 +278,10 @@ fn a_poll_shows_again_what_its_process_was_shown() {
     finds(
         Monotonicity,
         |s| {
-            s.poll(1, None, "e1:1", &["e1:1 #1", "e1:2 #2", "e1:3 #3"]);
-            s.poll(1, None, "e1:2", &["e1:2 #2", "e1:3 #3", "e1:4 #4"]);
-            s.poll(1, None, "e1:1", &["e1:1 #1", "e1:2 #2", "e1:3 #3"]);
-            s.poll(2, None, "e1:1", &["e1:1 #1"]);
+            s.poll_as(1, None, "e1:1", &["e1:1 #1", "e1:2 #2", "e1:3 #3"]);
+            s.poll_as(1, None, "e1:2", &["e1:2 #2", "e1:3 #3", "e1:4 #4"]);
+            s.poll_as(1, None, "e1:1", &["e1:1 #1", "e1:2 #2", "e1:3 #3"]);
+            s.poll_as(2, None, "e1:1", &["e1:1 #1"]);
         },
         &[],
     );
@@ -316,7 +314,7 @@ fn subscribed(of: &[(&str, (u32, u32), &[&str])]) -> impl FnOnce(&mut Script) {
         s.info(unknown);
         for (from, by, entries) in polls {
             let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
-            s.poll(2, Some(by), &from, &entries);
+            s.poll_as(2, Some(by), &from, &entries);
         }
     }
 }
@@ -408,7 +406,7 @@ fn a_record_that_only_a_read_showed_is_not_passed_over_either() {
             let unknown = s.invoke_append(1, 1);
             s.info(unknown);
             s.read(2, &["e1:1 #1"], "e1:2");
-            s.poll(3, Some((1, 0)), "e1:1", &[instead]);
+            s.poll_as(3, Some((1, 0)), "e1:1", &[instead]);
         }
     };
     finds(Subscriptions, write("e1:1 #1"), &[]);
@@ -431,7 +429,7 @@ fn what_was_given_up_need_not_be_delivered() {
             if !late {
                 s.trim(3, upto);
             }
-            s.poll(2, Some((1, 0)), "e1:6", &["e1:6 #6"]);
+            s.poll_as(2, Some((1, 0)), "e1:6", &["e1:6 #6"]);
             if late {
                 s.trim(3, upto);
             }
@@ -449,8 +447,8 @@ fn what_was_given_up_need_not_be_delivered() {
             s.trim(3, "e1:4");
             let poll = s.invoke_poll(2, Some((1, 0)), "e1:3");
             s.ok(poll, Outcome::Trimmed { upto: lsn("e1:4") });
-            s.poll(2, Some((1, 0)), "e1:5", &["e1:5 #5"]);
-            s.poll(4, Some((2, 0)), "e1:1", &["trim e1:1..e1:4", "e1:5 #5"]);
+            s.poll_as(2, Some((1, 0)), "e1:5", &["e1:5 #5"]);
+            s.poll_as(4, Some((2, 0)), "e1:1", &["trim e1:1..e1:4", "e1:5 #5"]);
         },
         &[],
     );

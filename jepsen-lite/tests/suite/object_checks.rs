@@ -11,7 +11,7 @@ use jepsen_lite::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Statu
 use jepsen_lite::object::{
     AfterInfo, Asked, ObjectHistory, ObjectOp, ObjectRecorder, Value, ValueId,
 };
-use jepsen_lite::object_check::{ObjectOptions, Tally, suggest};
+use jepsen_lite::object_check::{ObjectOptions, Tally};
 use jepsen_lite::search::Undecodable;
 use jepsen_lite::verdict::{UnknownCause, Verdict, VerdictKind};
 use rand::{Rng, RngExt, SeedableRng};
@@ -634,47 +634,6 @@ fn what_a_check_does_not_know_is_no_verdict() {
         );
         assert!(is_value, "{unfit}");
     }
-}
-
-#[test]
-fn a_history_suggests_its_check() {
-    let suggested = |write: fn(&mut Objects)| suggest(&history(write));
-    let set = |o: &mut Objects| {
-        o.add(1);
-        o.read(numbers(&[1]));
-    };
-    let set_full = |o: &mut Objects| {
-        o.read(numbers(&[]));
-        o.add(1);
-    };
-    let counter = |o: &mut Objects| {
-        o.add(1);
-        o.read(Value::Int(1));
-    };
-    let queue = |o: &mut Objects| {
-        o.enqueue(1);
-        o.whole("drain", Value::Nil, numbers(&[1]));
-    };
-    let ids = |o: &mut Objects| {
-        o.whole("generate", Value::Nil, Value::Int(1));
-    };
-    assert_eq!(suggested(set), Some(Check::Set));
-    assert_eq!(suggested(set_full), Some(Check::SetFull));
-    assert_eq!(suggested(counter), Some(Check::Counter));
-    assert_eq!(suggested(queue), Some(Check::TotalQueue));
-    assert_eq!(suggested(ids), Some(Check::UniqueIds));
-    assert_eq!(
-        suggested(|o| {
-            o.add(1);
-        }),
-        None
-    );
-    assert_eq!(
-        suggested(|o| {
-            o.dequeue(1);
-        }),
-        None
-    );
 }
 
 // Against judges that look at every pair of operations.

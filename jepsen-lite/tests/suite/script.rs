@@ -1,8 +1,9 @@
 //! Short histories by hand.
 
-use hstore_core::{LogId, Lsn};
+use hstore_core::{Epoch, LogId, Lsn};
 use jepsen_lite::history::{
-    Call, Gap, GapKind, History, OpId, Outcome, ProcessId, ReadOutcome, RecordId, Recorder,
+    Call, Gap, GapKind, History, Mismatch, OpId, Outcome, ProcessId, ReadOutcome, RecordId,
+    Recorder, Terms,
 };
 
 /// A history in the making: time rises by itself.
@@ -62,6 +63,50 @@ impl Script {
         op
     }
 
+    /// A whole append that demands or sets something; where it is refused, `at` is what it was told.
+    pub(crate) fn append_if(
+        &mut self,
+        process: u32,
+        record: u64,
+        terms: Terms,
+        at: Result<&str, Mismatch>,
+    ) -> OpId {
+        let record = RecordId(record);
+        let op = self.invoke(process, Call::Append { record, terms });
+        match at {
+            Ok(at) => self.appended(op, at),
+            Err(mismatch) => self.ok(op, Outcome::Mismatch(mismatch)),
+        }
+        op
+    }
+
+    /// A whole trim.
+    pub(crate) fn trim(&mut self, process: u32, upto: &str) -> OpId {
+        let op = self.invoke(process, Call::Trim { upto: lsn(upto) });
+        self.ok(op, Outcome::Trim);
+        op
+    }
+
+    /// A whole seal.
+    pub(crate) fn seal(&mut self, process: u32, epoch: u32, tail: &str) -> OpId {
+        let epoch = Epoch(epoch);
+        let op = self.invoke(process, Call::Seal { epoch });
+        self.ok(op, Outcome::Seal { tail: lsn(tail) });
+        op
+    }
+
+    /// A whole poll of everything.
+    pub(crate) fn poll(&mut self, process: u32, entries: &[&str]) -> OpId {
+        let call = Call::Poll {
+            from: Lsn::FIRST,
+            limit: 1_000,
+            subscription: None,
+        };
+        let op = self.invoke(process, call);
+        self.returned(op, entries, "e1:1");
+        op
+    }
+
     /// A whole tail.
     pub(crate) fn tail(&mut self, process: u32, tail: &str) -> OpId {
         let op = self.invoke(process, Call::Tail);
@@ -97,6 +142,7 @@ impl Script {
                 "hole" => GapKind::Hole,
                 "bridge" => GapKind::Bridge,
                 "loss" => GapKind::DataLoss,
+                "trim" => GapKind::Trim,
                 other => panic!("no gap is a {other}"),
             };
             let (first, last) = two.split_once("..").unwrap_or((two, two));

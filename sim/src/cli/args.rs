@@ -159,6 +159,9 @@ pub(crate) struct SettingsArgs {
     /// Whether checks look inside the cluster, or only at what clients saw
     #[arg(long, value_enum, default_value_t = Switch::On)]
     white_box: Switch,
+    /// Stop at the step at which what clients saw can no longer be right, not only at the end
+    #[arg(long)]
+    stop_at_violation: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -174,6 +177,7 @@ impl SettingsArgs {
             engine: self.engine,
             mutant: self.mutant,
             white_box: self.white_box == Switch::On,
+            stop_at_violation: self.stop_at_violation,
         }
     }
 }

@@ -21,6 +21,7 @@ use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::effects::{DiskDone, DiskToken};
 use hstore_workloads::Generator;
 use jepsen_lite::history::Recorder;
+use jepsen_lite::online::Watch;
 use serde_json::json;
 
 use crate::clients::Slot;
@@ -149,6 +150,8 @@ pub struct World {
     next_client: u32,
     generator: Generator,
     recorder: Recorder,
+    /// Judges what is recorded at once, if somebody wants to stop there.
+    watch: Option<Watch>,
     faults: Vec<Struck>,
     /// After healing: one for each log, in their order.
     probes: Vec<Probe>,
@@ -205,6 +208,7 @@ impl World {
             next_client: 1,
             generator,
             recorder: Recorder::new(),
+            watch: None,
             probes: Vec::new(),
             invariants: Invariants::default(),
             trace: Trace::new(keep_trace),
@@ -224,6 +228,13 @@ impl World {
     #[must_use]
     pub fn with_generator(mut self, generator: Generator) -> Self {
         self.generator = generator;
+        self
+    }
+
+    /// Stops at the step at which what clients saw can no longer be right.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        self.watch = Some(Watch::new());
         self
     }
 

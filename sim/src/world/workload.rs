@@ -4,10 +4,12 @@ use hstore_core::{Address, ClientId};
 use hstore_replicator::client::ClientOutputs;
 use hstore_replicator::wire;
 use hstore_workloads::Operation;
+use jepsen_lite::check::Check;
 use serde_json::json;
 
 use super::{Next, Phase, World};
 use crate::clients::{Ended, Slot};
+use crate::report::Violation;
 use crate::trace::Kind;
 
 impl World {
@@ -46,7 +48,10 @@ impl World {
         );
         let mut out = ClientOutputs::default();
         let it = &mut self.slots[slot];
-        it.begin(now, operation, is_final, &mut self.recorder, &mut out);
+        let op = it.begin(now, operation, is_final, &mut self.recorder, &mut out);
+        if let Some(watch) = &mut self.watch {
+            watch.invoked(self.recorder.history(), op);
+        }
         self.carry_out_client(slot, out);
     }
 
@@ -66,7 +71,12 @@ impl World {
                 &bytes,
                 || json!({"client": slot, "ends": format!("{outcome:?}")}),
             );
-            let ended = self.slots[slot].end(now, outcome, &mut self.recorder);
+            let (op, ended) = self.slots[slot].end(now, outcome, &mut self.recorder);
+            if let Some(watch) = &mut self.watch
+                && let Some(anomaly) = watch.completed(self.recorder.history(), op)
+            {
+                self.violate(Violation::of_anomaly(Check::Linearizability, &anomaly, now));
+            }
             self.on_ended(slot, &ended);
         }
         self.set_client_timer(slot);
