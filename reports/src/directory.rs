@@ -22,6 +22,8 @@ pub const HISTORY_FILE: &str = "history.jsonl";
 pub const TRACE_FILE: &str = "trace.jsonl";
 /// The outcome and all figures. A directory with this file is a run directory.
 pub const VERDICT_FILE: &str = "verdict.json";
+/// What clients saw that cannot be, drawn; only where they did.
+pub const PAGE_FILE: &str = "report.html";
 /// The figures of a campaign. A directory with this file is a campaign directory.
 pub const SUMMARY_FILE: &str = "summary.json";
 /// A line for each seed of a campaign.

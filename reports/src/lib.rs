@@ -3,7 +3,7 @@
 //! The files are the boundary: this crate knows nothing of the simulator, only the directories that
 //! it writes. So it reads the run of any host, and of any version that still has the fields below.
 //!
-//! A **run directory** has five files:
+//! A **run directory** has five files, and a page if clients saw what cannot be:
 //!
 //! | file | content |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | `history.jsonl` | what clients asked and were answered ([`jepsen_lite::history`]) |
 //! | `trace.jsonl` | every event under the trace hash, one JSON object a line |
 //! | `verdict.json` | the outcome and all figures ([`verdict::Verdict`]) |
+//! | `report.html` | what clients saw that cannot be, drawn; for people only |
 //!
 //! A **campaign directory** has `summary.json` ([`campaign::Campaign`]), `runs.jsonl` (a line for
 //! each seed, in the order of seeds) and a run directory `seed-N` for each of the first failures.

@@ -380,7 +380,8 @@ fn figures(counts: &Counts) -> BTreeMap<String, u64> {
 mod tests {
     use hstore_core::Timestamp;
     use hstore_reports::directory::{read_campaign, read_run};
-    use jepsen_lite::history::Recorder;
+    use jepsen_lite::check::{CheckOptions, check};
+    use jepsen_lite::history::History;
 
     use super::*;
     use crate::options::PROFILES;
@@ -428,7 +429,8 @@ mod tests {
         let trace = request.record_trace.then(|| "{}".to_owned());
         RunArtifacts {
             report,
-            history: Recorder::new().finish().expect("an empty history"),
+            history: History::default(),
+            judged: check(&History::default(), &CheckOptions::default()),
             trace: trace.into_iter().collect(),
             judging: Duration::ZERO,
         }

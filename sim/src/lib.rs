@@ -43,6 +43,7 @@ pub mod net;
 pub mod options;
 pub mod ordered;
 pub mod outcome;
+pub mod page;
 pub mod plan;
 pub mod provenance;
 pub mod report;

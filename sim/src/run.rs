@@ -49,6 +49,8 @@ pub struct RunArtifacts {
     pub history: History,
     /// The trace's events, one JSON object each, if they were to be kept.
     pub trace: Vec<String>,
+    /// What was judged of that.
+    pub judged: check::Report,
     /// How much wall time the judgement of the history took.
     pub judging: Duration,
 }
@@ -119,10 +121,10 @@ fn conclude(
     // A history is judged also when the run stopped short: an invariant may have been late to see what
     // clients saw.
     let stopwatch = Stopwatch::start();
-    let report = check::check(&history, &CheckOptions::default());
+    let judged = check::check(&history, &CheckOptions::default());
     let judging = stopwatch.elapsed();
-    counts.operations_checked = report.counts.ops;
-    let (outcome, violation) = judge(stopped, &report, now);
+    counts.operations_checked = judged.counts.ops;
+    let (outcome, violation) = judge(stopped, &judged, now);
     trace.event(
         now,
         Kind::Verdict,
@@ -149,6 +151,7 @@ fn conclude(
         report,
         history,
         trace: trace.into_kept(),
+        judged,
         judging,
     }
 }
@@ -227,9 +230,8 @@ fn panicked(options: SimOptions, plan: FaultPlan, note: Option<String>) -> RunAr
             counts: Counts::default(),
             virtual_us: 0,
         },
-        history: jepsen_lite::history::Recorder::new()
-            .finish()
-            .expect("an empty history is well-formed"),
+        judged: check::check(&History::default(), &CheckOptions::default()),
+        history: History::default(),
         trace: Vec::new(),
         judging: Duration::ZERO,
     }

@@ -7,13 +7,17 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use hstore_reports::directory::{HISTORY_FILE, OPTIONS_FILE, PLAN_FILE, TRACE_FILE, VERDICT_FILE};
+use hstore_reports::directory::{
+    HISTORY_FILE, OPTIONS_FILE, PAGE_FILE, PLAN_FILE, TRACE_FILE, VERDICT_FILE,
+};
 use hstore_reports::provenance::Provenance;
 use hstore_reports::verdict::Lines;
 use jepsen_lite::history::write_json;
+use jepsen_lite::verdict::VerdictKind;
 use serde::Serialize;
 
 use crate::fresh_dir::WriteError;
+use crate::page::page;
 use crate::provenance::provenance;
 use crate::report::RunReport;
 use crate::run::RunArtifacts;
@@ -64,6 +68,7 @@ pub fn write(
         report,
         history,
         trace,
+        judged,
         judging: _,
     } = artifacts;
     let mut verdict = Verdict::new(report, settings);
@@ -79,6 +84,11 @@ pub fn write(
     write_file(&directory.join(TRACE_FILE), |file| {
         trace.iter().try_for_each(|event| writeln!(file, "{event}"))
     })?;
+    if judged.verdict == VerdictKind::Invalid {
+        write_file(&directory.join(PAGE_FILE), |file| {
+            file.write_all(page(&verdict, &judged, &history).as_bytes())
+        })?;
+    }
     write_value(&directory.join(VERDICT_FILE), &verdict)?;
     Ok(verdict)
 }

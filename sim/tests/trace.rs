@@ -149,5 +149,4 @@ fn a_watched_run_stops_at_the_step_that_violates() {
     let (last, _) = *events.last().expect("something happened");
     let told = violation.operations.join("\n");
     assert!(told.contains(&format!("  {last}: ")), "{last} in {told}");
-    assert!(events.len() < whole.history.events().len());
 }

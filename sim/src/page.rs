@@ -1,0 +1,65 @@
+//! The page that shows what clients saw that cannot be: with the run that it was, and its faults.
+
+use jepsen_lite::check::Report;
+use jepsen_lite::history::History;
+use jepsen_lite::report::{Context, ContextFact, Document, Lane, Span, SpanKind};
+
+use crate::plan::{FaultKind, FaultPlan, Target, TimedFault};
+use crate::run_dir::Verdict;
+
+/// The page of a run whose history was judged to be so.
+#[must_use]
+pub fn page(verdict: &Verdict, judged: &Report, history: &History) -> String {
+    let fact = |key: &str, value: String| ContextFact {
+        key: key.to_owned(),
+        value,
+    };
+    let report = &verdict.report;
+    let mut facts = vec![
+        fact("seed", report.seed.to_string()),
+        fact("reproduce", verdict.reproduce.clone()),
+        fact("build", verdict.provenance.to_string()),
+        fact("profile", report.options.profile.to_string()),
+        fact("trace", report.trace_hash.clone()),
+    ];
+    if let Some(violation) = &report.violation {
+        let found = format!("{} by {}", violation.property, violation.checker);
+        facts.push(fact("found", found));
+    }
+    let context = Context {
+        name: Some(format!("hstore-sim, seed {}", report.seed)),
+        facts,
+        lanes: fault_lanes(&report.plan),
+    };
+    Document::of_log(judged, history, context).to_html()
+}
+
+/// One lane for each kind of fault: as it was planned, which the trace says more about.
+fn fault_lanes(plan: &FaultPlan) -> Vec<Lane> {
+    let names = FaultKind::ALL.map(|(name, _)| name);
+    let lanes = names.into_iter().map(|name| Lane {
+        name: name.to_owned(),
+        spans: plan
+            .faults
+            .iter()
+            .filter(|fault| fault.kind.name() == name)
+            .map(span)
+            .collect(),
+    });
+    lanes.filter(|lane| !lane.spans.is_empty()).collect()
+}
+
+fn span(fault: &TimedFault) -> Span {
+    let whom = match fault.target {
+        Target::Node(node) => node.to_string(),
+        Target::Nodes(nodes) => nodes.to_string(),
+        Target::Sequencer(log) => format!("sequencer of {log}"),
+        Target::Everyone => "everyone".to_owned(),
+    };
+    Span {
+        kind: SpanKind::Fault,
+        label: format!("{}: {whom}", fault.kind.name()),
+        from_ns: fault.at_us * 1_000,
+        to_ns: Some(fault.until_us * 1_000),
+    }
+}
