@@ -12,7 +12,7 @@ use crate::check::{
 use crate::formats::{Recording, Suggestion};
 use crate::history::{OpId, Status};
 use crate::models::{
-    self, CannotDecode, CheckedPart, ModelKind, ObjectFault, PartVerdict, Settings,
+    self, CannotDecode, CheckedPart, ModelKind, NilReads, ObjectFault, PartVerdict, Settings,
 };
 use crate::object::{ObjectHistory, ObjectOp, Value};
 use crate::object_check;
@@ -61,12 +61,10 @@ impl Judgement {
     pub fn proof(&self, history: &ObjectHistory, anomaly: &Anomaly) -> Option<ObjectProof> {
         match self.faults.get(&anomaly.subject)? {
             ObjectFault::Search { blame, core } => {
-                let core = core.as_ref()?;
+                let core = core.clone()?;
                 Some(ObjectProof {
-                    required: core.required.clone(),
-                    optional: core.optional.clone(),
-                    is_minimal: core.is_minimal,
                     legal: self.legal(history, blame.op),
+                    ..core.into()
                 })
             }
             ObjectFault::Stream(fault) => Some(ObjectProof {
@@ -107,7 +105,12 @@ impl Judgement {
             });
             verdicts.try_fold(true, |all, one| Some(all && one?))
         };
-        Some((blamed, legal_answers(history, &ops, blamed, is_legal)))
+        let mut legal = legal_answers(history, &ops, blamed, is_legal);
+        if settings.nil_reads == NilReads::Anything {
+            // It says nothing, so it is legal always.
+            legal.retain(|value| !value.is_nil());
+        }
+        Some((blamed, legal))
     }
 }
 

@@ -175,9 +175,9 @@ pub(crate) fn tell_object(
 
 /// The answers to one operation of a history of objects that would have been legal, of those that
 /// operations in it were answered or carried: tried one by one with `is_legal`, which returns `None` if it does
-/// not know. `ops` are the operations to try with, such as a minimal sub-history; all of them are taken as they
-/// were recorded, so that what is legal then is legal too if some may be left out. `op` is one of them that
-/// was answered.
+/// not know. `ops` are the operations to try with, such as a minimal sub-history. They are taken as they were
+/// recorded until `op` returns, which is one of them that was answered, and what has not returned by then as
+/// open: so what is legal then is legal too if some may be left out.
 pub fn legal_answers(
     history: &ObjectHistory,
     ops: &[OpId],
@@ -209,7 +209,8 @@ pub fn legal_answers(
     legal.cloned().collect()
 }
 
-/// Some operations of a history, with another answer to one of them. Their numbers change.
+/// Some operations of a history up to the return of one of them, which is answered otherwise. What has not
+/// returned by then stays open. Their numbers change.
 fn with_answer(
     history: &ObjectHistory,
     ops: &[OpId],
@@ -243,6 +244,9 @@ fn with_answer(
             recorder
                 .complete(number, op.status(), result, at)
                 .expect("a part of a history is well-formed");
+        }
+        if id == changed && !is_invocation {
+            break;
         }
     }
     recorder.finish()
