@@ -19,7 +19,7 @@ use crate::object_check;
 use crate::report::{ObjectProof, legal_answers};
 use crate::search::{Budget, Progress, unwatched};
 use crate::stream_check::StreamCause;
-use crate::verdict::{Findings, UnknownCause, Verdict};
+use crate::verdict::{Findings, UnknownCause, Verdict, VerdictKind};
 
 /// How to judge.
 #[derive(Clone, Debug, Default)]
@@ -294,12 +294,31 @@ fn by_model(
             }],
         });
     }
+    if model == ModelKind::Set && !faults.is_empty() {
+        name_elements(history, &mut parts);
+    }
     Ok(Judgement {
         report: check::report(parts),
         judged_as: model.to_string(),
         faults,
         model: Some((model, settings.clone())),
     })
+}
+
+/// Adds to what no order explains of a set which elements are lost and which nobody added, if its last read
+/// tells.
+fn name_elements(history: &ObjectHistory, parts: &mut [PartReport]) {
+    let options = object_check::ObjectOptions::default();
+    let Ok(named) = check::check_objects(history, Check::Set, &options) else {
+        return;
+    };
+    for named in named.parts {
+        let part = parts.iter_mut().find(|part| part.subject == named.subject);
+        if let (Some(part), VerdictKind::Invalid) = (part, named.verdict) {
+            part.checks.extend(named.checks);
+            part.counts.checks += 1;
+        }
+    }
 }
 
 /// Refuses values at first that the model would not understand.

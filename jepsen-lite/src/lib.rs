@@ -1,15 +1,23 @@
-//! Records what clients did to logs, and judges it.
+//! Records what clients did to logs and other objects, and judges it.
 //!
-//! - [`history`]: what was asked and answered, in the order of events; JSON lines.
+//! What was recorded:
+//! - [`history`]: what was asked of logs and answered, in the order of events; JSON lines.
+//! - [`object`]: the same of registers, maps, sets, queues, or whatever there is a model of.
 //! - [`formats`]: reads and writes the files of others, and tells their formats apart.
+//!
+//! How it is judged:
+//! - [`judge`](mod@judge): whatever was read from a file, as what it is.
 //! - [`check`](mod@check): all checks of a history put together, with a report as text or JSON.
-//! - [`anomaly`], [`verdict`]: what the checks say, with the evidence.
-//! - [`log_check`]: linearizability of a log, in near-linear time.
+//! - [`log_check`]: linearizability of a log, in near-linear time; [`online`]: the same while it is
+//!   recorded, to stop at the step that violates.
+//! - [`stream_check`]: linearizability of a stream whose reads tell a hash, in near-linear time mostly.
+//! - [`search`], [`models`]: linearizability of any other object, in exponential time at worst.
 //! - [`object_check`]: checks of sets, queues, counters and generators of ids that need no search.
 //! - [`white_box`], [`tiering`]: checks that take more than what clients saw.
-//! - [`online`]: the same while a history is recorded, to stop at the step that violates.
-//! - [`search`], [`models`]: linearizability of any other object, in exponential time at worst.
 //! - [`replay`]: verifies the evidence for "linearizable".
+//!
+//! What comes out:
+//! - [`anomaly`], [`verdict`]: what the checks say, with the evidence.
 //! - [`report`]: anomalies told for people, as text, JSON and a page.
 //!
 //! A log here is a sequence of records ordered by LSN. Clients append a record, read from an LSN on,

@@ -326,3 +326,20 @@ fn an_interrupt_ends_it_with_what_is_known() {
         "{error}"
     );
 }
+
+#[test]
+fn what_a_set_lost_is_named() {
+    let set = (
+        "set.edn",
+        "{:process 0 :type :invoke :f :add :value 1}
+         {:process 0 :type :ok :f :add :value 1}
+         {:process 1 :type :invoke :f :read}
+         {:process 1 :type :ok :f :read :value #{5}}",
+    );
+    let output = run_in(&[set], &["check", "set.edn"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    for words in ["1 NotLinearizable", "INVALID: 1 Lost, 1 Unexpected"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+}
