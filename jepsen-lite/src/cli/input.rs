@@ -65,7 +65,7 @@ fn load(input: impl Read, format: Option<Format>, watch: &Arc<Watch>) -> Result<
         input,
         watch: Arc::clone(watch),
     };
-    let input = BufReader::with_capacity(1 << 20, input);
+    let input = BufReader::with_capacity(1 << 17, input);
     let (head, input) = split_head(input).map_err(|error| error.to_string())?;
     let guessed = format.is_none();
     let format = match format {
