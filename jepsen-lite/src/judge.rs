@@ -51,6 +51,8 @@ pub struct Judgement {
 
 /// So many operations a part may have for which answers are looked for that would have been legal.
 const LEGAL_OPS_MAX: usize = 400;
+/// What is larger is no help to anybody.
+const SHOWN_MAX: usize = 64;
 /// So many steps it may take to judge one answer.
 const LEGAL_STEPS: u64 = 5_000;
 
@@ -62,17 +64,16 @@ impl Judgement {
         match self.faults.get(&anomaly.subject)? {
             ObjectFault::Search { blame, core } => {
                 let core = core.clone()?;
+                if core.required.len() > SHOWN_MAX {
+                    return None;
+                }
                 Some(ObjectProof {
                     legal: self.legal(history, blame.op),
                     ..core.into()
                 })
             }
-            ObjectFault::Stream(fault) => Some(ObjectProof {
-                required: fault.required.clone(),
-                optional: Vec::new(),
-                is_minimal: false,
-                legal: None,
-            }),
+            // No search was made.
+            ObjectFault::Stream(_) => None,
         }
     }
 
@@ -355,7 +356,8 @@ struct Telling<'a> {
 impl Telling<'_> {
     fn anomaly(&self, fault: &ObjectFault) -> Anomaly {
         let blamed = fault.blamed();
-        let mut ops: Vec<OpId> = fault.required().unwrap_or_default().to_vec();
+        let required = fault.required().filter(|ops| ops.len() <= SHOWN_MAX);
+        let mut ops: Vec<OpId> = required.unwrap_or_default().to_vec();
         if ops.is_empty()
             && let ObjectFault::Search { blame, .. } = fault
         {

@@ -212,6 +212,15 @@ fn judge_source(
         guessed,
     } = source.load(arguments.format, watch)?;
     watch.judging();
+    match &recording {
+        Recording::Log(_) if arguments.init.is_some() => {
+            return Err("it is a history of logs, which begin empty; leave --init out".to_owned());
+        }
+        Recording::Object(_) if !arguments.only.is_empty() => {
+            return Err("it is no history of logs, so --only says nothing; use --model".to_owned());
+        }
+        _ => {}
+    }
     let options = options(arguments);
     let judgement = judge(&recording, &options, &|progress| watch.go_on(progress))
         .map_err(|error| error.to_string())?;

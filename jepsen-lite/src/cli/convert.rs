@@ -1,9 +1,9 @@
 //! `convert`: from one format into another.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
-use jepsen_lite::formats::{Recording, write};
+use jepsen_lite::formats::{ObjectRecording, Recording, write};
+use jepsen_lite::models::{NilReads, Settings};
 
 use super::args::ConvertArguments;
 use super::ending::Ending;
@@ -19,14 +19,14 @@ pub(crate) fn convert(arguments: &ConvertArguments) -> Ending {
         Done::Finished(Err(reason)) => return complain(source, reason),
         Done::Interrupted(_) => return complain(source, "interrupted; nothing was written"),
     };
+    // All of it before any: what cannot be written must not cost the file that is there.
+    let mut text = Vec::new();
+    if let Err(error) = write(&loaded.recording, arguments.to, &mut text) {
+        return complain(source, error);
+    }
     let written = match &arguments.output {
-        None => {
-            let output = BufWriter::new(io::stdout().lock());
-            save(&loaded.recording, arguments, output)
-        }
-        Some(file) => File::create(file)
-            .map_err(|error| error.to_string())
-            .and_then(|file| save(&loaded.recording, arguments, BufWriter::new(file))),
+        None => io::stdout().lock().write_all(&text),
+        Some(file) => std::fs::write(file, &text),
     };
     let output = match &arguments.output {
         Some(file) => file.display().to_string(),
@@ -37,7 +37,10 @@ pub(crate) fn convert(arguments: &ConvertArguments) -> Ending {
     }
     let operations = match &loaded.recording {
         Recording::Log(history) => history.len(),
-        Recording::Object(object) => object.history.len(),
+        Recording::Object(object) => {
+            tell_of_settings(&source, object);
+            object.history.len()
+        }
     };
     let guessed = if loaded.guessed { " (guessed)" } else { "" };
     // The history itself may have gone to standard output.
@@ -50,11 +53,19 @@ pub(crate) fn convert(arguments: &ConvertArguments) -> Ending {
     Ending::Valid
 }
 
-fn save(
-    recording: &Recording,
-    arguments: &ConvertArguments,
-    mut output: impl Write,
-) -> Result<(), String> {
-    write(recording, arguments.to, &mut output).map_err(|error| error.to_string())?;
-    output.flush().map_err(|error| error.to_string())
+/// Says what the format that was read says of the object, and the other one cannot.
+fn tell_of_settings(source: &Source, object: &ObjectRecording) {
+    let Settings { initial, nil_reads } = &object.settings;
+    if let Some(initial) = initial {
+        complain(
+            source,
+            format!("note: its first value is {initial}; say --init {initial} to check"),
+        );
+    }
+    if *nil_reads == NilReads::Nil {
+        complain(
+            source,
+            "note: its reads of nil say that there was nothing; what was written lets them say anything",
+        );
+    }
 }

@@ -48,5 +48,6 @@ pub(super) fn bad_result(op: ObjectOp<'_>, must: &'static str) -> Undecodable {
 
 /// Whether a container said that there was nothing in it.
 pub(super) fn is_empty_answer(result: &Value) -> bool {
-    result.is_nil() || result.as_name() == Some("empty")
+    let is_word = !matches!(result, Value::Text(_)) && result.as_name() == Some("empty");
+    result.is_nil() || is_word
 }

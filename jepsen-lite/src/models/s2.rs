@@ -171,7 +171,7 @@ impl Model for S2 {
 fn number(map: &Value, name: &str) -> Option<Option<u64>> {
     match map.field(name) {
         None | Some(Value::Nil) => Some(None),
-        Some(number) => Some(Some(u64::try_from(number.as_int()?).ok()?)),
+        Some(number) => Some(Some(number.as_int()?.cast_unsigned())),
     }
 }
 

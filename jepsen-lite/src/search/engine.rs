@@ -437,7 +437,9 @@ where
                     if self.is_hasty(from, op, to) {
                         return None;
                     }
-                } else if to == state && self.timeline.facts[op].optional {
+                } else if to == state && self.timeline.facts[op].optional
+                    || self.is_overwritten(from, op, to)
+                {
                     return None;
                 }
                 self.set.copy_from_slice(self.visited.set(from));
@@ -571,6 +573,19 @@ where
             after = before;
         }
         false
+    }
+
+    /// Whether the optional operation that led to `from` left nothing behind, now that `op` leads on to
+    /// `to`. Then it is not needed, and the way without it is tried, too.
+    fn is_overwritten(&mut self, from: ConfigurationId, op: OpIndex, to: StateId) -> bool {
+        let Via::Op(before, last) = self.visited.via(from) else {
+            return false;
+        };
+        let row = self.visited.row(before);
+        row.place == self.visited.row(from).place
+            && self.timeline.facts[last].optional
+            && !self.has_observers(before, from, last)
+            && self.step(row.state, op) == Step::To(to)
     }
 
     /// Whether observers were linearized after the operation that leads from `before` to `after`.

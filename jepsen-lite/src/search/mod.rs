@@ -31,7 +31,9 @@
 //!   are used up is dropped: what continues it also continues the other.
 //! - *Needless haste.* In a sequence `y1 .. yk x`, a `yi` which could as well come right after `x`, with
 //!   every observer in between still legal and the same state in the end, is not needed before `x`, and the
-//!   sequence is not tried. An optional `yi` without which the same state is reached is not needed at all.
+//!   sequence is not tried. An optional `yi` without which the same state is reached is not needed at all;
+//!   if it is the next operation already that leaves nothing of it, the sequence is not even begun. (So of
+//!   many unknown writes to a register only those are tried of which somebody reads.)
 //! - *Looking ahead.* Where a model says that an observer which is open, or will be soon, can
 //!   [never become legal](Model::is_hopeless) after a state, that state is given up. The harder the search
 //!   turns out to be, the further it looks. Then [`Blame`] is found afterwards, on beginnings of the history in which

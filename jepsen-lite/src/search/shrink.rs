@@ -49,18 +49,25 @@ impl Core {
     }
 }
 
-/// Shrinks an illegal history to a part that proves it illegal: relaxes halves, quarters and so on to single
-/// operations, as long as the rest stays illegal.
+/// Of more operations than these that stay required, only the last ones to return are relaxed one by one:
+/// each search costs as much as there are operations before them.
+const RELAXED_MAX: usize = 64;
+
+/// Of more operations than these no effect is relaxed before those that return last: what may or may not
+/// have happened makes a search hard.
+const ALL_RELAXED_MAX: usize = 2_000;
+
+/// Shrinks an illegal history to a part that proves it illegal. Observers are left out and effects relaxed, in
+/// halves, quarters and so on to single operations, as long as the rest stays illegal.
 ///
-/// `blame` is what the search of `ops` said. `budget` is for each of the searches, of which there are some
-/// for each operation that stays; all of them together take four times its steps at most.
+/// `blame` is what the search of `ops` said. `budget` is for each of the searches; all of them together take
+/// four times its steps at most, where each operation of a part counts as a step, too.
 pub fn shrink<M: Model>(
     model: &M,
     ops: &[Timed<M::Op>],
     blame: &Blame<M::State>,
     budget: Budget,
 ) -> Core {
-    let mut steps_left = budget.steps.saturating_mul(4);
     let end = ops
         .iter()
         .find(|op| op.id == blame.op)
@@ -79,45 +86,113 @@ pub fn shrink<M: Model>(
         }
     }
     part.cut(ops);
-    let mut is_minimal = true;
-    let mut chunk = part.required.len().div_ceil(2);
-    while chunk > 0 {
-        let mut index = 0;
-        while index < part.required.len() {
-            let end = (index + chunk).min(part.required.len());
-            let smaller = part.without(index..end, model, ops);
-            let budget = Budget {
-                steps: budget.steps.min(steps_left),
-                ..budget
-            };
-            match search(model, &smaller.ops(ops), budget, &unwatched) {
-                Searched::Illegal(blame) => {
-                    steps_left -= blame.steps;
-                    part = smaller;
-                }
-                Searched::Linearizable { steps, .. } => {
-                    steps_left -= steps;
-                    index = end;
-                }
-                Searched::OutOfBudget { steps } | Searched::Interrupted { steps } => {
-                    steps_left -= steps;
-                    is_minimal &= chunk > 1;
-                    index = end;
+    let mut shrinking = Shrinking {
+        model,
+        ops,
+        part,
+        budget,
+        steps_left: budget.steps.saturating_mul(4),
+        is_minimal: true,
+    };
+    // Observers that return early first: they are the last to be needed, and cost nothing when left out.
+    let is_observer = |index: usize| model.observes(&ops[index].op);
+    shrinking.order(|index| (!is_observer(index), ops[index].deadline));
+    let observers = shrinking.part.required.iter();
+    let observers = observers.filter(|&&index| is_observer(index)).count();
+    let blamed = usize::from(observers > 0 && model.observes(&blamed_op(ops, blame).op));
+    shrinking.relax_in(0..observers - blamed);
+    shrinking.order(|index| (false, ops[index].deadline));
+    let first = match shrinking.part.required.len() {
+        few if few <= ALL_RELAXED_MAX => 0,
+        many => many - RELAXED_MAX,
+    };
+    shrinking.relax_in(first..shrinking.part.required.len());
+    shrinking.is_minimal &= first == 0;
+    shrinking.core()
+}
+
+fn blamed_op<'o, O, S>(ops: &'o [Timed<O>], blame: &Blame<S>) -> &'o Timed<O> {
+    let mut ops = ops.iter();
+    ops.find(|op| op.id == blame.op)
+        .expect("the blamed operation is one of them")
+}
+
+struct Shrinking<'a, M: Model> {
+    model: &'a M,
+    ops: &'a [Timed<M::Op>],
+    /// Illegal all the time.
+    part: Part,
+    budget: Budget,
+    steps_left: u64,
+    is_minimal: bool,
+}
+
+impl<M: Model> Shrinking<'_, M> {
+    /// Puts the required operations in order.
+    fn order<K: Ord>(&mut self, key: impl Fn(usize) -> K) {
+        self.part.required.sort_by_key(|&index| key(index));
+    }
+
+    /// Relaxes what can be relaxed of a range of the required operations: of many, first the first ones,
+    /// from which the contradiction is furthest.
+    fn relax_in(&mut self, range: std::ops::Range<usize>) {
+        let mut end = range.end;
+        let mut chunk = range.len();
+        while chunk > 0 {
+            let mut index = range.start;
+            while index < end {
+                let next = (index + chunk).min(end);
+                match self.relax(index..next) {
+                    Some(true) => end -= next - index,
+                    Some(false) => index = next,
+                    None => {
+                        self.is_minimal &= chunk > 1;
+                        index = next;
+                    }
                 }
             }
+            // Relaxing one more can only make more orders legal, so one pass over single ones is enough.
+            chunk = if chunk == 1 { 0 } else { chunk.div_ceil(2) };
         }
-        // Relaxing one more can only make more orders legal, so one pass over single ones is enough.
-        chunk = if chunk == 1 { 0 } else { chunk.div_ceil(2) };
     }
-    let ids = |indexes: &[usize]| {
-        let mut ids: Vec<OpId> = indexes.iter().map(|&index| ops[index].id).collect();
-        ids.sort_unstable();
-        ids
-    };
-    Core {
-        required: ids(&part.required),
-        optional: ids(&part.optional),
-        is_minimal,
+
+    /// Relaxes a range of the required operations, if the rest is illegal then. `None` if that takes too many
+    /// steps to know.
+    fn relax(&mut self, range: std::ops::Range<usize>) -> Option<bool> {
+        let smaller = self.part.without(range, self.model, self.ops);
+        let size = (smaller.required.len() + smaller.optional.len()) as u64;
+        self.steps_left = self.steps_left.saturating_sub(size);
+        let budget = Budget {
+            steps: self.budget.steps.min(self.steps_left),
+            ..self.budget
+        };
+        if budget.steps == 0 {
+            return None;
+        }
+        let (steps, is_illegal) =
+            match search(self.model, &smaller.ops(self.ops), budget, &unwatched) {
+                Searched::Illegal(blame) => (blame.steps, Some(true)),
+                Searched::Linearizable { steps, .. } => (steps, Some(false)),
+                Searched::OutOfBudget { steps } | Searched::Interrupted { steps } => (steps, None),
+            };
+        self.steps_left = self.steps_left.saturating_sub(steps);
+        if is_illegal == Some(true) {
+            self.part = smaller;
+        }
+        is_illegal
+    }
+
+    fn core(self) -> Core {
+        let ids = |indexes: &[usize]| {
+            let mut ids: Vec<OpId> = indexes.iter().map(|&index| self.ops[index].id).collect();
+            ids.sort_unstable();
+            ids
+        };
+        Core {
+            required: ids(&self.part.required),
+            optional: ids(&self.part.optional),
+            is_minimal: self.is_minimal,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command: its output and its exit codes.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
@@ -342,4 +343,72 @@ fn what_a_set_lost_is_named() {
     for words in ["1 NotLinearizable", "INVALID: 1 Lost, 1 Unexpected"] {
         assert!(text.contains(words), "{words} in {text}");
     }
+}
+
+/// A register whose writes are of unknown outcome, and what it is read as then.
+fn unknown_writes(writes: u32, reads: impl Iterator<Item = u32>) -> String {
+    let mut text = String::new();
+    for value in 1..=writes {
+        let _ = writeln!(
+            text,
+            "{{:process {value} :type :invoke :f :write :value {value}}}"
+        );
+        let _ = writeln!(
+            text,
+            "{{:process {value} :type :info :f :write :value {value}}}"
+        );
+    }
+    for value in reads {
+        let _ = writeln!(text, "{{:process 0 :type :invoke :f :read :value nil}}");
+        let _ = writeln!(text, "{{:process 0 :type :ok :f :read :value {value}}}");
+    }
+    text
+}
+
+#[test]
+fn many_unknown_writes_are_judged_in_few_steps() {
+    let judged = |text: String| {
+        let arguments = ["check", "--steps", "100000", "history.edn"];
+        run_in(&[("history.edn", &text)], &arguments).status.code()
+    };
+    assert_eq!(judged(unknown_writes(60, (1..=60).rev())), Some(0));
+    assert_eq!(judged(unknown_writes(60, [1, 2, 1].into_iter())), Some(1));
+    assert_eq!(judged(unknown_writes(60, [99].into_iter())), Some(1));
+    assert_eq!(judged(unknown_writes(60, [1, 0].into_iter())), Some(1));
+}
+
+#[test]
+fn a_long_illegal_history_is_made_small_within_its_steps() {
+    let mut text = String::new();
+    for value in 0..10_000 {
+        let read = if value == 9_990 { 7 } else { value };
+        let _ = writeln!(
+            text,
+            "{{:process 0 :type :invoke :f :write :value {value}}}"
+        );
+        let _ = writeln!(text, "{{:process 0 :type :ok :f :write :value {value}}}");
+        let _ = writeln!(text, "{{:process 1 :type :invoke :f :read :value nil}}");
+        let _ = writeln!(text, "{{:process 1 :type :ok :f :read :value {read}}}");
+    }
+    let output = run_in(&[("history.edn", &text)], &["check", "history.edn"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    assert!(
+        text.contains("the only possible state before it returned: 9990"),
+        "{text}"
+    );
+    assert!(text.lines().count() < 20, "{text}");
+}
+
+#[test]
+fn what_cannot_be_converted_costs_no_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (from, to) = (folder.path().join("valid.edn"), folder.path().join("kept"));
+    std::fs::write(&from, VALID.1).expect("a file");
+    std::fs::write(&to, "kept").expect("a file");
+    let mut command = Command::new(BINARY);
+    let command = command.arg("convert").arg(&from);
+    let command = command.args(["--to", "s2", "-o"]).arg(&to);
+    assert_eq!(command.output().expect("it runs").status.code(), Some(2));
+    assert_eq!(std::fs::read_to_string(&to).expect("it is there"), "kept");
 }
