@@ -63,15 +63,25 @@ pub fn write_json(history: &History, output: &mut impl Write) -> io::Result<()> 
     }
     for (op, is_invocation) in history.events() {
         let op = history.op(op);
-        let line = if is_invocation {
-            invocation(op)
+        if is_invocation {
+            write_invocation(op, output)?;
         } else {
-            completion(op)
-        };
-        serde_json::to_writer(&mut *output, &line)?;
-        output.write_all(b"\n")?;
+            write_completion(op, output)?;
+        }
     }
     Ok(())
+}
+
+/// Writes the event that began an operation.
+pub(super) fn write_invocation(op: Op<'_>, output: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *output, &invocation(op))?;
+    output.write_all(b"\n")
+}
+
+/// Writes the event that ended an operation, or told that nobody will know.
+pub(super) fn write_completion(op: Op<'_>, output: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *output, &completion(op))?;
+    output.write_all(b"\n")
 }
 
 /// Reads a history, line by line.
@@ -110,7 +120,15 @@ pub fn read_json(mut input: impl BufRead) -> Result<History, ReadError> {
             recorder = Recorder::with_intervals(header.intervals);
             continue;
         }
-        let index = record_line(&mut recorder, &buffer).map_err(at)?;
+        let index = match record_line(&mut recorder, &buffer) {
+            Ok(index) => index,
+            Err((column, ReadErrorReason::Json(reason)))
+                if buffer.last() != Some(&b'\n') && reason.starts_with("EOF") =>
+            {
+                return Err(at((column, ReadErrorReason::CutLine)));
+            }
+            Err(error) => return Err(at(error)),
+        };
         lines.note(index, number);
     }
     recorder.finish().map_err(|error| ReadError {
@@ -141,6 +159,11 @@ pub enum ReadErrorReason {
     /// The line is longer than [`MAX_LINE_BYTES`].
     #[error("the line is longer than {MAX_LINE_BYTES} bytes")]
     LineTooLong,
+    /// The last line is no event, and has no end.
+    #[error(
+        "the last line is cut, as if the recording had ended within it; remove the line to judge what is before"
+    )]
+    CutLine,
     /// The line is not JSON, or a value is not what belongs there.
     #[error("{0}")]
     Json(String),

@@ -13,6 +13,7 @@
 
 mod columns;
 mod event_order;
+mod journal;
 mod json;
 pub(crate) mod lsn_text;
 mod op;
@@ -20,6 +21,7 @@ mod position;
 mod recorder;
 
 pub use columns::{Answer, History, Op, ReadAnswer};
+pub use journal::{Journal, JournalError};
 pub use json::{
     EventKind, FieldFault, MAX_LINE_BYTES, ReadError, ReadErrorReason, read_json, write_json,
 };

@@ -2,9 +2,9 @@
 
 use hstore_core::{Epoch, LogId, Lsn};
 use jepsen_lite::history::{
-    Call, EventIndex, Gap, GapKind, History, Intervals, Mismatch, Moment, OpId, Outcome, ProcessId,
-    ReadOutcome, RecordId, Recorder, Source, Status, Subscription, Terms, Token, read_json,
-    write_json,
+    Call, EventIndex, Gap, GapKind, History, Intervals, Journal, Mismatch, Moment, OpId, Outcome,
+    ProcessId, ReadOutcome, RecordId, Recorder, Source, Status, Subscription, Terms, Token,
+    read_json, write_json,
 };
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
@@ -263,7 +263,7 @@ fn damaged_input_is_refused_with_line_column_and_reason() {
     let cases = [
         (
             "{\"index\":0,",
-            "line 1, column 11: EOF while parsing a value",
+            "line 1, column 11: the last line is cut, as if the recording had ended within it",
         ),
         (
             "\n\n [1]",
@@ -405,4 +405,36 @@ fn an_operation_costs_less_than_a_hundred_bytes() {
     }
     let history = recorder.finish().expect("unique");
     assert!(history.memory_bytes() <= 100 * history.len());
+}
+
+#[test]
+fn a_journal_is_a_history_wherever_it_ends() {
+    let (process, log, lsn) = (ProcessId(1), LogId(0), Lsn::FIRST);
+    let mut text = Vec::new();
+    let mut journal = Journal::new(&mut text);
+    let op = journal.invoke(process, log, Call::append(RecordId(7)), 1_000);
+    let op = op.expect("the process is free");
+    let answered = journal.answer(op, Outcome::Append { lsn }, 2_000);
+    answered.expect("it is open");
+    let op = journal.invoke(process, log, Call::Tail, 3_000);
+    journal.info(op.expect("free"), 4_000).expect("it is open");
+    assert!(journal.invoke(process, log, Call::Tail, 5_000).is_err());
+    let whole = journal.finish().expect("one record");
+    assert_eq!(to_json(&whole).into_bytes(), text);
+    let mut ends = 0;
+    for len in 0..=text.len() {
+        let cut = &text[..len];
+        match read_json(cut) {
+            Ok(history) => {
+                assert!(history.len() <= whole.len());
+                ends += 1;
+            }
+            Err(error) => assert!(
+                error.to_string().contains("the last line is cut"),
+                "{error}"
+            ),
+        }
+    }
+    // Nothing, and each of four lines with and without its end.
+    assert_eq!(ends, 9);
 }
