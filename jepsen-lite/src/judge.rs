@@ -5,17 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::anomaly::{Anomaly, AnomalyKind, Asked, CertificateOp, Fact, Link, Reason, Subject};
+use crate::anomaly::{Anomaly, AnomalyKind, CertificateOp, Fact, Link, Reason, Subject};
 use crate::check::{
     self, Check, CheckOptions, CheckReport, Counts, ObjectCheckError, PartReport, Report,
 };
 use crate::formats::{Recording, Suggestion};
-use crate::history::{OpId, Status};
+use crate::history::OpId;
 use crate::models::{
     self, CannotDecode, CheckedPart, ModelKind, NilReads, ObjectFault, PartVerdict, Settings,
 };
 use crate::object::{ObjectHistory, ObjectOp, Value};
-use crate::object_check;
+use crate::object_check::{self, certificate_op, name, real_time};
 use crate::report::{ObjectProof, legal_answers};
 use crate::search::{Budget, Progress, unwatched};
 use crate::stream_check::StreamCause;
@@ -446,16 +446,8 @@ impl Telling<'_> {
                 let follows = ops
                     .iter()
                     .any(|&between| precedes(from, between) && precedes(between, to));
-                let (first, last) = (self.history.op(from), self.history.op(to));
-                if let (false, Some(returned)) = (follows, first.completed()) {
-                    links.push(Link {
-                        from,
-                        to,
-                        reason: Reason::RealTime {
-                            returned: returned.index,
-                            invoked: last.invoked().index,
-                        },
-                    });
+                if !follows {
+                    links.push(real_time(self.history.op(from), self.history.op(to)));
                 }
             }
         }
@@ -463,8 +455,7 @@ impl Telling<'_> {
     }
 
     fn name(&self, op: OpId) -> String {
-        let op = self.history.op(op);
-        format!("{} by {}", asked(op), op.process())
+        name(self.history.op(op))
     }
 
     fn answer(&self, op: OpId) -> String {
@@ -475,27 +466,11 @@ impl Telling<'_> {
     }
 
     fn certificate_op(&self, id: OpId) -> CertificateOp {
-        let op = self.history.op(id);
-        CertificateOp {
-            op: id,
-            process: op.process(),
-            call: asked(op),
-            status: op.status(),
-            invoked: op.invoked(),
-            completed: op.completed(),
-            fact: (op.status() == Status::Ok).then(|| match op.result() {
-                Value::Nil => Fact::Done,
-                value => Fact::Returned {
-                    value: value.clone(),
-                },
-            }),
-        }
-    }
-}
-
-fn asked(op: ObjectOp<'_>) -> Asked {
-    Asked::Object {
-        function: op.function().to_owned(),
-        argument: op.argument().clone(),
+        certificate_op(self.history.op(id), |op| match op.result() {
+            Value::Nil => Fact::Done,
+            value => Fact::Returned {
+                value: value.clone(),
+            },
+        })
     }
 }

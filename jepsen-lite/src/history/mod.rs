@@ -18,6 +18,7 @@ mod json;
 pub(crate) mod lsn_text;
 mod op;
 mod position;
+mod processes;
 mod recorder;
 
 pub use columns::{Answer, History, Op, ReadAnswer};
@@ -33,3 +34,4 @@ pub use recorder::{IllFormed, IllFormedReason, Recorder};
 
 pub(crate) use event_order::event_order;
 pub(crate) use position::{after, position};
+pub(crate) use processes::Processes;

@@ -3,33 +3,21 @@
 //! An ill-formed stream is a fault of whoever recorded it, never a verdict on the system: it has an
 //! own error type, [`IllFormed`], and yields no history.
 
-use std::collections::BTreeMap;
-
 use hstore_core::{LogId, Lsn};
 
 use super::columns::History;
 use super::op::{
     Call, EventIndex, Gap, Intervals, Moment, OpId, OpKind, Outcome, ProcessId, RecordId, Status,
 };
+use super::processes::Processes;
 
 /// Records a history, event by event, in the order in which they happen.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     history: History,
-    /// Every process that ever did something.
-    processes: BTreeMap<ProcessId, ProcessState>,
+    processes: Processes,
     /// Above the index of every event so far.
     next_index: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum ProcessState {
-    /// It may invoke.
-    Free,
-    /// It waits for the answer to this.
-    Waits(OpId),
-    /// It does not know how this ended, so it may not go on.
-    Retired(OpId),
 }
 
 /// A stream of events that no set of processes can produce.
@@ -204,10 +192,7 @@ impl Recorder {
     /// What `process` waits for.
     #[must_use]
     pub fn open_op(&self, process: ProcessId) -> Option<OpId> {
-        match self.processes.get(&process) {
-            Some(ProcessState::Waits(op)) => Some(*op),
-            Some(ProcessState::Free | ProcessState::Retired(_)) | None => None,
-        }
+        self.processes.open_op(process)
     }
 
     /// What was recorded so far. Operations may be open, and record ids are not yet known to be
@@ -264,21 +249,16 @@ impl Recorder {
         moment: Moment,
     ) -> Result<OpId, IllFormed> {
         self.check_index(moment.index)?;
-        let state = self.processes.entry(process).or_insert(ProcessState::Free);
-        let reason = match *state {
-            ProcessState::Free => {
-                let op = self.history.push(process, log, call, moment);
-                *state = ProcessState::Waits(op);
-                self.next_index = moment.index.0 + 1;
-                return Ok(op);
-            }
-            ProcessState::Waits(open) => IllFormedReason::StillOpen { process, open },
-            ProcessState::Retired(unknown) => IllFormedReason::Retired { process, unknown },
-        };
-        Err(IllFormed {
+        let history = &mut self.history;
+        let begun = self
+            .processes
+            .invoke(process, || history.push(process, log, call, moment));
+        let op = begun.map_err(|reason| IllFormed {
             event: moment.index,
             reason,
-        })
+        })?;
+        self.next_index = moment.index.0 + 1;
+        Ok(op)
     }
 
     /// `op` ended, at a moment of its own. An outcome brings its status along.
@@ -329,11 +309,10 @@ impl Recorder {
                 return ill_formed(IllFormedReason::EmptyGap { first, last });
             }
         }
-        let state = match status {
-            Status::Ok | Status::Fail => ProcessState::Free,
-            Status::Info | Status::Open => ProcessState::Retired(op),
-        };
-        self.processes.insert(view.process(), state);
+        match status {
+            Status::Ok | Status::Fail => self.processes.free(view.process()),
+            Status::Info | Status::Open => self.processes.retire(view.process(), op),
+        }
         self.history.complete(op, status, outcome, moment);
         self.next_index = moment.index.0 + 1;
         Ok(())

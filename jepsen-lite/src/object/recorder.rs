@@ -1,11 +1,9 @@
 //! Turns a stream of events into an [`ObjectHistory`], and refuses streams that are none.
 
-use std::collections::BTreeMap;
-
 use super::columns::{Asked, ObjectHistory};
 use super::value::{Value, ValueId};
 use crate::history::{
-    EventIndex, IllFormed, IllFormedReason, Intervals, Moment, OpId, ProcessId, Status,
+    EventIndex, IllFormed, IllFormedReason, Intervals, Moment, OpId, ProcessId, Processes, Status,
 };
 
 /// Whether a process may go on after an operation that ended `Info`. Some recordings do that: the
@@ -24,16 +22,8 @@ pub enum AfterInfo {
 pub struct ObjectRecorder {
     history: ObjectHistory,
     after_info: AfterInfo,
-    /// Every process that ever did something.
-    processes: BTreeMap<ProcessId, ProcessState>,
+    processes: Processes,
     last_index: Option<EventIndex>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum ProcessState {
-    Free,
-    Waits(OpId),
-    Retired(OpId),
 }
 
 impl ObjectRecorder {
@@ -66,10 +56,7 @@ impl ObjectRecorder {
     /// What `process` waits for.
     #[must_use]
     pub fn open_op(&self, process: ProcessId) -> Option<OpId> {
-        match self.processes.get(&process) {
-            Some(ProcessState::Waits(op)) => Some(*op),
-            Some(ProcessState::Free | ProcessState::Retired(_)) | None => None,
-        }
+        self.processes.open_op(process)
     }
 
     /// The event index after that of the last event.
@@ -90,21 +77,16 @@ impl ObjectRecorder {
         at: Moment,
     ) -> Result<OpId, IllFormed> {
         self.check_index(at.index)?;
-        let state = self.processes.entry(process).or_insert(ProcessState::Free);
-        let reason = match *state {
-            ProcessState::Waits(open) => IllFormedReason::StillOpen { process, open },
-            ProcessState::Retired(unknown) => IllFormedReason::Retired { process, unknown },
-            ProcessState::Free => {
-                let op = self.history.push(process, asked, at);
-                *state = ProcessState::Waits(op);
-                self.last_index = Some(at.index);
-                return Ok(op);
-            }
-        };
-        Err(IllFormed {
+        let history = &mut self.history;
+        let begun = self
+            .processes
+            .invoke(process, || history.push(process, asked, at));
+        let op = begun.map_err(|reason| IllFormed {
             event: at.index,
             reason,
-        })
+        })?;
+        self.last_index = Some(at.index);
+        Ok(op)
     }
 
     /// `op` ended: `Ok` with a result, `Fail` (certainly no effect) or `Info` (nobody knows).
@@ -132,11 +114,14 @@ impl ObjectRecorder {
         if self.history.intervals() == Intervals::Open && !takes_time {
             return Err(ill_formed(IllFormedReason::NoTime { op }));
         }
-        let state = match (status, self.after_info) {
-            (Status::Ok | Status::Fail, _) | (_, AfterInfo::GoOn) => ProcessState::Free,
-            (Status::Info | Status::Open, AfterInfo::Retire) => ProcessState::Retired(op),
-        };
-        self.processes.insert(open.process(), state);
+        match (status, self.after_info) {
+            (Status::Ok | Status::Fail, _) | (_, AfterInfo::GoOn) => {
+                self.processes.free(open.process());
+            }
+            (Status::Info | Status::Open, AfterInfo::Retire) => {
+                self.processes.retire(open.process(), op);
+            }
+        }
         self.history.complete(op, status, result, at);
         self.last_index = Some(at.index);
         Ok(())

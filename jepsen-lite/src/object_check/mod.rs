@@ -121,7 +121,7 @@ impl<'h> Part<'h> {
             positions: Vec::new(),
             certificate: ops
                 .iter()
-                .map(|&op| certificate_op(self.history.op(op), about))
+                .map(|&op| certificate_op(self.history.op(op), |op| fact(op, about)))
                 .collect(),
             chain,
         }
@@ -129,22 +129,31 @@ impl<'h> Part<'h> {
 
     /// `op` as a sentence can name it: `add(7) by p3`.
     fn name(&self, op: OpId) -> String {
-        let op = self.history.op(op);
-        format!("{} by {}", asked(op), op.process())
+        name(self.history.op(op))
     }
 
     /// The link that says that `from` had returned before `to` was invoked.
     fn real_time(&self, from: OpId, to: OpId) -> Link {
-        let returned = self.history.op(from).completed();
-        let returned = returned.expect("an operation that returned has that event");
-        Link {
-            from,
-            to,
-            reason: Reason::RealTime {
-                returned: returned.index,
-                invoked: self.history.op(to).invoked().index,
-            },
-        }
+        real_time(self.history.op(from), self.history.op(to))
+    }
+}
+
+/// An operation as a sentence can name it: `add(7) by p3`.
+pub(crate) fn name(op: ObjectOp<'_>) -> String {
+    format!("{} by {}", asked(op), op.process())
+}
+
+/// The link that says that `from` had returned before `to` was invoked.
+pub(crate) fn real_time(from: ObjectOp<'_>, to: ObjectOp<'_>) -> Link {
+    let returned = from.completed();
+    let returned = returned.expect("an operation that returned has that event");
+    Link {
+        from: from.id(),
+        to: to.id(),
+        reason: Reason::RealTime {
+            returned: returned.index,
+            invoked: to.invoked().index,
+        },
     }
 }
 
@@ -155,7 +164,11 @@ fn asked(op: ObjectOp<'_>) -> Asked {
     }
 }
 
-fn certificate_op(op: ObjectOp<'_>, about: &[&Value]) -> CertificateOp {
+/// An operation for a certificate, with what `fact` makes of its answer.
+pub(crate) fn certificate_op(
+    op: ObjectOp<'_>,
+    fact: impl FnOnce(ObjectOp<'_>) -> Fact,
+) -> CertificateOp {
     CertificateOp {
         op: op.id(),
         process: op.process(),
@@ -163,7 +176,7 @@ fn certificate_op(op: ObjectOp<'_>, about: &[&Value]) -> CertificateOp {
         status: op.status(),
         invoked: op.invoked(),
         completed: op.completed(),
-        fact: (op.status() == Status::Ok).then(|| fact(op, about)),
+        fact: (op.status() == Status::Ok).then(|| fact(op)),
     }
 }
 
