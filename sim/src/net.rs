@@ -16,7 +16,8 @@
 //!   messages that it would have affected, and of no other.
 //! - A cause that has affected no message was inert: without it, every fate would have been the
 //!   same, as far as other causes did not hide it.
-//! - Messages to oneself do not touch the network: they arrive after [`TO_SELF_DELAY`], always.
+//! - Messages that stay on one machine do not touch the network: they arrive after [`TO_SELF_DELAY`],
+//!   always. These are messages to oneself and, if asked for, those of clients.
 //! - Nothing arrives at the very time that it was sent.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ use std::time::Duration;
 use hstore_core::{Address, Rng, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// How long a message to oneself takes.
+/// How long a message takes that stays on its machine.
 pub const TO_SELF_DELAY: Duration = Duration::from_micros(1);
 
 /// The weather of a network.
@@ -43,6 +44,9 @@ pub struct NetOptions {
     pub loss: f64,
     /// How likely a message arrives twice.
     pub duplication: f64,
+    /// Whether each client process runs beside the node that it asks: what the two say to each other does
+    /// not touch the network.
+    pub clients_beside_nodes: bool,
 }
 
 /// A quiet local network.
@@ -55,6 +59,7 @@ impl Default for NetOptions {
             tail_us_max: 20_000,
             loss: 0.0,
             duplication: 0.0,
+            clients_beside_nodes: false,
         }
     }
 }
@@ -245,7 +250,7 @@ impl SimNet {
     /// Whether a message sent now would be lost to a block.
     #[must_use]
     pub fn is_blocked(&self, from: Address, to: Address) -> bool {
-        from != to && self.causes.values().any(|effects| effects.block(from, to))
+        !self.is_local(from, to) && self.causes.values().any(|effects| effects.block(from, to))
     }
 
     /// How many messages a cause has affected so far: lost, delayed or duplicated them. Still known
@@ -271,7 +276,7 @@ impl SimNet {
         rng: &mut Rng,
     ) -> Fate {
         let mut rng = Rng::from_seed(rng.seed());
-        if from == to {
+        if self.is_local(from, to) {
             return Fate::Once(now + TO_SELF_DELAY);
         }
         self.counts.sent += 1;
@@ -299,6 +304,12 @@ impl SimNet {
             return Fate::Twice(at, at + weather.copy_latency);
         }
         Fate::Once(at)
+    }
+
+    /// Whether a message stays on its machine.
+    fn is_local(&self, from: Address, to: Address) -> bool {
+        let is_client = |address| matches!(address, Address::Client(_));
+        from == to || self.options.clients_beside_nodes && (is_client(from) || is_client(to))
     }
 
     /// The first cause that blocks the link. All that do have affected the message.
@@ -446,6 +457,7 @@ mod tests {
             tail_us_max: 8_000,
             loss: 0.0,
             duplication: 0.0,
+            clients_beside_nodes: false,
         }
     }
 

@@ -161,6 +161,7 @@ impl Profile {
                 tail_us_max: rng.within(5_000..=40_000),
                 loss: *rng.pick(&[0.0, 0.001, 0.005]).expect("not empty"),
                 duplication: *rng.pick(&[0.0, 0.005, 0.02]).expect("not empty"),
+                clients_beside_nodes: false,
             },
             disk: DiskOptions {
                 sync_us_min,
