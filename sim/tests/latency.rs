@@ -53,9 +53,15 @@ fn an_append_costs_one_round_trip_from_its_sequencer_to_the_storage_nodes() {
         let mut latencies = append_latencies_us(options);
         latencies.sort_unstable();
         let median = latencies[latencies.len() / 2];
-        println!("seed {seed}: {} appends, median {median} us", latencies.len());
+        println!(
+            "seed {seed}: {} appends, median {median} us",
+            latencies.len()
+        );
         assert!(latencies.len() > 300, "only {} appends", latencies.len());
         // One round trip is 2,000 us; the way to the sequencer and back on its own machine is 2.
-        assert!((2_000..2_500).contains(&median), "the median is {median} us");
+        assert!(
+            (2_000..2_500).contains(&median),
+            "the median is {median} us"
+        );
     }
 }
