@@ -23,10 +23,26 @@ pub struct ClusterConfig {
 /// What new epochs of a log are made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSpec {
-    /// The nodes that store the log.
-    pub nodeset: NodeSet,
-    /// How its records are replicated over them.
-    pub replication: Replication,
+    /// The nodes that store the log, and which sets of them are quorums.
+    pub quorums: QuorumSystem,
+}
+
+impl LogSpec {
+    /// A log on a nodeset, replicated over it. The nodes stand where the cluster says.
+    ///
+    /// # Errors
+    /// If the nodeset cannot carry that replication.
+    pub fn replicated(
+        nodes: &BTreeMap<NodeId, Location>,
+        nodeset: NodeSet,
+        replication: Replication,
+    ) -> Result<Self, QuorumError> {
+        // Nodes that do not exist are found out when the cluster is validated.
+        let place = |node| (node, nodes.get(&node).copied().unwrap_or_default());
+        let locations = nodeset.iter().map(place).collect();
+        let quorums = QuorumSystem::new(locations, replication)?;
+        Ok(Self { quorums })
+    }
 }
 
 /// Why a cluster cannot be.
@@ -72,10 +88,8 @@ impl ClusterConfig {
             return Err(ConfigError::NoMetadataNodes);
         }
         check("the metadata set".to_owned(), self.metadata)?;
-        for (&log, spec) in &self.logs {
-            check(log.to_string(), spec.nodeset)?;
-            self.quorum_system_of(spec)
-                .map_err(|error| ConfigError::Quorum { log, error })?;
+        for (log, spec) in &self.logs {
+            check(log.to_string(), spec.quorums.nodes())?;
         }
         Ok(())
     }
@@ -83,20 +97,7 @@ impl ClusterConfig {
     /// The quorum system that a new epoch of `log` gets, or `None` for an unknown log.
     #[must_use]
     pub fn quorum_system(&self, log: LogId) -> Option<QuorumSystem> {
-        let spec = self.logs.get(&log)?;
-        Some(
-            self.quorum_system_of(spec)
-                .expect("the configuration was validated"),
-        )
-    }
-
-    fn quorum_system_of(&self, spec: &LogSpec) -> Result<QuorumSystem, QuorumError> {
-        let locations = spec
-            .nodeset
-            .iter()
-            .filter_map(|node| Some((node, *self.nodes.get(&node)?)))
-            .collect();
-        QuorumSystem::new(locations, spec.replication)
+        self.logs.get(&log).map(|spec| spec.quorums.clone())
     }
 }
 

@@ -189,10 +189,8 @@ impl SimOptions {
             .map(|(n, &location)| (NodeId(n as u8), location))
             .collect();
         let all: NodeSet = nodes.keys().copied().collect();
-        let spec = LogSpec {
-            nodeset: all,
-            replication: self.replication,
-        };
+        let spec = LogSpec::replicated(&nodes, all, self.replication)
+            .expect("profiles draw what their nodes can carry");
         ClusterConfig {
             metadata: all.iter().take(usize::from(self.metadata_nodes)).collect(),
             logs: (1..=self.workload.logs)

@@ -160,7 +160,7 @@ impl Sequencer {
                     let Some(spec) = env.config.logs.get(&self.log) else {
                         return;
                     };
-                    for node in spec.nodeset.difference(*here).iter() {
+                    for node in spec.quorums.nodes().difference(*here).iter() {
                         let nonce = self.activations;
                         let (log, ask) = (self.log, StorageAsk::Probe { nonce });
                         env.out.send(node, Message::Storage { log, ask });

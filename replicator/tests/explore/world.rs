@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::Applied;
-use hstore_core::quorum::{Location, Replication};
+use hstore_core::quorum::{Location, QuorumSystem};
 use hstore_core::{
     Address, Ballot, ClientId, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset,
     Precedence, Record, Rng, Timestamp,
@@ -993,11 +993,8 @@ fn marks(out: &Outputs) -> Marks {
 /// What a sequencer is told: all know the same cluster and differ in their patience.
 fn config(sequencer: usize) -> ClusterConfig {
     let all = 0..=REGISTER.0;
-    let nodeset: NodeSet = (0..NODES).map(|node| NodeId(node as u8)).collect();
-    let spec = LogSpec {
-        nodeset,
-        replication: Replication::copies(2),
-    };
+    let quorums = QuorumSystem::flat(NODES as u8, 2).expect("two copies have room");
+    let spec = LogSpec { quorums };
     let timing = Timing {
         activation_patience: NEVER,
         release_delay: if sequencer == 0 {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, StoreOp};
-use hstore_core::quorum::{Location, Replication};
+use hstore_core::quorum::{Location, QuorumSystem};
 use hstore_core::{Address, ClientId, Entry, Epoch, Incarnation, Lsn, NodeId, Record, Timestamp};
 use hstore_node::Input;
 use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
@@ -127,8 +127,7 @@ impl Cluster {
     pub(crate) fn start(nodes: u8, copies: u8, with_detector: bool, timing: Timing) -> Self {
         let ids = || (0..nodes).map(NodeId);
         let spec = LogSpec {
-            nodeset: ids().collect(),
-            replication: Replication::copies(copies),
+            quorums: QuorumSystem::flat(nodes, copies).expect("the script's nodes can carry it"),
         };
         let config = ClusterConfig {
             nodes: ids().map(|node| (node, Location::default())).collect(),

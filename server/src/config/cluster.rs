@@ -16,21 +16,31 @@
 //! regions = 1
 //! nodes = [0, 1, 2]           # all, if left out
 //!
+//! [[logs]]
+//! log = 2
+//! quorums = "n0*n1 + n2*n3"   # instead of copies, racks, regions: which nodes a write needs
+//!
 //! # What may be left out:
 //! metadata = [0, 1, 2]        # nodes that hold the registers; else the first five
 //! [timing_ms]
 //! heartbeat_interval = 100
 //! ```
+//!
+//! `quorums` takes any quorum system, as [`QuorumSystem::parse`] reads it: `+` is "or", `*` is "and", and there
+//! are `choose(2, n0, n1, n2)`, `majority(n0, n1, n2)` or `majority(5)` (the first five nodes), `grid(2 x 3)`,
+//! `weighted(n0:2, n1:1, n2:1; 3)` and `nodeset(5, copies=3, rack=2)`. An expression says which nodes have to
+//! store a record; an epoch is closed by the nodes that meet all of those. `seal: ...` gives the other side
+//! instead, `write: ...; seal: ...` both. Nodes are `n` and their number, out of `nodes`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use config::Config;
-use hstore_core::quorum::{Location, Replication};
+use config::{Config, ValueKind};
+use hstore_core::quorum::{Location, Names, QuorumSystem, Replication, SystemError};
 use hstore_core::{LogId, NodeId, NodeSet};
-use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
+use hstore_replicator::config::{ClusterConfig, ConfigError as Misfit, LogSpec, Timing};
 
 use super::ConfigError;
 use super::table::{self, Table};
@@ -72,12 +82,11 @@ impl Cluster {
         let name = name.ok_or_else(|| table.missing("cluster", wanted))?;
 
         let (addresses, nodes) = parse_nodes(&mut table)?;
-        let all = nodes.keys().copied().collect();
         let metadata = match table.numbers("metadata", 0..=NodeSet::MAX_NODES as u64 - 1)? {
             Some(numbers) => node_set(&numbers),
             None => nodes.keys().copied().take(METADATA_NODES).collect(),
         };
-        let logs = parse_logs(&mut table, all)?;
+        let logs = parse_logs(&mut table, &nodes)?;
         let timing = match table.table("timing_ms")? {
             Some(table) => parse_timing(table)?,
             None => default_timing(),
@@ -190,25 +199,17 @@ fn parse_nodes(table: &mut Table) -> Result<Nodes, ConfigError> {
     Ok((addresses, locations))
 }
 
-fn parse_logs(table: &mut Table, all: NodeSet) -> Result<BTreeMap<LogId, LogSpec>, ConfigError> {
+fn parse_logs(
+    table: &mut Table,
+    nodes: &BTreeMap<NodeId, Location>,
+) -> Result<BTreeMap<LogId, LogSpec>, ConfigError> {
     let mut logs = BTreeMap::new();
     for mut table in table.tables("logs")? {
         let number = table.number("log", 1..=u64::from(u32::MAX))?;
         let number = number.ok_or_else(|| table.missing("log", "the log's number"))?;
-        let most = NodeSet::MAX_NODES as u64;
-        let copies = table.number("copies", 1..=most)?;
-        let copies = copies.ok_or_else(|| table.missing("copies", "how many copies are kept"))?;
-        let replication = Replication {
-            copies: copies as u8,
-            racks: table.number("racks", 1..=most)?.unwrap_or(1) as u8,
-            regions: table.number("regions", 1..=most)?.unwrap_or(1) as u8,
-        };
-        let nodes = table.numbers("nodes", 0..=most - 1)?;
-        let spec = LogSpec {
-            nodeset: nodes.map_or(all, |nodes| node_set(&nodes)),
-            replication,
-        };
-        if logs.insert(LogId(number as u32), spec).is_some() {
+        let log = LogId(number as u32);
+        let spec = parse_log(log, &mut table, nodes)?;
+        if logs.insert(log, spec).is_some() {
             let expected = "a number that no other log has";
             return Err(table.invalid("log", &number.into(), expected));
         }
@@ -218,6 +219,56 @@ fn parse_logs(table: &mut Table, all: NodeSet) -> Result<BTreeMap<LogId, LogSpec
         return Err(table.missing("logs", "a table `[[logs]]` for each log"));
     }
     Ok(logs)
+}
+
+fn parse_log(
+    log: LogId,
+    table: &mut Table,
+    nodes: &BTreeMap<NodeId, Location>,
+) -> Result<LogSpec, ConfigError> {
+    let most = NodeSet::MAX_NODES as u64;
+    let copies = table.number("copies", 1..=most)?;
+    let racks = table.number("racks", 1..=most)?;
+    let regions = table.number("regions", 1..=most)?;
+    let nodeset = match table.numbers("nodes", 0..=most - 1)? {
+        Some(numbers) => node_set(&numbers),
+        None => nodes.keys().copied().collect(),
+    };
+    if let Some(value) = table.take("quorums") {
+        let counts = [("copies", copies), ("racks", racks), ("regions", regions)];
+        if let Some((key, count)) = counts.iter().find_map(|it| Some((it.0, it.1?))) {
+            let expected =
+                "nothing: `quorums` says it all, for example \"nodeset(5, copies=3, rack=2)\"";
+            return Err(table.invalid(key, &count.into(), expected));
+        }
+        let mut places = nodes.clone();
+        places.retain(|node, _| nodeset.contains(*node));
+        let quorums = match &value.kind {
+            ValueKind::String(text) => QuorumSystem::parse(text, &mut Names::cluster(&places))
+                .map_err(|error| match error {
+                    SystemError::Parse(error) => format!("a quorum system; at {error}"),
+                    SystemError::Quorum(error) => format!("a quorum system; {error}"),
+                }),
+            _ => Err("a text: a quorum system".to_owned()),
+        };
+        return match quorums {
+            Ok(quorums) => Ok(LogSpec { quorums }),
+            Err(expected) => Err(table.invalid("quorums", &value, &expected)),
+        };
+    }
+    let copies = copies.ok_or_else(|| {
+        table.missing(
+            "copies",
+            "how many copies are kept, or `quorums`: a quorum system",
+        )
+    })?;
+    let replication = Replication {
+        copies: copies as u8,
+        racks: racks.unwrap_or(1) as u8,
+        regions: regions.unwrap_or(1) as u8,
+    };
+    LogSpec::replicated(nodes, nodeset, replication)
+        .map_err(|error| table.misfit(Misfit::Quorum { log, error }))
 }
 
 fn node_set(numbers: &[u64]) -> NodeSet {
@@ -327,6 +378,31 @@ mod tests {
     }
 
     #[test]
+    fn a_log_runs_on_any_quorum_system() {
+        let text = plain().replacen("copies = 3", "quorums = \"seal: n0*n1 + n2\"", 1);
+        let cluster = read(&text).expect("valid");
+        let of = |log| cluster.config.logs[&LogId(log)].quorums.to_string();
+        assert_eq!(of(1), "seal: n0 * n1 + n2");
+        assert_eq!(of(2), "nodeset(n0, n1, n2, copies=3)");
+        let racks = plain()
+            .replacen("node = 2", "rack = 7\nnode = 2", 1)
+            .replacen(
+                "copies = 3",
+                "quorums = \"nodeset(3, copies=2, rack=2)\"",
+                1,
+            );
+        let cluster = read(&racks).expect("valid");
+        let quorums = &cluster.config.logs[&LogId(1)].quorums;
+        assert_eq!(
+            quorums.to_string(),
+            "nodeset(n0, n1, n2@7, copies=2, rack=2)"
+        );
+        let node_set = |nodes: [u8; 2]| nodes.map(NodeId).into_iter().collect();
+        assert!(quorums.is_write_quorum(node_set([0, 2])));
+        assert!(!quorums.is_write_quorum(node_set([0, 1])));
+    }
+
+    #[test]
     fn errors_name_place_key_value_and_what_was_expected() {
         for (from, to, error) in [
             (
@@ -357,12 +433,42 @@ mod tests {
             (
                 "log = 2\n",
                 "log = 2\ncolour = \"red\"\n",
-                "x.toml: `logs[1].colour` (which is `red`) is no key here: expected one of `log`, `copies`, `racks`, `regions`, `nodes`",
+                "x.toml: `logs[1].colour` (which is `red`) is no key here: expected one of `log`, `copies`, `racks`, `regions`, `nodes`, `quorums`",
             ),
             (
                 "copies = 3",
                 "copies = 4",
                 "x.toml: log1: 4 Node domains are asked for, the nodeset has 3",
+            ),
+            (
+                "copies = 3",
+                "",
+                "x.toml: `logs[0].copies` is missing: expected how many copies are kept, or `quorums`: a quorum system",
+            ),
+            (
+                "copies = 3",
+                "nodes = [0, 1]\nquorums = \"n0*n1 + n2\"",
+                "x.toml: `logs[0].quorums` is `n0*n1 + n2`: expected a quorum system; at column 9: found `n2`, expected one of the nodes n0, n1",
+            ),
+            (
+                "copies = 3",
+                "quorums = \"write: n0*n1; seal: n2\"",
+                "x.toml: `logs[0].quorums` is `write: n0*n1; seal: n2`: expected a quorum system; the write quorum {n0,n1} and the seal quorum {n2} do not meet: leave one side out and it becomes the other's dual",
+            ),
+            (
+                "copies = 3",
+                "quorums = 3",
+                "x.toml: `logs[0].quorums` is `3`: expected a text: a quorum system",
+            ),
+            (
+                "copies = 3",
+                "copies = 3\nquorums = \"majority(3)\"",
+                "x.toml: `logs[0].copies` is `3`: expected nothing: `quorums` says it all, for example \"nodeset(5, copies=3, rack=2)\"",
+            ),
+            (
+                "copies = 3",
+                "copies = 2\nnodes = [0, 9]",
+                "x.toml: log1 names {n9}, of which the cluster knows nothing",
             ),
             (
                 "cluster = \"test\"",

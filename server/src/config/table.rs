@@ -81,6 +81,14 @@ impl Table {
         }
     }
 
+    /// What the table says does not fit together.
+    pub(super) fn misfit(&self, reason: hstore_replicator::config::ConfigError) -> ConfigError {
+        ConfigError::Misfit {
+            place: self.place.clone(),
+            reason,
+        }
+    }
+
     /// A value that is still to be taken.
     pub(super) fn peek(&self, key: &str) -> Option<Value> {
         self.values.get(key).cloned()

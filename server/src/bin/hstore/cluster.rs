@@ -193,9 +193,10 @@ fn compare(cluster: &Cluster, file: &Path, start: &Start) -> anyhow::Result<()> 
     }
     if let Some(copies) = start.copies
         && let Some(spec) = logs.get(&LogId(1))
-        && copies != spec.replication.copies
+        && let Some(replication) = spec.quorums.replication()
+        && copies != replication.copies
     {
-        return differ("copies", copies.into(), spec.replication.copies.into());
+        return differ("copies", copies.into(), replication.copies.into());
     }
     Ok(())
 }
