@@ -10,7 +10,7 @@ pub struct Mutant {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 3] = [
+pub const MUTANTS: [Mutant; 4] = [
     Mutant {
         name: "ack-before-fsync",
         about: "a storage node answers a store once it is written, before it is synced",
@@ -18,6 +18,10 @@ pub const MUTANTS: [Mutant; 3] = [
     Mutant {
         name: "ack-before-recovery",
         about: "a new sequencer answers at once, before the older epochs are sealed and recovered",
+    },
+    Mutant {
+        name: "f-majority-off-by-one",
+        about: "one node fewer than a seal quorum counts as one",
     },
     Mutant {
         name: "torn-record-accepted",

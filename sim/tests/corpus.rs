@@ -82,6 +82,16 @@ fn an_ack_before_recovery_is_found_as_not_linearizable() {
     assert_eq!(violation.checker, "linearizability");
 }
 
+/// A record on the nodes that no seal quorum should go without becomes a hole, or another stands there.
+#[test]
+fn a_seal_quorum_that_is_one_node_short_is_found() {
+    let report = found(Engine::Model, "f-majority-off-by-one", 2_000);
+    assert_eq!(report.outcome, Outcome::Safety);
+    assert!(report.counts.mutant_reached > 0);
+    let violation = report.violation.expect("a failure says what is violated");
+    assert!(["durability", "linearizability"].contains(&violation.checker.as_str()));
+}
+
 /// What a power failure left of a batch is taken for the batch: it cannot be read, or is not what others
 /// have.
 #[test]
@@ -115,7 +125,7 @@ fn an_ack_before_the_sync_is_seen_at_the_ack() {
 fn planted_bugs_that_are_off_are_not_reached() {
     let report = report(Engine::Rocksdb, 3, &PROFILES[0], None, true);
     assert_eq!(report.counts.mutant_reached, 0);
-    assert_eq!(MUTANTS.len(), 3, "each planted bug has a test here");
+    assert_eq!(MUTANTS.len(), 4, "each planted bug has a test here");
 }
 
 #[test]
