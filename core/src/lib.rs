@@ -18,6 +18,8 @@
 //!   two copies of one LSN prevails.
 //! - **Hole**, **bridge** ([`Entry`]): recovery's word that no record stands at an LSN, or from an
 //!   LSN to the end of its epoch.
+//! - **Stamp** ([`Stamp`]): what the sequencer adds to a record: a time, and a link in the **chain** of
+//!   its epoch.
 //! - **Release pointer**: up to where readers may read.
 //! - **Register**: the consensus value of a log that says which epochs there are and which are
 //!   clean; agreed among the *metadata nodes*.
@@ -36,6 +38,8 @@ mod time;
 
 pub use ids::{Address, ClientId, Epoch, Incarnation, LogId, Lsn, NodeId, Offset, ParseLsnError};
 pub use node_set::NodeSet;
-pub use record::{Ballot, ChecksumError, Entry, Precedence, Record, StoredCopy};
+pub use record::{
+    Ballot, Chain, ChecksumError, Entry, Precedence, Record, Stamp, Stamped, StoredCopy,
+};
 pub use rng::Rng;
-pub use time::Timestamp;
+pub use time::{Timestamp, WallTime};

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Epoch, Offset};
+use crate::ids::{Epoch, LogId, Lsn, Offset};
 use crate::node_set::NodeSet;
+use crate::time::WallTime;
 
 /// A client's record. The CRC32C is taken by the client before the record leaves it and is verified
 /// wherever the payload changes hands, last by the reader.
@@ -51,11 +52,84 @@ impl Record {
     }
 }
 
+/// A value of the chain that links the records of an epoch: a CRC32C over all that makes a record this
+/// one at this place, and over the value before.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Chain(pub u32);
+
+/// What the sequencer adds to a record when it gives it its place. It is a part of what stands there:
+/// recovery keeps it.
+///
+/// A copy that was written to the wrong place, or is an old one, matches its own checksum. It does not
+/// match the place, or the copy before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// When the record got its place, by the sequencer's clock. Never falls within an epoch.
+    pub time: WallTime,
+    /// The chain value of the record before, or 0 for the first of an epoch. Where recovery put a hole
+    /// between the two it leads nowhere.
+    pub previous: Chain,
+    /// The record's own chain value.
+    pub own: Chain,
+}
+
+impl Stamp {
+    /// The stamp of a record that gets `lsn` at `now`, after the one stamped `before` (in the same
+    /// epoch).
+    #[must_use]
+    pub fn after(before: Self, log: LogId, lsn: Lsn, now: WallTime, record: &Record) -> Self {
+        let time = now.max(before.time);
+        let previous = before.own;
+        let own = chain(previous, log, lsn, time, record.crc32c);
+        Self {
+            time,
+            previous,
+            own,
+        }
+    }
+}
+
+fn chain(previous: Chain, log: LogId, lsn: Lsn, time: WallTime, crc32c: u32) -> Chain {
+    let mut linked = [0; 28];
+    linked[0..4].copy_from_slice(&previous.0.to_le_bytes());
+    linked[4..8].copy_from_slice(&log.0.to_le_bytes());
+    linked[8..16].copy_from_slice(&lsn.as_u64().to_le_bytes());
+    linked[16..24].copy_from_slice(&time.0.to_le_bytes());
+    linked[24..28].copy_from_slice(&crc32c.to_le_bytes());
+    Chain(crc32c::crc32c(&linked))
+}
+
+/// A record as it stands in a log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamped {
+    /// What the sequencer added.
+    pub stamp: Stamp,
+    /// What the client appended.
+    pub record: Record,
+}
+
+impl Stamped {
+    /// Whether the record was given this place: its chain value says so. The payload is not looked at:
+    /// that is [`Record::verify`]'s.
+    #[must_use]
+    pub fn belongs_at(&self, log: LogId, lsn: Lsn) -> bool {
+        let Stamp {
+            time,
+            previous,
+            own,
+        } = self.stamp;
+        own == chain(previous, log, lsn, time, self.record.crc32c)
+    }
+}
+
 /// What stands at an LSN.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Entry {
     /// A client's record.
-    Record(Record),
+    Record(Stamped),
     /// Recovery decided that no record stands here. It never came to be fully replicated.
     Hole,
     /// Recovery decided that the epoch ends here: no record at this or a later offset of it.
@@ -143,6 +217,39 @@ mod tests {
             };
             assert!(damaged.verify().is_err());
         }
+    }
+
+    #[test]
+    fn a_stamp_belongs_to_one_place_and_one_record_and_time_never_falls() {
+        let (log, first) = (LogId(1), Lsn::new(2, 1));
+        let record = Record::new(Bytes::from_static(b"hello"));
+        let stamp = Stamp::after(Stamp::default(), log, first, WallTime(70), &record);
+        let record = |payload: &'static [u8]| Record::new(Bytes::from_static(payload));
+        let stamped = Stamped {
+            stamp,
+            record: record(b"hello"),
+        };
+        assert!(stamped.belongs_at(log, first));
+        assert!(!stamped.belongs_at(LogId(2), first));
+        for elsewhere in [Lsn::new(2, 2), Lsn::new(1, 1)] {
+            assert!(!stamped.belongs_at(log, elsewhere));
+        }
+        let other = Stamped {
+            stamp,
+            record: record(b"other"),
+        };
+        assert!(!other.belongs_at(log, first));
+        let mut moved = stamped.clone();
+        moved.stamp.time.0 += 1;
+        assert!(!moved.belongs_at(log, first));
+
+        let next = Stamp::after(stamp, log, first.next(), WallTime(60), &record(b"next"));
+        assert_eq!(next.previous, stamp.own);
+        assert_eq!(
+            next.time,
+            WallTime(70),
+            "the clock went back, time does not"
+        );
     }
 
     #[test]

@@ -49,6 +49,21 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
+/// What a node's system clock shows, in milliseconds since 1970 began (UTC). It may be wrong, jump and
+/// go back; nothing but the times that records carry comes from it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct WallTime(pub u64);
+
+/// In milliseconds: `1234ms`.
+impl fmt::Display for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ms", self.0)
+    }
+}
+
 /// In milliseconds: `1234.567ms`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hstore_core::{Address, Epoch, Incarnation, LogId, Lsn, NodeId, Rng, Timestamp};
+use hstore_core::{Address, Epoch, Incarnation, LogId, Lsn, NodeId, Rng, Timestamp, WallTime};
 use hstore_replicator::boot::{Boot, BootError};
 use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::detector::Detector;
@@ -120,12 +120,13 @@ impl Node {
             .min()
     }
 
-    /// Takes an input.
-    pub fn step(&mut self, now: Timestamp, input: Input, out: &mut Outputs) {
+    /// Takes an input. `wall` is what the host's system clock shows.
+    pub fn step(&mut self, now: Timestamp, wall: WallTime, input: Input, out: &mut Outputs) {
         let config = Arc::clone(&self.config);
         let mut rng = self.rng.clone();
         let mut env = Env {
             now,
+            wall,
             me: self.me,
             incarnation: self.incarnation,
             config: &config,

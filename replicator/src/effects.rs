@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, CorruptCopy, StoreOp};
 use hstore_core::{
     Address, Ballot, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset, Rng, StoredCopy,
-    Timestamp,
+    Timestamp, WallTime,
 };
 
 use crate::config::ClusterConfig;
@@ -32,6 +32,8 @@ impl Outputs {
 pub struct Env<'a> {
     /// The time on the node's clock.
     pub now: Timestamp,
+    /// What its system clock shows.
+    pub wall: WallTime,
     /// The node.
     pub me: NodeId,
     /// Its life.

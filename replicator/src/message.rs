@@ -5,7 +5,8 @@
 
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
-    Ballot, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset, Record, StoredCopy,
+    Ballot, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset, Record, Stamped,
+    StoredCopy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -173,7 +174,7 @@ pub enum StorageAsk {
         /// The epoch's last known good offset.
         last_known_good: Offset,
         /// The record.
-        record: Record,
+        record: Stamped,
     },
     /// Move a record you hold to a later wave.
     Amend {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use hstore_core::{Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Record, Timestamp};
+use hstore_core::{Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Stamped, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Timing;
@@ -32,7 +32,7 @@ pub enum GapKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Delivery {
     /// A record.
-    Record(Lsn, Record),
+    Record(Lsn, Stamped),
     /// No record stands from `first` to `last`, both included.
     Gap {
         /// Why.
@@ -172,12 +172,15 @@ impl Reader {
             return;
         };
         source.asked = false;
+        let log = self.log;
         for (lsn, entry) in entries {
             if *lsn > source.passed && *lsn >= self.next {
-                // A copy whose checksum is wrong is as good as one that cannot be read.
-                let readable = entry.clone().filter(
-                    |entry| !matches!(entry, Entry::Record(record) if record.verify().is_err()),
-                );
+                // A copy whose checksum is wrong, or that belongs elsewhere, is as good as one that
+                // cannot be read.
+                let readable = entry.clone().filter(|entry| match entry {
+                    Entry::Record(it) => it.belongs_at(log, *lsn) && it.record.verify().is_ok(),
+                    Entry::Hole | Entry::Bridge => true,
+                });
                 source.entries.insert(*lsn, readable);
             }
         }
@@ -273,6 +276,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use hstore_core::quorum::QuorumSystem;
+    use hstore_core::{Record, Stamp, WallTime};
 
     use super::*;
 
@@ -325,6 +329,8 @@ mod tests {
         reader.on_time(GRACE, &Timing::default(), 0, &mut |_, _| {});
         assert_eq!(reader.take_complete(), None);
         let record = Record::new(bytes::Bytes::from_static(b"r"));
+        let stamp = Stamp::after(Stamp::default(), LogId(1), Lsn::FIRST, WallTime(0), &record);
+        let record = Stamped { stamp, record };
         tell(
             &mut reader,
             2,

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::message::Message;
 
 /// The version of [`MESSAGES`] this build speaks.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 9;
 /// The longest body of a message that is sent or accepted, in bytes.

@@ -234,7 +234,8 @@ impl Host {
         let mut next = Some(input);
         while let Some(input) = next {
             let mut outputs = Outputs::default();
-            self.node.step(self.clock.now(), input, &mut outputs);
+            let (now, wall) = (self.clock.now(), self.clock.wall());
+            self.node.step(now, wall, input, &mut outputs);
             self.carry_out(outputs, storage);
             next = self.to_self.pop_front().map(|message| Input::Message {
                 from: self.node.id().into(),

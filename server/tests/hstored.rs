@@ -139,7 +139,7 @@ async fn a_failing_store_ends_the_node() {
     let found: Vec<_> = read
         .into_iter()
         .filter_map(|it| match it {
-            Delivery::Record(lsn, record) => Some((lsn, record.payload)),
+            Delivery::Record(lsn, it) => Some((lsn, it.record.payload)),
             Delivery::Gap { .. } => None,
         })
         .collect();

@@ -222,7 +222,7 @@ impl Invariants {
 
 fn fingerprint(entry: &Entry) -> u64 {
     match entry {
-        Entry::Record(record) => xxh3_64(&record.payload),
+        Entry::Record(it) => xxh3_64(&it.record.payload) ^ u64::from(it.stamp.own.0),
         Entry::Hole => 1,
         Entry::Bridge => 2,
     }
@@ -230,7 +230,7 @@ fn fingerprint(entry: &Entry) -> u64 {
 
 fn name(entry: &Entry) -> String {
     match entry {
-        Entry::Record(record) => format!("a record of {} bytes", record.payload.len()),
+        Entry::Record(it) => format!("a record of {} bytes", it.record.payload.len()),
         Entry::Hole => "a hole".to_owned(),
         Entry::Bridge => "a bridge".to_owned(),
     }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use hstore_core::ports::file_system::FileSystem;
 use hstore_core::ports::log_store::{LogStore, StoreError, StoreOp};
 use hstore_core::{
-    Entry, LogId, Lsn, NodeSet, Offset, Precedence, Record, Rng, StoredCopy, Timestamp,
+    Entry, LogId, Lsn, NodeSet, Offset, Precedence, Record, Rng, Stamp, Stamped, StoredCopy,
+    Timestamp,
 };
 use hstore_sim::disk::{FileOp, FileOpKind, MountedDisk, PowerLoss, SharedDisk, SimDisk};
 use hstore_tier1::contract::{Backend, Intercepted, Interceptor, Verdict, check_store, contents};
@@ -173,7 +174,10 @@ fn random_batch(rng: &mut Rng, number: u64) -> Vec<StoreOp> {
                     precedence: Precedence::of_wave(rng.within(1..=3) as u32),
                     copyset: NodeSet::EMPTY,
                     last_known_good: Offset(0),
-                    entry: Entry::Record(Record::new(random_payload(rng))),
+                    entry: Entry::Record(Stamped {
+                        stamp: Stamp::default(),
+                        record: Record::new(random_payload(rng)),
+                    }),
                 },
             },
         });

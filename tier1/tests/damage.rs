@@ -6,18 +6,27 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use hstore_core::ports::file_system::FileErrorKind;
 use hstore_core::ports::log_store::{LogStore, StoreError, StoreOp};
-use hstore_core::{LogId, Lsn, NodeSet, Offset, Precedence, Record, StoredCopy};
+use hstore_core::{
+    Entry, LogId, Lsn, NodeSet, Offset, Precedence, Record, Stamp, Stamped, StoredCopy,
+};
 use hstore_tier1::contract::{Intercepted, Interceptor, Verdict};
 use hstore_tier1::model::{ModelState, ModelStore, ModelStoreOptions};
 use hstore_tier1::posix::PosixFileSystem;
 use tempfile::TempDir;
+
+fn record(payload: Vec<u8>) -> Entry {
+    Entry::Record(Stamped {
+        stamp: Stamp::default(),
+        record: Record::new(payload.into()),
+    })
+}
 
 fn batch(i: u32) -> Vec<StoreOp> {
     let copy = StoredCopy {
         precedence: Precedence::of_wave(1),
         copyset: NodeSet::EMPTY,
         last_known_good: Offset(0),
-        entry: hstore_core::Entry::Record(Record::new(vec![i as u8; 200].into())),
+        entry: record(vec![i as u8; 200]),
     };
     vec![
         StoreOp::Put {
@@ -243,7 +252,7 @@ fn a_large_state_fills_many_chunks() {
     {
         let mut batch = batch(i as u32 + 1);
         if let StoreOp::Put { copy, .. } = &mut batch[0] {
-            copy.entry = hstore_core::Entry::Record(Record::new(vec![i as u8; *length].into()));
+            copy.entry = record(vec![i as u8; *length]);
         }
         expected.apply(&batch);
         store.apply(&batch).expect("a batch is applied");

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hstore_core::ports::file_system::FileErrorKind;
 use hstore_core::ports::log_store::{LogStore, StoreError, StoreOp};
-use hstore_core::{Entry, LogId, Lsn, NodeSet, Offset, Precedence, Record, StoredCopy, Timestamp};
+use hstore_core::{
+    Entry, LogId, Lsn, NodeSet, Offset, Precedence, Record, Stamp, Stamped, StoredCopy, Timestamp,
+};
 use hstore_tier1::contract::{Backend, Intercepted, Interceptor, Verdict, check_store, contents};
 use hstore_tier1::model::ModelState;
 use hstore_tier1::posix::PosixFileSystem;
@@ -72,7 +74,10 @@ fn put(log: u32, offset: u32, payload: &[u8]) -> StoreOp {
             precedence: Precedence::of_wave(1),
             copyset: NodeSet::EMPTY,
             last_known_good: Offset(0),
-            entry: Entry::Record(Record::new(payload.to_vec().into())),
+            entry: Entry::Record(Stamped {
+                stamp: Stamp::default(),
+                record: Record::new(payload.to_vec().into()),
+            }),
         },
     }
 }
@@ -125,7 +130,7 @@ fn a_store_of_another_format_is_refused() {
     let mut files = OnFiles::new(RocksSettings::default(), false);
     drop(files.open().expect("the store opens"));
     let raw = rocksdb::DB::open_default(files.directory()).expect("it is a database");
-    raw.put(b"f", 2_u32.to_le_bytes())
+    raw.put(b"f", u32::MAX.to_le_bytes())
         .expect("it can be written");
     drop(raw);
     let error = files.open().expect_err("the format is from the future");

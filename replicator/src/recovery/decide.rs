@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hstore_core::quorum::{Answers, QuorumSystem, SealAnswer};
-use hstore_core::{Ballot, Entry, NodeId, NodeSet, Offset, Precedence, Record, StoredCopy};
+use hstore_core::{Ballot, Entry, NodeId, NodeSet, Offset, Precedence, Stamped, StoredCopy};
 
 /// What the nodes of a mutation set hold of an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -45,7 +45,7 @@ pub fn decide(quorums: &QuorumSystem, digests: &Digests, members: NodeSet) -> Op
             _ => None,
         })
         .collect();
-    let mut records: BTreeMap<Offset, Record> = BTreeMap::new();
+    let mut records: BTreeMap<Offset, Stamped> = BTreeMap::new();
     for (&&offset, copies) in &above {
         let winner = copies.values().flatten().max_by_key(|copy| copy.precedence);
         if let Some(StoredCopy {

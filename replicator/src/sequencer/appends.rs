@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 
 use hstore_core::quorum::QuorumSystem;
-use hstore_core::{Address, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Record, Timestamp};
+use hstore_core::{
+    Address, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Record, Stamp, Stamped, Timestamp,
+};
 
 use super::copyset;
 use crate::effects::{Env, Event};
@@ -23,6 +25,8 @@ pub(super) struct Appends {
     log: LogId,
     epoch: Epoch,
     next: Offset,
+    /// The stamp of the record placed last.
+    last: Stamp,
     /// End of the contiguous retired prefix.
     last_known_good: Offset,
     /// Placed records above the last known good offset.
@@ -36,7 +40,7 @@ pub(super) struct Appends {
 /// A record on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Appender {
-    record: Record,
+    record: Stamped,
     /// Whom to answer, and to which request.
     origin: (Address, u64),
     wave: u32,
@@ -65,6 +69,7 @@ impl Appends {
             log,
             epoch,
             next: Offset::FIRST,
+            last: Stamp::default(),
             last_known_good: Offset(0),
             window: BTreeMap::new(),
             unanswered: BTreeMap::new(),
@@ -108,10 +113,13 @@ impl Appends {
         }
         let offset = self.next;
         self.next = offset.next();
+        let lsn = Lsn::at(self.epoch, offset);
+        let stamp = Stamp::after(self.last, self.log, lsn, env.wall, &record);
+        self.last = stamp;
         self.window.insert(
             offset,
             Appender {
-                record,
+                record: Stamped { stamp, record },
                 origin,
                 wave: 0,
                 copyset: NodeSet::EMPTY,

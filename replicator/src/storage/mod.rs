@@ -21,8 +21,8 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hstore_core::ports::log_store::{Applied, StoreOp};
-use hstore_core::{Address, Epoch, LogId, Lsn, NodeId, Offset, Timestamp};
+use hstore_core::ports::log_store::{Applied, CorruptCopy, StoreOp};
+use hstore_core::{Address, Entry, Epoch, LogId, Lsn, NodeId, Offset, StoredCopy, Timestamp};
 
 use crate::effects::{
     DiskDone, DiskOwner, DiskRequest, DiskToken, DiskWork, Durability, Env, Event,
@@ -201,8 +201,12 @@ impl StorageNode {
                     after,
                 },
                 DiskDone::Read { copies, passed },
-            ) => self.answer_digest(to, log, epoch, ballot, after, copies, passed, env),
+            ) => {
+                let copies = in_their_places(log, copies);
+                self.answer_digest(to, log, epoch, ballot, after, copies, passed, env);
+            }
             (Continuation::AnswerFetch { to, log, nonce }, DiskDone::Read { copies, passed }) => {
+                let copies = in_their_places(log, copies);
                 serve::answer_fetch(to, log, nonce, copies, passed, env);
             }
             (Continuation::Nothing, DiskDone::Wrote(_)) => {}
@@ -249,4 +253,22 @@ impl StorageNode {
         let (sealed, clean) = self.bounds(log);
         env.out.events.push(Event::Bounds { log, sealed, clean });
     }
+}
+
+/// Copies as a disk gave them: by place, unless it could not read one.
+type Copies = Vec<(Lsn, Result<StoredCopy, CorruptCopy>)>;
+
+/// Counts a record that belongs elsewhere as one that cannot be read: the disk mixed up its copies.
+fn in_their_places(log: LogId, mut copies: Copies) -> Copies {
+    for (lsn, copy) in &mut copies {
+        if let Ok(StoredCopy {
+            entry: Entry::Record(it),
+            ..
+        }) = copy
+            && !it.belongs_at(log, *lsn)
+        {
+            *copy = Err(CorruptCopy);
+        }
+    }
+    copies
 }

@@ -2,7 +2,7 @@
 
 use hstore_core::ports::log_store::StoreOp;
 use hstore_core::{
-    Address, Entry, LogId, Lsn, NodeId, NodeSet, Offset, Precedence, Record, StoredCopy, planted,
+    Address, Entry, LogId, Lsn, NodeId, NodeSet, Offset, Precedence, Stamped, StoredCopy, planted,
 };
 
 use super::{Continuation, StorageNode};
@@ -16,7 +16,7 @@ pub(super) fn put(
     wave: u32,
     copyset: NodeSet,
     last_known_good: Offset,
-    record: &Record,
+    record: &Stamped,
 ) -> StoreOp {
     let copy = StoredCopy {
         precedence: Precedence::of_wave(wave),

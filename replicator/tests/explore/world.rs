@@ -31,7 +31,7 @@ use hstore_core::ports::log_store::Applied;
 use hstore_core::quorum::{Location, QuorumSystem};
 use hstore_core::{
     Address, Ballot, ClientId, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset,
-    Precedence, Record, Rng, Timestamp,
+    Precedence, Record, Rng, Timestamp, WallTime,
 };
 use hstore_replicator::boot::Boot;
 use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
@@ -589,6 +589,7 @@ impl World {
         let mut rng = Rng::from_seed(0);
         let mut env = Env {
             now: NOW,
+            wall: WallTime(0),
             me,
             incarnation: Incarnation(1),
             config: &self.configs[sequencer],
@@ -652,6 +653,7 @@ impl World {
         let mut rng = Rng::from_seed(seed);
         let mut env = Env {
             now,
+            wall: WallTime(0),
             me,
             incarnation: Incarnation(1),
             config: &self.configs[sequencer],
@@ -682,6 +684,7 @@ impl World {
         let mut rng = Rng::from_seed(0);
         let mut env = Env {
             now: NOW,
+            wall: WallTime(0),
             me: NodeId(node as u8),
             incarnation: Incarnation(1),
             config: &self.configs[0],

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use hstore_core::{Address, Incarnation, LogId, Lsn, NodeId, Rng, Timestamp};
+use hstore_core::{Address, Incarnation, LogId, Lsn, NodeId, Rng, Timestamp, WallTime};
 use hstore_node::{Input, Node};
 use hstore_replicator::boot::Boot;
 use hstore_replicator::config::ClusterConfig;
@@ -49,7 +49,7 @@ impl Life {
 
     pub(crate) fn step(&mut self, now: Timestamp, input: Input, out: &mut Outputs) {
         match self {
-            Self::Whole(it) => it.step(now, input, out),
+            Self::Whole(it) => it.step(now, wall(now), input, out),
             Self::Parts(it) => it.step(now, input, out),
         }
     }
@@ -89,6 +89,11 @@ impl Life {
             Self::Parts(it) => it.sequencer.describe(),
         }
     }
+}
+
+/// The system clock of every node: it shows the script's time.
+fn wall(now: Timestamp) -> WallTime {
+    WallTime(now.0 / 1_000_000)
 }
 
 /// The machines of a node without its failure detector.
@@ -147,6 +152,7 @@ impl Parts {
         let mut rng = self.rng.clone();
         let mut env = Env {
             now,
+            wall: wall(now),
             me: self.me,
             incarnation: self.incarnation,
             config: &config,

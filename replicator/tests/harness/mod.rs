@@ -338,10 +338,10 @@ impl Cluster {
         let host = self.host(node);
         for state in [&mut host.live, &mut host.durable] {
             let mut copy = state.copy(LOG, lsn).expect("there is a copy").clone();
-            let Entry::Record(record) = &mut copy.entry else {
+            let Entry::Record(it) = &mut copy.entry else {
                 panic!("{lsn} is no record on {node}");
             };
-            record.payload = Bytes::from_static(b"rotten");
+            it.record.payload = Bytes::from_static(b"rotten");
             state.apply(&[StoreOp::Put {
                 log: LOG,
                 lsn,
@@ -374,7 +374,7 @@ impl Cluster {
         for (_, lsn, copy) in host.live.copies() {
             let synced = host.durable.copy(LOG, lsn) == Some(copy);
             let unreadable = match &copy.entry {
-                Entry::Record(record) => record.verify().is_err(),
+                Entry::Record(it) => it.record.verify().is_err() || !it.belongs_at(LOG, lsn),
                 Entry::Hole | Entry::Bridge => false,
             };
             write!(

@@ -63,7 +63,7 @@ fn storage_ask(ask: &StorageAsk) -> String {
             record: it,
         } => format!(
             "store {lsn} w{wave} {copyset} lng {last_known_good} {}",
-            record(it)
+            record(&it.record)
         ),
         StorageAsk::Amend {
             lsn,
@@ -219,7 +219,7 @@ pub(crate) fn record(record: &Record) -> String {
 /// What stands at an LSN.
 pub(crate) fn entry(entry: &Entry) -> String {
     match entry {
-        Entry::Record(it) => record(it),
+        Entry::Record(it) => record(&it.record),
         Entry::Hole => "hole".to_owned(),
         Entry::Bridge => "bridge".to_owned(),
     }
@@ -240,7 +240,7 @@ fn precedence(precedence: Precedence) -> String {
 /// What a reader delivers.
 pub(crate) fn delivery(delivery: &Delivery) -> String {
     match delivery {
-        Delivery::Record(lsn, it) => format!("{lsn} {}", record(it)),
+        Delivery::Record(lsn, it) => format!("{lsn} {}", record(&it.record)),
         Delivery::Gap { kind, first, last } => {
             let kind = match kind {
                 GapKind::Bridge => "Bridge",

@@ -248,8 +248,8 @@ fn read_outcome(deliveries: &[Delivery], tail: Lsn) -> ReadOutcome {
     };
     for delivery in deliveries {
         match delivery {
-            Delivery::Record(lsn, record) => {
-                let id = record_id(&record.payload).unwrap_or(u64::MAX);
+            Delivery::Record(lsn, it) => {
+                let id = record_id(&it.record.payload).unwrap_or(u64::MAX);
                 read.records.push((*lsn, RecordId(id)));
             }
             Delivery::Gap { kind, first, last } => {

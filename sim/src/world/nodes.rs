@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::StoreError;
-use hstore_core::{Address, LogId, Lsn, NodeId, NodeSet};
+use hstore_core::{Address, LogId, Lsn, NodeId, NodeSet, Timestamp, WallTime};
 use hstore_node::Input;
 use hstore_replicator::effects::{Event, Outputs};
 use hstore_replicator::message::Message;
@@ -18,6 +18,14 @@ use crate::host::{Follows, Metadata};
 use crate::plan::Trigger;
 use crate::report::Violation;
 use crate::trace::Kind;
+
+/// What every system clock shows when a run begins: a moment of 2024.
+const BEGAN: WallTime = WallTime(1_704_067_200_000);
+
+/// What a node's system clock shows.
+fn wall(now: Timestamp) -> WallTime {
+    WallTime(BEGAN.0 + now.0 / 1_000_000)
+}
 
 impl World {
     /// Starts a node. If the power is to fail meanwhile, it does within the file operation that comes
@@ -103,7 +111,7 @@ impl World {
         let Some(machine) = self.host_mut(node).node_mut() else {
             return;
         };
-        machine.step(now, input, &mut out);
+        machine.step(now, wall(now), input, &mut out);
         self.carry_out(node, out);
     }
 

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, CorruptCopy, LogStore, StoreError, StoreOp};
 use hstore_core::{
-    Ballot, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Precedence, Record, Rng, StoredCopy,
+    Ballot, Chain, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Precedence, Record, Rng,
+    Stamp, Stamped, StoredCopy, WallTime,
 };
 
 use crate::model::ModelState;
@@ -128,8 +129,19 @@ fn copy(precedence: Precedence, payload: &[u8]) -> StoredCopy {
         precedence,
         copyset: [NodeId(1), NodeId(2)].into_iter().collect(),
         last_known_good: Offset(3),
-        entry: Entry::Record(Record::new(Bytes::copy_from_slice(payload))),
+        entry: Entry::Record(stamped(payload)),
     }
+}
+
+/// A record with a stamp in which every byte counts.
+fn stamped(payload: &[u8]) -> Stamped {
+    let record = Record::new(Bytes::copy_from_slice(payload));
+    let stamp = Stamp {
+        time: WallTime(0x0102_0304_0506_0708),
+        previous: Chain(0x0910_1112),
+        own: Chain(record.crc32c),
+    };
+    Stamped { stamp, record }
 }
 
 fn put(log: LogId, lsn: Lsn, copy: &StoredCopy) -> StoreOp {
@@ -348,7 +360,7 @@ fn every_kind_of_copy_comes_back<S: LogStore>(store: &mut S) {
     let payloads = [0, 1, 511, 512, 513, 100_000];
     let mut entries: Vec<Entry> = payloads
         .iter()
-        .map(|length| Entry::Record(Record::new(vec![0xa5; *length].into())))
+        .map(|length| Entry::Record(stamped(&vec![0xa5; *length])))
         .collect();
     entries.extend([Entry::Hole, Entry::Bridge]);
     let copysets = [
@@ -384,8 +396,8 @@ fn a_corrupt_payload_is_reported<S: LogStore>(store: &mut S) {
     let log = LOGS[1];
     let good = copy(Precedence::of_wave(1), b"good");
     let mut bad = good.clone();
-    if let Entry::Record(record) = &mut bad.entry {
-        record.crc32c ^= 1;
+    if let Entry::Record(it) = &mut bad.entry {
+        it.record.crc32c ^= 1;
     }
     let lsns = [1, 2, 3].map(|offset| Lsn::new(1, offset));
     apply(

@@ -196,7 +196,7 @@ impl LogStore for ModelState {
 
 #[cfg(test)]
 mod tests {
-    use hstore_core::{Entry, Offset, Precedence, Record};
+    use hstore_core::{Entry, Offset, Precedence, Record, Stamp, Stamped};
 
     use super::*;
 
@@ -208,7 +208,10 @@ mod tests {
                 precedence: Precedence::of_wave(wave),
                 copyset: NodeSet::EMPTY,
                 last_known_good: Offset(0),
-                entry: Entry::Record(Record::new(Bytes::from_static(b"payload"))),
+                entry: Entry::Record(Stamped {
+                    stamp: Stamp::default(),
+                    record: Record::new(Bytes::from_static(b"payload")),
+                }),
             },
         }
     }

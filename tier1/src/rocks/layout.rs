@@ -17,8 +17,8 @@
 //! copies and all that sorts behind them, and a compaction leaves the older copies of the last log
 //! alone.
 //!
-//! A copy is stored as follows. The numbers are little endian. What an amend changes stands before the entry, which may be
-//! long:
+//! A copy is stored as follows. The numbers are little endian. What an amend changes stands before the
+//! entry, which may be long:
 //!
 //! ```text
 //!  0         1       2        3       7         11     15        31                35
@@ -27,22 +27,31 @@
 //!  +---------+-------+--------+-------+---------+------+---------+-----------------+- - - - -+
 //! ```
 //!
-//! - `version`: 1.
-//! - `kind`: what the entry is. 0: a record, its CRC32C (4 bytes) and payload follow. 1: a hole. 2: a
-//!   bridge. Nothing follows those.
+//! - `version`: 2.
+//! - `kind`: what the entry is. 0: a record. 1: a hole. 2: a bridge. Nothing follows those.
 //! - `writer`: 0: a sequencer, and `seal` and `attempt` are 0. 1: a recovery, whose ballot they are.
 //! - `copyset`: node `n` is bit `n`.
 //!
+//! The entry of a record is its stamp, then what its client made:
+//!
+//! ```text
+//!  35     43         47    51       55
+//!  +------+----------+-----+--------+- - - - - -+
+//!  | time | previous | own | CRC32C | payload   |
+//!  +------+----------+-----+--------+- - - - - -+
+//! ```
+//!
 //! RocksDB's own checksums guard keys and values at rest; the CRC32C inside guards the payload on
-//! its whole way from the client that appended it.
+//! its whole way from the client that appended it, and the chain value `own` its place.
 
 use bytes::Bytes;
 use hstore_core::{
-    Ballot, Entry, Epoch, LogId, Lsn, NodeSet, Offset, Precedence, Record, StoredCopy,
+    Ballot, Chain, Entry, Epoch, LogId, Lsn, NodeSet, Offset, Precedence, Record, Stamp, Stamped,
+    StoredCopy, WallTime,
 };
 
 /// The version of the layout.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// Where the version of the layout stands.
 pub(super) const FORMAT_KEY: &[u8] = b"f";
@@ -54,9 +63,11 @@ const COPY: u8 = b'c';
 const METADATA: u8 = b'm';
 
 /// The first byte of every value.
-const VALUE_VERSION: u8 = 1;
+const VALUE_VERSION: u8 = 2;
 
 const HEADER_BYTES: usize = 35;
+/// What stands before the payload of a record, behind the header.
+const RECORD_HEADER_BYTES: usize = 20;
 const RECORD: u8 = 0;
 const HOLE: u8 = 1;
 const BRIDGE: u8 = 2;
@@ -105,7 +116,7 @@ pub(super) fn metadata_key_of(key: &[u8]) -> Option<&[u8]> {
 
 pub(super) fn encode(copy: &StoredCopy) -> Vec<u8> {
     let payload = match &copy.entry {
-        Entry::Record(record) => record.payload.len() + 4,
+        Entry::Record(it) => RECORD_HEADER_BYTES + it.record.payload.len(),
         Entry::Hole | Entry::Bridge => 0,
     };
     let mut value = Vec::with_capacity(HEADER_BYTES + payload);
@@ -118,7 +129,10 @@ pub(super) fn encode(copy: &StoredCopy) -> Vec<u8> {
     value.extend(precedence_bytes(copy.precedence));
     value.extend(copy.copyset.bits().to_le_bytes());
     value.extend(copy.last_known_good.0.to_le_bytes());
-    if let Entry::Record(record) = &copy.entry {
+    if let Entry::Record(Stamped { stamp, record }) = &copy.entry {
+        value.extend(stamp.time.0.to_le_bytes());
+        value.extend(stamp.previous.0.to_le_bytes());
+        value.extend(stamp.own.0.to_le_bytes());
         value.extend(record.crc32c.to_le_bytes());
         value.extend(&record.payload[..]);
     }
@@ -129,15 +143,21 @@ pub(super) fn encode(copy: &StoredCopy) -> Vec<u8> {
 pub(super) fn decode(value: &[u8]) -> Result<StoredCopy, BadValue> {
     let precedence = precedence_of(value)?;
     let body = &value[HEADER_BYTES..];
-    let entry = match (value[1], body) {
-        (RECORD, [a, b, c, d, payload @ ..]) => Entry::Record(Record {
-            payload: Bytes::copy_from_slice(payload),
-            crc32c: u32::from_le_bytes([*a, *b, *c, *d]),
+    let entry = match (value[1], body.len()) {
+        (RECORD, RECORD_HEADER_BYTES..) => Entry::Record(Stamped {
+            stamp: Stamp {
+                time: WallTime(u64::from_le_bytes(array(body, 0))),
+                previous: Chain(u32::from_le_bytes(array(body, 8))),
+                own: Chain(u32::from_le_bytes(array(body, 12))),
+            },
+            record: Record {
+                crc32c: u32::from_le_bytes(array(body, 16)),
+                payload: Bytes::copy_from_slice(&body[RECORD_HEADER_BYTES..]),
+            },
         }),
-        (HOLE, []) => Entry::Hole,
-        (BRIDGE, []) => Entry::Bridge,
+        (HOLE, 0) => Entry::Hole,
+        (BRIDGE, 0) => Entry::Bridge,
         (kind, body) => {
-            let body = body.len();
             return Err(BadValue(format!(
                 "{body} bytes for an entry of kind {kind}"
             )));
@@ -196,7 +216,7 @@ fn precedence_bytes(precedence: Precedence) -> [u8; 13] {
     bytes
 }
 
-/// `N` bytes of a value's header.
+/// `N` bytes of a header.
 fn array<const N: usize>(value: &[u8], at: usize) -> [u8; N] {
     value[at..at + N]
         .try_into()
@@ -219,12 +239,24 @@ mod tests {
         let entry = prop_oneof![
             Just(Entry::Hole),
             Just(Entry::Bridge),
-            (prop::collection::vec(any::<u8>(), 0..40), any::<u32>()).prop_map(
-                |(payload, crc32c)| Entry::Record(Record {
-                    payload: payload.into(),
-                    crc32c,
-                })
-            ),
+            (
+                prop::collection::vec(any::<u8>(), 0..40),
+                any::<u32>(),
+                any::<(u64, u32, u32)>()
+            )
+                .prop_map(|(payload, crc32c, (time, previous, own))| {
+                    Entry::Record(Stamped {
+                        stamp: Stamp {
+                            time: WallTime(time),
+                            previous: Chain(previous),
+                            own: Chain(own),
+                        },
+                        record: Record {
+                            payload: payload.into(),
+                            crc32c,
+                        },
+                    })
+                }),
         ];
         (recovery, any::<u32>(), any::<u128>(), any::<u32>(), entry).prop_map(
             |(recovery, wave, copyset, last_known_good, entry)| StoredCopy {
@@ -259,7 +291,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_more_than_refused(value in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn no_bytes_are_more_than_refused(value in prop::collection::vec(any::<u8>(), 0..80)) {
             if let Ok(copy) = decode(&value) {
                 prop_assert_eq!(encode(&copy).len(), value.len());
             }
@@ -285,17 +317,26 @@ mod tests {
             }),
             copyset: NodeSet::from_bits(0b101),
             last_known_good: Offset(7),
-            entry: Entry::Record(Record::new(Bytes::from_static(b"hello"))),
+            entry: Entry::Record(Stamped {
+                stamp: Stamp {
+                    time: WallTime(8),
+                    previous: Chain(9),
+                    own: Chain(10),
+                },
+                record: Record::new(Bytes::from_static(b"hello")),
+            }),
         };
         let value = encode(&copy);
-        assert_eq!(value[..3], [1, 0, 1]);
+        assert_eq!(value[..3], [2, 0, 1]);
         assert_eq!(value[3..7], [4, 3, 2, 1]);
         assert_eq!(value[7..11], [5, 0, 0, 0]);
         assert_eq!(value[11..15], [0; 4]);
         assert_eq!(value[15..17], [5, 0]);
         assert_eq!(value[31..35], [7, 0, 0, 0]);
-        assert_eq!(value[35..39], 0x9a71_bb4c_u32.to_le_bytes());
-        assert_eq!(value[39..], *b"hello");
+        assert_eq!(value[35..43], [8, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(value[43..51], [9, 0, 0, 0, 10, 0, 0, 0]);
+        assert_eq!(value[51..55], 0x9a71_bb4c_u32.to_le_bytes());
+        assert_eq!(value[55..], *b"hello");
         assert_eq!(
             copy_key(LogId(1), Lsn::new(2, 3)),
             [b'c', 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3]

@@ -146,20 +146,21 @@ fn show(page: &[Delivery], style: Style, end: Lsn) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
     for delivery in page {
         match (delivery, style) {
-            (Delivery::Record(_, record), Style::Raw) => {
-                text.extend_from_slice(&record.payload);
+            (Delivery::Record(_, it), Style::Raw) => {
+                text.extend_from_slice(&it.record.payload);
                 text.push(b'\n');
             }
-            (Delivery::Record(lsn, record), Style::People) => {
+            (Delivery::Record(lsn, it), Style::People) => {
                 text.extend_from_slice(format!("{lsn}  ").as_bytes());
-                text.extend_from_slice(String::from_utf8_lossy(&record.payload).as_bytes());
+                text.extend_from_slice(String::from_utf8_lossy(&it.record.payload).as_bytes());
                 text.push(b'\n');
             }
-            (Delivery::Record(lsn, record), Style::Json) => {
-                let lsn = lsn.to_string();
-                let line = match std::str::from_utf8(&record.payload) {
-                    Ok(record) => json!({"lsn": lsn, "record": record}),
-                    Err(_) => json!({"lsn": lsn, "record_hex": hex(&record.payload)}),
+            (Delivery::Record(lsn, it), Style::Json) => {
+                let (lsn, time_ms) = (lsn.to_string(), it.stamp.time.0);
+                let payload = &it.record.payload;
+                let line = match std::str::from_utf8(payload) {
+                    Ok(record) => json!({"lsn": lsn, "time_ms": time_ms, "record": record}),
+                    Err(_) => json!({"lsn": lsn, "time_ms": time_ms, "record_hex": hex(payload)}),
                 };
                 serde_json::to_writer(&mut text, &line).context("the record is no JSON")?;
                 text.push(b'\n');
