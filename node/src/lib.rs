@@ -162,10 +162,26 @@ impl Node {
                 }
                 RegisterStep::Promise(_) | RegisterStep::Accepted | RegisterStep::Refused(_) => {
                     if let (Address::Node(node), Some(it)) = (from, self.sequencers.get_mut(&log)) {
+                        let before = it.epoch();
                         it.on_register(node, ballot, &step, env);
+                        if it.epoch().is_some_and(|epoch| Some(epoch) != before)
+                            && let Some(detector) = &mut self.detector
+                        {
+                            // The others send clients here once they know.
+                            detector.hurry(env.now);
+                        }
                     }
                 }
             },
+            Message::HandOver {
+                log,
+                epoch,
+                quorums,
+            } => {
+                if let (Address::Node(node), Some(it)) = (from, self.sequencers.get_mut(&log)) {
+                    it.on_hand_over(node, epoch, &quorums, env);
+                }
+            }
             Message::Storage { log, ask } => match ask {
                 StorageAsk::Recovered { after } => {
                     if let Some(it) = self.sequencers.get(&log) {
@@ -226,15 +242,13 @@ impl Node {
         let Some(detector) = &mut self.detector else {
             return;
         };
-        if !detector.on_heartbeat(from, heartbeat, env.now) {
-            return;
-        }
-        for it in &heartbeat.sequencing {
+        // What others have passed on is as good as what the node itself says: bounds only rise.
+        for (node, it) in detector.on_heartbeat(from, heartbeat, env) {
             if let Some(released) = it.released {
-                self.storage.on_release(from, it.log, released, env);
+                self.storage.on_release(node, it.log, released, env);
             }
             if let Some(sequencer) = self.sequencers.get_mut(&it.log) {
-                sequencer.on_rival(it.epoch, env);
+                sequencer.on_rival(node, it.epoch, env);
             }
         }
     }

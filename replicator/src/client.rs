@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hstore_core::{ClientId, Incarnation, LogId, Lsn, NodeId, Record, Rng, Timestamp};
+use hstore_core::{ClientId, Epoch, Incarnation, LogId, Lsn, NodeId, Record, Rng, Timestamp};
 use serde::Serialize;
 
 use crate::config::ClusterConfig;
-use crate::message::{ClientAnswer, ClientAsk, Message, Reply, Request, StorageAnswer};
+use crate::message::{ClientAnswer, ClientAsk, Message, Move, Reply, Request, StorageAnswer};
 use crate::reader::{Delivery, Reader};
 
 /// What a client can be asked to do.
@@ -38,6 +38,16 @@ pub enum Call {
         /// At most so many records.
         limit: usize,
     },
+    /// Begin a new epoch.
+    Move {
+        /// Of which log.
+        log: LogId,
+        /// With another leader, on other nodes, or both.
+        wanted: Move,
+        /// Not in good order: whoever is to lead takes over, whatever the sequencer is doing. Only if
+        /// somebody is named.
+        by_hand: bool,
+    },
 }
 
 /// How a call ended.
@@ -54,9 +64,11 @@ pub enum Outcome {
         /// The end of the log that the read took.
         tail: Lsn,
     },
+    /// The log moved: this epoch has begun.
+    Moved(Epoch),
     /// Certainly no effect: no node took the request in time.
     Failed,
-    /// A read or a tail without an answer, or an append whose fate nobody can tell.
+    /// A read or a tail without an answer, or an append or a move whose fate nobody can tell.
     Unknown,
 }
 
@@ -216,7 +228,7 @@ impl Client {
         for id in ids {
             let running = &self.calls[&id];
             if running.deadline <= now {
-                let outcome = if running.exposed || !matches!(running.call, Call::Append { .. }) {
+                let outcome = if running.exposed || !running.call.has_effects() {
                     Outcome::Unknown
                 } else {
                     Outcome::Failed
@@ -257,11 +269,28 @@ impl Client {
 
     /// Sends the request of a call to the node that should answer it.
     fn ask(&mut self, now: Timestamp, id: CallId, out: &mut ClientOutputs) {
-        let log = self.calls[&id].call.log();
-        let node = match self.leaders.get(&log) {
-            Some(&node) => node,
-            None => {
-                let nodes: Vec<NodeId> = self.config.nodes.keys().copied().collect();
+        let call = &self.calls[&id].call;
+        let log = call.log();
+        let node = match (call, self.leaders.get(&log)) {
+            (
+                Call::Move {
+                    wanted: Move { to: Some(to), .. },
+                    by_hand: true,
+                    ..
+                },
+                _,
+            ) => *to,
+            (_, Some(&node)) => node,
+            (_, None) => {
+                // Whoever is to lead and does not would take over at once.
+                let heir = match call {
+                    Call::Move { wanted, .. } => wanted.to,
+                    _ => None,
+                };
+                let mut nodes: Vec<NodeId> = self.config.nodes.keys().copied().collect();
+                if nodes.len() > 1 {
+                    nodes.retain(|&node| Some(node) != heir);
+                }
                 *self.rng.pick(&nodes).expect("a cluster has nodes")
             }
         };
@@ -274,6 +303,10 @@ impl Client {
             Call::Append { record, .. } => {
                 running.exposed = incarnation != Incarnation(0);
                 ClientAsk::Append(record.clone())
+            }
+            Call::Move { wanted, .. } => {
+                running.exposed = incarnation != Incarnation(0);
+                ClientAsk::Move(wanted.clone())
             }
             Call::Tail { .. } | Call::Read { .. } => ClientAsk::Tail,
         };
@@ -312,12 +345,20 @@ impl Client {
                 self.leaders.insert(log, from);
                 self.end(id, Outcome::Appended(*lsn), out);
             }
+            ClientAnswer::Moved(epoch) => {
+                let leader = match &running.call {
+                    Call::Move { wanted, .. } => wanted.to.unwrap_or(from),
+                    _ => from,
+                };
+                self.leaders.insert(log, leader);
+                self.end(id, Outcome::Moved(*epoch), out);
+            }
             ClientAnswer::Unknown => self.end(id, Outcome::Unknown, out),
             ClientAnswer::Tail { lsn, epochs } => {
                 self.leaders.insert(log, from);
                 let (from, limit) = match running.call {
                     Call::Read { from, limit, .. } => (from, limit),
-                    Call::Append { .. } | Call::Tail { .. } => {
+                    Call::Append { .. } | Call::Tail { .. } | Call::Move { .. } => {
                         self.end(id, Outcome::Tail(*lsn), out);
                         return;
                     }
@@ -401,8 +442,16 @@ impl Call {
     #[must_use]
     pub fn log(&self) -> LogId {
         match self {
-            Self::Append { log, .. } | Self::Tail { log } | Self::Read { log, .. } => *log,
+            Self::Append { log, .. }
+            | Self::Tail { log }
+            | Self::Read { log, .. }
+            | Self::Move { log, .. } => *log,
         }
+    }
+
+    /// Whether asking twice may have another effect than asking once.
+    fn has_effects(&self) -> bool {
+        matches!(self, Self::Append { .. } | Self::Move { .. })
     }
 }
 

@@ -117,6 +117,11 @@ pub struct Timing {
     /// How long an activation or the recovery of the older epochs may take before the node lets
     /// another try.
     pub activation_patience: Duration,
+    /// A log that is to move stops placing for this long at most before its window must be empty;
+    /// otherwise it does not move.
+    pub drain_patience: Duration,
+    /// After this the old reign goes on if nothing has come of its handing over.
+    pub hand_over_patience: Duration,
     /// A wave that is not complete by then is followed by the next.
     pub wave_timeout: Duration,
     /// How long a node that failed a wave is avoided.
@@ -151,6 +156,8 @@ impl Default for Timing {
             activation_stagger: ms(300),
             activation_backoff: ms(100),
             activation_patience: ms(3000),
+            drain_patience: ms(300),
+            hand_over_patience: ms(500),
             wave_timeout: ms(60),
             grey_list: ms(500),
             release_delay: ms(3),

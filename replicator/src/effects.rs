@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, CorruptCopy, StoreOp};
+use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
     Address, Ballot, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset, Rng, StoredCopy,
     Timestamp, WallTime,
@@ -135,6 +136,35 @@ pub enum Event {
         log: LogId,
         /// The epoch.
         epoch: Epoch,
+        /// What it is made of.
+        quorums: QuorumSystem,
+    },
+    /// The epoch that was just activated is one that somebody asked for. Failovers are not told so.
+    Moved {
+        /// The log.
+        log: LogId,
+        /// The new epoch.
+        epoch: Epoch,
+        /// Another node reigned over the epoch before.
+        leader_changed: bool,
+        /// The epoch before was on other nodes.
+        nodeset_changed: bool,
+        /// The epoch before was on the same nodes with other quorums.
+        quorums_changed: bool,
+    },
+    /// The log is about to move: its sequencer places nothing more.
+    Draining {
+        /// The log.
+        log: LogId,
+        /// The epoch that is to end.
+        epoch: Epoch,
+    },
+    /// Nothing came of a move in time: the sequencer places appends again.
+    Resumed {
+        /// The log.
+        log: LogId,
+        /// Its epoch.
+        epoch: Epoch,
     },
     /// Every older epoch is clean: the sequencer answers.
     Opened {
@@ -235,4 +265,6 @@ pub enum StopReason {
     Deposed,
     /// The older epochs could not be recovered in time.
     OutOfPatience,
+    /// The node itself began the next epoch, as it was asked to.
+    Moved,
 }

@@ -21,6 +21,17 @@ pub enum Message {
     Reply(Reply),
     /// A node is alive.
     Heartbeat(Heartbeat),
+    /// "Take the log over from me." Sent by a sequencer that has placed nothing for a while and has
+    /// answered all it placed. Late, it does no harm: an epoch that is no longer the newest can be
+    /// handed over to nobody, and the register has the last word on that.
+    HandOver {
+        /// The log.
+        log: LogId,
+        /// The sender's epoch. The successor's begins only if this is still the newest.
+        epoch: Epoch,
+        /// What the successor's epoch is made of.
+        quorums: QuorumSystem,
+    },
     /// Consensus on a register.
     Register {
         /// The log whose register it is.
@@ -67,6 +78,21 @@ pub enum ClientAsk {
     Append(Record),
     /// Where does the log end?
     Tail,
+    /// Begin a new epoch: with another leader, on other nodes, or both.
+    Move(Move),
+}
+
+/// What a new epoch is to be.
+///
+/// The sequencer that reigns hands over in good order: nothing it placed is left behind. A node that
+/// does not reign and is asked to lead (`to` names it) takes over at once, as if the sequencer were
+/// gone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Move {
+    /// Who is to lead; `None`: whoever does now.
+    pub to: Option<NodeId>,
+    /// Nodeset and quorums of the new epoch; `None`: as they are.
+    pub quorums: Option<QuorumSystem>,
 }
 
 /// The answer to a [`Request`].
@@ -90,14 +116,17 @@ pub enum ClientAnswer {
         /// Which nodes hold which epochs.
         epochs: Vec<EpochSpan>,
     },
+    /// The log has moved: this epoch has begun.
+    Moved(Epoch),
     /// This node does not sequence the log; the request had no effect.
     Redirect(Option<NodeId>),
     /// The request was meant for another life of this node. This life did not take it; if that other
     /// one ever lived, it may have.
     WrongIncarnation(Incarnation),
-    /// The window is full; the request had no effect.
+    /// Not now: the window is full, or the log is about to move. The request had no effect.
     Busy,
-    /// The record was on its way when the sequencer was deposed: it may stand in the log or not.
+    /// The record, or the move, was on its way when the sequencer was deposed or lost patience: it may
+    /// have taken effect, or yet do so.
     Unknown,
 }
 
@@ -117,12 +146,24 @@ pub fn quorums_of(spans: &[EpochSpan], epoch: Epoch) -> Option<&QuorumSystem> {
     after.checked_sub(1).map(|i| &spans[i].quorums)
 }
 
-/// "I am alive", and what its sequencers want known. A hint: safety never rests on it.
+/// "I am alive", what its sequencers want known, and what it has heard of others. A hint: safety never
+/// rests on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// The sender's life.
+    /// The sender's own.
+    pub pulse: Pulse,
+    /// The nodes whose heartbeats have lately come to the sender by themselves.
+    pub hears: NodeSet,
+    /// The newest that the sender knows of each other node it does not suspect, by node; one each.
+    pub others: Vec<(NodeId, Pulse)>,
+}
+
+/// A sign of life of a node, as it gave it; it is passed on unchanged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pulse {
+    /// The node's life.
     pub incarnation: Incarnation,
-    /// Counts the heartbeats of that life: older ones are ignored.
+    /// Counts the pulses of that life: older ones are ignored.
     pub sequence: u64,
     /// The logs it sequences.
     pub sequencing: Vec<Sequencing>,
@@ -158,7 +199,7 @@ pub enum RegisterStep {
 /// What storage nodes are asked. Stores and mutates are idempotent, seals and bounds only rise.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StorageAsk {
-    /// Are you there? Asked of a nodeset before an epoch is put on it.
+    /// Are you there? Asked of a nodeset before an epoch is put on it, and of who is to lead it.
     Probe {
         /// Names the question.
         nonce: u64,

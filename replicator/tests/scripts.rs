@@ -8,12 +8,13 @@
 //!
 //! | command | |
 //! |---|---|
-//! | `cluster nodes=3 copies=2` | starts afresh; `detector`: with failure detectors, which activate |
+//! | `cluster nodes=3 copies=2` | starts afresh; `detector`: with failure detectors, which activate; `stores=2`: the configuration puts the log on the first two |
 //! | `activate n0` | n0 tries to become the sequencer |
 //! | `append c1 to=n0 record=a` | client c1 sends a request; `times=9`; `life=1`: meant for n0's first life |
 //! | `tail c1 to=n0` | the same for a tail |
-//! | `read c1 from=1.1 until=2.1` | client c1 begins to read `[e1:1, e2:1)` |
-//! | `deliver` | delivers what is in flight now and matches one of the lines below (`n0->n1 store`); without any, all of it |
+//! | `move c1 to=n0 lead=n1 on=0.1.3 copies=2` | the same for a move: n1 is to lead, on these nodes; each may be left out |
+//! | `read c1 from=1.1 until=2.1` | client c1 begins to read `[e1:1, e2:1)`, from the nodes that its last tail told |
+//! | `deliver` | delivers what is in flight now and matches one of the lines below (`n0->n1 store`); without any, all of it; `one`: only the first that matches each line |
 //! | `settle` | delivers until nothing moves; `messages`: tells each; `quietly`: counts answers |
 //! | `drop`, `duplicate`, `hold` | loses, doubles, holds back what matches |
 //! | `let-go` | holds nothing back any more |
@@ -33,9 +34,9 @@ use std::time::Duration;
 
 use datadriven::{TestCase, TestFile};
 use harness::{Cluster, Pattern, Telling};
-use hstore_core::{ClientId, Lsn, NodeId};
+use hstore_core::{ClientId, Lsn, NodeId, NodeSet};
 use hstore_replicator::config::Timing;
-use hstore_replicator::message::ClientAsk;
+use hstore_replicator::message::{ClientAsk, Move};
 
 #[test]
 fn scripts() {
@@ -51,8 +52,10 @@ fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String
         let nodes = number(case, "nodes")?.ok_or("how many nodes?")?;
         let copies = number(case, "copies")?.ok_or("how many copies?")?;
         let with_detector = flag(case, "detector");
+        let stores = number(case, "stores")?.unwrap_or(nodes);
         *slot = Some(Cluster::start(
             nodes as u8,
+            stores as u8,
             copies as u8,
             with_detector,
             Timing::default(),
@@ -79,6 +82,19 @@ fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String
             let life = number(case, "life")?;
             cluster.request(client, to, life, ClientAsk::Tail);
         }
+        "move" => {
+            let (client, to) = (client(case)?, target(case)?);
+            let lead = word(case, "lead")?.map(|word| node_of(&word)).transpose()?;
+            let on = word(case, "on")?;
+            let copies = number(case, "copies")?;
+            let on = on.map(|nodes| {
+                let ids = nodes.split('.').map(|id| node_of(&format!("n{id}")));
+                ids.collect::<Result<NodeSet, String>>()
+            });
+            let quorums = cluster.quorums(on.transpose()?, copies);
+            let wanted = Move { to: lead, quorums };
+            cluster.request(client, to, None, ClientAsk::Move(wanted));
+        }
         "read" => {
             let client = client(case)?;
             let from = lsn(case, "from")?;
@@ -87,7 +103,11 @@ fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String
         }
         "deliver" => {
             cluster.set_telling(Telling::Messages);
-            each_pattern(cluster, &case.input, Cluster::deliver);
+            if flag(case, "one") {
+                each_pattern(cluster, &case.input, Cluster::deliver_one);
+            } else {
+                each_pattern(cluster, &case.input, Cluster::deliver);
+            }
         }
         "drop" => each_pattern(cluster, &case.input, Cluster::lose),
         "duplicate" => each_pattern(cluster, &case.input, Cluster::duplicate),
@@ -207,9 +227,12 @@ fn client(case: &mut TestCase) -> Result<ClientId, String> {
 }
 
 fn target(case: &mut TestCase) -> Result<NodeId, String> {
-    let to = word(case, "to")?.ok_or("to which node?")?;
-    let id = to.strip_prefix('n').and_then(|id| id.parse().ok());
-    id.map(NodeId).ok_or(format!("`{to}` is no node"))
+    node_of(&word(case, "to")?.ok_or("to which node?")?)
+}
+
+fn node_of(word: &str) -> Result<NodeId, String> {
+    let id = word.strip_prefix('n').and_then(|id| id.parse().ok());
+    id.map(NodeId).ok_or(format!("`{word}` is no node"))
 }
 
 fn flag(case: &mut TestCase, name: &str) -> bool {

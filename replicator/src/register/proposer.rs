@@ -18,6 +18,9 @@ pub struct Proposer {
     change: Change,
     ballot: RegisterBallot,
     phase: Phase,
+    /// Phase 1 met a higher ballot once. The first time that is mostly one of long ago, and nobody is
+    /// waited for; the second time somebody else is at work.
+    refused: bool,
     /// When to send again, or to try a higher ballot.
     deadline: Timestamp,
 }
@@ -64,6 +67,7 @@ impl Proposer {
             change,
             ballot,
             phase: Phase::BackingOff,
+            refused: false,
             deadline: env.now,
         };
         proposer.prepare(env);
@@ -126,6 +130,11 @@ impl Proposer {
                 let pause = env.config.timing.register_backoff;
                 let nanos = pause.as_nanos() as u64;
                 self.ballot.round = self.ballot.round.max(higher.round) + 1;
+                let preparing = matches!(self.phase, Phase::Preparing { .. });
+                if preparing && !std::mem::replace(&mut self.refused, true) {
+                    self.prepare(env);
+                    return None;
+                }
                 self.phase = Phase::BackingOff;
                 self.deadline = env.now + Duration::from_nanos(env.rng.within(nanos..=4 * nanos));
                 None

@@ -71,15 +71,17 @@ impl RegisterValue {
 /// A change of the register. Applying one twice has the effect of applying it once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
+    /// None: what is committed is the value as it stood at some moment after the change was begun.
+    Nothing,
     /// Begin a new epoch.
     Activate {
         /// Whose.
         activation: Activation,
         /// What the epoch is made of.
         quorums: QuorumSystem,
-        /// The newest epoch when the change was first tried. If another has begun since, the
-        /// activation has lost.
-        above: Option<Epoch>,
+        /// The epoch that was the newest when the activation looked. If another has begun since, it
+        /// has lost.
+        above: Epoch,
     },
     /// Count one more epoch as clean. Fails if a later activation exists.
     Advance {
@@ -97,8 +99,9 @@ pub enum Change {
 impl Change {
     /// Applies the change to the value that stands. `None` if it does not apply: the value is then
     /// committed as it stands.
-    pub fn apply(&mut self, value: &RegisterValue) -> Option<RegisterValue> {
+    pub fn apply(&self, value: &RegisterValue) -> Option<RegisterValue> {
         match self {
+            Self::Nothing => Some(value.clone()),
             Self::Activate {
                 activation,
                 quorums,
@@ -107,7 +110,7 @@ impl Change {
                 if value.activation == Some(*activation) {
                     return Some(value.clone());
                 }
-                if *above.get_or_insert(value.epoch) != value.epoch {
+                if *above != value.epoch {
                     return None;
                 }
                 let mut next = value.clone();

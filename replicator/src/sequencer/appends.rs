@@ -87,6 +87,11 @@ impl Appends {
         Lsn::at(self.epoch, self.last_known_good)
     }
 
+    /// Whether all that was placed is retired and answered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.window.is_empty() && self.unanswered.is_empty()
+    }
+
     /// Records placed and not retired.
     pub(super) fn in_flight(&self) -> usize {
         self.window.values().filter(|it| !it.retired).count()

@@ -1,56 +1,99 @@
 //! The sequencer of a log: activation, then a reign over one epoch.
 //!
-//! Activation asks the nodeset first (an epoch on nodes that cannot be reached would block every later
-//! recovery), then has the register begin a new epoch. It owns the epoch only if the committed value
-//! carries its name.
+//! Activation asks the register which epoch is the newest and what it is made of: that is what the next
+//! one is made of, whatever the configuration says, unless somebody asked for something else. It then
+//! asks the nodeset (an epoch on nodes that cannot be reached would block every later recovery), and has
+//! the register begin a new epoch. It owns the epoch only if the committed value carries its name.
+//!
+//! A reign that is asked to move the log ends in good order ([`moving`]).
 
 mod appends;
 mod copyset;
+mod moving;
+mod probe;
 mod reign;
 mod tails;
 
 use std::time::Duration;
 
-use hstore_core::{Address, Epoch, LogId, Lsn, NodeId, NodeSet, Record, Timestamp};
+use hstore_core::quorum::QuorumSystem;
+use hstore_core::{Address, Epoch, LogId, Lsn, NodeId, Record, Timestamp};
 
 pub use appends::WINDOW;
+use moving::{Moving, Stage};
+use probe::Probe;
 use reign::{Deposed, Reign, reply};
 pub use tails::TAILS_MAX;
 
 use crate::effects::{Env, Event, StopReason};
 use crate::message::RegisterStep;
-use crate::message::{ClientAnswer, ClientAsk, Message, Sequencing, StorageAnswer, StorageAsk};
-use crate::register::{Activation, Change, Proposer, RegisterBallot};
+use crate::message::{ClientAnswer, ClientAsk, Move, Sequencing, StorageAnswer};
+use crate::register::{Activation, Change, Proposer, RegisterBallot, RegisterValue};
 
 /// One node's sequencer of one log: at rest, on the way to a reign, or reigning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sequencer {
     log: LogId,
     phase: Phase,
-    /// Activations begun in this life.
+    /// Activations and probes begun in this life.
     activations: u64,
     /// The round that the next proposer may use.
     round: u64,
-    /// No new activation before this.
+    /// No new activation before this, unless somebody asks for it.
     not_before: Timestamp,
+    /// The newest epoch that this node has heard of.
+    newest: Epoch,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Idle,
+    /// The register is asked which epoch is the newest.
+    Looking {
+        proposer: Box<Proposer>,
+        wish: Wish,
+        patience: Timestamp,
+    },
     /// Asking the nodeset whether it is there.
     Probing {
-        here: NodeSet,
-        resend_at: Timestamp,
+        probe: Probe,
+        bid: Box<Bid>,
         patience: Timestamp,
     },
     /// The register is asked for a new epoch.
     Activating {
         proposer: Box<Proposer>,
         activation: Activation,
+        bid: Box<Bid>,
         patience: Timestamp,
     },
-    Reigning(Box<Reign>),
+    Reigning {
+        reign: Box<Reign>,
+        moving: Option<Box<Moving>>,
+    },
+}
+
+/// Why an activation was begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Wish {
+    /// Somebody wants it. Otherwise the log is orphaned.
+    planned: bool,
+    /// Who waits for an answer.
+    origin: Option<(Address, u64)>,
+    /// What the epoch is to be made of, if not of what the last one was.
+    quorums: Option<QuorumSystem>,
+}
+
+/// What is asked of the register.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Bid {
+    planned: bool,
+    origin: Option<(Address, u64)>,
+    /// The epoch after which the new one comes.
+    above: Epoch,
+    /// Whose that was.
+    predecessor: Option<NodeId>,
+    quorums: QuorumSystem,
 }
 
 impl Sequencer {
@@ -63,6 +106,7 @@ impl Sequencer {
             activations: 0,
             round: 1,
             not_before: Timestamp::ZERO,
+            newest: Epoch(0),
         }
     }
 
@@ -99,15 +143,20 @@ impl Sequencer {
     pub fn describe(&self) -> String {
         match &self.phase {
             Phase::Idle => "idle".to_owned(),
-            Phase::Probing { here, .. } => format!("probing, here: {here}"),
+            Phase::Looking { .. } => "asking for the newest epoch".to_owned(),
+            Phase::Probing { probe, .. } => format!("probing, here: {}", probe.here()),
             Phase::Activating { .. } => "activating".to_owned(),
-            Phase::Reigning(reign) => format!("{} {}", reign.epoch(), reign.describe()),
+            Phase::Reigning { reign, moving } => {
+                let moving = moving.as_ref();
+                let moving = moving.map_or(String::new(), |it| format!(", {}", it.describe()));
+                format!("{} {}{moving}", reign.epoch(), reign.describe())
+            }
         }
     }
 
     fn reign(&self) -> Option<&Reign> {
         match &self.phase {
-            Phase::Reigning(reign) => Some(reign),
+            Phase::Reigning { reign, .. } => Some(reign),
             _ => None,
         }
     }
@@ -118,63 +167,117 @@ impl Sequencer {
         match &self.phase {
             Phase::Idle => None,
             Phase::Probing {
-                resend_at,
-                patience,
-                ..
-            } => Some(*resend_at.min(patience)),
-            Phase::Activating {
+                probe, patience, ..
+            } => Some(probe.deadline().min(*patience)),
+            Phase::Looking {
+                proposer, patience, ..
+            }
+            | Phase::Activating {
                 proposer, patience, ..
             } => Some(proposer.deadline().min(*patience)),
-            Phase::Reigning(reign) => reign.deadline(),
+            Phase::Reigning { reign, moving } => {
+                let moving = moving.as_ref().map(|it| it.deadline());
+                reign.deadline().into_iter().chain(moving).min()
+            }
         }
     }
 
     /// Tries to become the log's sequencer, unless it is on the way or was refused just now.
     pub fn activate(&mut self, env: &mut Env) {
-        if !self.is_idle() || env.now < self.not_before {
-            return;
+        if self.is_idle() && env.now >= self.not_before {
+            self.look(Wish::default(), env);
         }
-        self.activations += 1;
-        self.phase = Phase::Probing {
-            here: NodeSet::EMPTY,
-            resend_at: env.now,
+    }
+
+    /// Asks the register what there is.
+    fn look(&mut self, wish: Wish, env: &mut Env) {
+        let proposer = Proposer::start(self.log, Change::Nothing, self.round, env);
+        self.round = proposer.next_round();
+        self.phase = Phase::Looking {
+            proposer: Box::new(proposer),
+            wish,
             patience: env.now + env.config.timing.activation_patience,
         };
-        self.on_time(env);
+    }
+
+    /// The register has told: asks the nodeset.
+    fn looked(&mut self, wish: Wish, value: &RegisterValue, env: &mut Env) {
+        self.newest = self.newest.max(value.epoch);
+        let standing = value.spans.last().map(|span| span.quorums.clone());
+        let quorums = wish.quorums.or(standing);
+        let Some(quorums) = quorums.or_else(|| env.config.quorum_system(self.log)) else {
+            self.rest(env);
+            return;
+        };
+        let bid = Bid {
+            planned: wish.planned,
+            origin: wish.origin,
+            above: value.epoch,
+            predecessor: value.activation.map(|it| it.node),
+            quorums,
+        };
+        self.probe(bid, env);
+    }
+
+    fn probe(&mut self, bid: Bid, env: &mut Env) {
+        self.activations += 1;
+        let nodes = bid.quorums.nodes();
+        self.phase = Phase::Probing {
+            probe: Probe::start(self.log, nodes, self.activations, env),
+            bid: Box::new(bid),
+            patience: env.now + env.config.timing.activation_patience,
+        };
     }
 
     /// Time has passed.
     pub fn on_time(&mut self, env: &mut Env) {
         match &mut self.phase {
             Phase::Idle => {}
-            Phase::Probing { patience, .. } | Phase::Activating { patience, .. }
+            Phase::Looking { patience, .. }
+            | Phase::Probing { patience, .. }
+            | Phase::Activating { patience, .. }
                 if *patience <= env.now =>
             {
                 self.rest(env);
             }
-            Phase::Probing {
-                here, resend_at, ..
-            } => {
-                if *resend_at <= env.now {
-                    *resend_at = env.now + env.config.timing.resend;
-                    let Some(spec) = env.config.logs.get(&self.log) else {
-                        return;
-                    };
-                    for node in spec.quorums.nodes().difference(*here).iter() {
-                        let nonce = self.activations;
-                        let (log, ask) = (self.log, StorageAsk::Probe { nonce });
-                        env.out.send(node, Message::Storage { log, ask });
+            Phase::Probing { probe, .. } => probe.on_time(self.log, env),
+            Phase::Looking { proposer, .. } | Phase::Activating { proposer, .. } => {
+                proposer.on_time(env);
+            }
+            Phase::Reigning { reign, moving } => {
+                if reign.is_out_of_patience(env.now) {
+                    self.stop(StopReason::OutOfPatience, None, env);
+                    return;
+                }
+                reign.on_time(env);
+                if let Some(moving) = moving {
+                    if moving.is_out_of_patience(env.now) {
+                        self.give_up_move(env);
+                    } else {
+                        moving.on_time(self.log, reign, env);
                     }
                 }
             }
-            Phase::Activating { proposer, .. } => proposer.on_time(env),
-            Phase::Reigning(reign) => {
-                if reign.is_out_of_patience(env.now) {
-                    self.stop(StopReason::OutOfPatience, env);
-                } else {
-                    reign.on_time(env);
-                }
-            }
+        }
+    }
+
+    /// Nothing came of a move in time: the old reign goes on.
+    fn give_up_move(&mut self, env: &mut Env) {
+        let Phase::Reigning { reign, moving } = &mut self.phase else {
+            return;
+        };
+        let Some(moving) = moving.take() else {
+            return;
+        };
+        let answer = if moving.may_happen() {
+            ClientAnswer::Unknown
+        } else {
+            ClientAnswer::Busy
+        };
+        reply(moving.origin, answer, env);
+        if reign.place_again() {
+            let (log, epoch) = (self.log, reign.epoch());
+            env.out.events.push(Event::Resumed { log, epoch });
         }
     }
 
@@ -188,7 +291,11 @@ impl Sequencer {
         env: &mut Env,
     ) {
         let origin = (from, number);
-        let Phase::Reigning(reign) = &mut self.phase else {
+        if let ClientAsk::Move(wanted) = ask {
+            self.on_move(origin, wanted, hint, env);
+            return;
+        }
+        let Phase::Reigning { reign, .. } = &mut self.phase else {
             reply(origin, ClientAnswer::Redirect(hint), env);
             return;
         };
@@ -198,6 +305,90 @@ impl Sequencer {
                 reign.on_append(origin, record, env);
             }
             ClientAsk::Tail => reign.on_tail(origin, env),
+            ClientAsk::Move(_) => unreachable!("taken above"),
+        }
+    }
+
+    fn on_move(
+        &mut self,
+        origin: (Address, u64),
+        wanted: &Move,
+        hint: Option<NodeId>,
+        env: &mut Env,
+    ) {
+        let stored_on = wanted.quorums.iter().flat_map(|it| it.nodes().iter());
+        let all_known = stored_on
+            .chain(wanted.to)
+            .all(|node| env.config.nodes.contains_key(&node));
+        if !all_known {
+            // Nodes that cannot be reached are no different.
+            reply(origin, ClientAnswer::Busy, env);
+            return;
+        }
+        let asked_for = self.is_asked_for();
+        match &mut self.phase {
+            Phase::Reigning { reign, moving } => {
+                if moving.is_some() || !reign.is_open() {
+                    reply(origin, ClientAnswer::Busy, env);
+                    return;
+                }
+                self.activations += 1;
+                let to = wanted.to.unwrap_or(env.me);
+                let quorums = wanted.quorums.as_ref().unwrap_or(reign.quorums()).clone();
+                let nonce = self.activations;
+                let it = Moving::start(self.log, origin, to, quorums, nonce, env);
+                *moving = Some(Box::new(it));
+            }
+            _ if wanted.to != Some(env.me) => reply(origin, ClientAnswer::Redirect(hint), env),
+            Phase::Activating { .. } => reply(origin, ClientAnswer::Busy, env),
+            Phase::Looking { .. } | Phase::Probing { .. } if asked_for => {
+                reply(origin, ClientAnswer::Busy, env);
+            }
+            Phase::Idle | Phase::Looking { .. } | Phase::Probing { .. } => {
+                let wish = Wish {
+                    planned: true,
+                    origin: Some(origin),
+                    quorums: wanted.quorums.clone(),
+                };
+                self.look(wish, env);
+            }
+        }
+    }
+
+    /// Whether it is about to activate because somebody wants it.
+    fn is_asked_for(&self) -> bool {
+        match &self.phase {
+            Phase::Looking { wish, .. } => wish.planned,
+            Phase::Probing { bid, .. } | Phase::Activating { bid, .. } => bid.planned,
+            Phase::Idle | Phase::Reigning { .. } => false,
+        }
+    }
+
+    /// The sequencer of `epoch` hands the log over to this node. Ignored if a later epoch is known: a
+    /// network delays and duplicates. Should there be one that is not known here, the register refuses.
+    pub fn on_hand_over(
+        &mut self,
+        from: NodeId,
+        epoch: Epoch,
+        quorums: &QuorumSystem,
+        env: &mut Env,
+    ) {
+        if epoch < self.newest || self.is_asked_for() {
+            return;
+        }
+        self.on_rival(from, epoch, env);
+        match &self.phase {
+            Phase::Activating { .. } | Phase::Reigning { .. } => {}
+            Phase::Idle | Phase::Looking { .. } | Phase::Probing { .. } => {
+                let bid = Bid {
+                    planned: true,
+                    origin: None,
+                    above: epoch,
+                    predecessor: Some(from),
+                    quorums: quorums.clone(),
+                };
+                self.probe(bid, env);
+            }
         }
     }
 
@@ -211,43 +402,45 @@ impl Sequencer {
     /// Takes a storage node's answer.
     pub fn on_stored(&mut self, from: NodeId, answer: &StorageAnswer, env: &mut Env) {
         match &mut self.phase {
-            Phase::Probing { here, patience, .. } => {
-                let StorageAnswer::Here { nonce } = answer else {
+            Phase::Probing {
+                probe,
+                bid,
+                patience,
+            } => {
+                probe.on_answer(from, answer);
+                if !probe.finds(&bid.quorums) {
                     return;
+                }
+                let activation = Activation {
+                    node: env.me,
+                    incarnation: env.incarnation,
+                    number: self.activations,
                 };
-                if *nonce != self.activations {
-                    return;
-                }
-                here.insert(from);
-                let quorums = env.config.quorum_system(self.log);
-                let quorums = quorums.expect("only configured logs are probed");
-                if quorums.is_write_quorum(*here) && quorums.is_seal_quorum(*here) {
-                    let activation = Activation {
-                        node: env.me,
-                        incarnation: env.incarnation,
-                        number: self.activations,
-                    };
-                    let change = Change::Activate {
-                        activation,
-                        quorums,
-                        above: None,
-                    };
-                    let patience = *patience;
-                    let proposer = Box::new(Proposer::start(self.log, change, self.round, env));
-                    self.round = proposer.next_round();
-                    self.phase = Phase::Activating {
-                        proposer,
-                        activation,
-                        patience,
-                    };
-                }
+                let change = Change::Activate {
+                    activation,
+                    quorums: bid.quorums.clone(),
+                    above: bid.above,
+                };
+                let (bid, patience) = (bid.clone(), *patience);
+                let proposer = Box::new(Proposer::start(self.log, change, self.round, env));
+                self.round = proposer.next_round();
+                self.phase = Phase::Activating {
+                    proposer,
+                    activation,
+                    bid,
+                    patience,
+                };
             }
-            Phase::Reigning(reign) => {
+            Phase::Reigning { reign, moving } => {
                 if let Err(Deposed) = reign.on_stored(from, answer, &mut self.round, env) {
-                    self.stop(StopReason::Deposed, env);
+                    self.stop(StopReason::Deposed, None, env);
+                } else if let Some(moving) = moving {
+                    moving.on_stored(from, answer);
+                    let (number, round) = (&mut self.activations, &mut self.round);
+                    moving.go_on(self.log, reign, number, round, env);
                 }
             }
-            Phase::Idle | Phase::Activating { .. } => {}
+            Phase::Idle | Phase::Looking { .. } | Phase::Activating { .. } => {}
         }
     }
 
@@ -260,9 +453,18 @@ impl Sequencer {
         env: &mut Env,
     ) {
         match &mut self.phase {
+            Phase::Looking { proposer, wish, .. } => {
+                let committed = proposer.on_step(from, ballot, step, env);
+                self.round = self.round.max(proposer.next_round());
+                if let Some(committed) = committed {
+                    let wish = std::mem::take(wish);
+                    self.looked(wish, &committed.value, env);
+                }
+            }
             Phase::Activating {
                 proposer,
                 activation,
+                bid,
                 ..
             } => {
                 let committed = proposer.on_step(from, ballot, step, env);
@@ -270,43 +472,126 @@ impl Sequencer {
                 let Some(committed) = committed else {
                     return;
                 };
+                self.newest = self.newest.max(committed.value.epoch);
                 if committed.applied {
-                    assert_eq!(
-                        committed.value.activation,
-                        Some(*activation),
-                        "an activation that applied is the value's"
-                    );
-                    let patience = env.now + env.config.timing.activation_patience;
-                    let activation = *activation;
-                    self.phase = Phase::Reigning(Box::new(Reign::begin(
-                        self.log,
+                    let (activation, bid) = (*activation, bid.clone());
+                    self.reign_over(
                         activation,
                         committed.value,
-                        patience,
+                        bid.predecessor,
+                        bid.planned,
                         env,
-                    )));
+                    );
+                    if let Some(origin) = bid.origin {
+                        reply(origin, ClientAnswer::Moved(self.newest), env);
+                    }
                 } else {
                     self.rest(env);
                 }
             }
-            Phase::Reigning(reign) => {
+            Phase::Reigning { reign, moving } => {
                 if let Err(Deposed) = reign.on_register(from, ballot, step, &mut self.round, env) {
-                    self.stop(StopReason::Deposed, env);
+                    self.stop(StopReason::Deposed, None, env);
+                    return;
+                }
+                let Some(moving) = moving else {
+                    return;
+                };
+                let Stage::Activating {
+                    proposer,
+                    activation,
+                } = &mut moving.stage
+                else {
+                    return;
+                };
+                let committed = proposer.on_step(from, ballot, step, env);
+                self.round = self.round.max(proposer.next_round());
+                let Some(committed) = committed else {
+                    return;
+                };
+                self.newest = self.newest.max(committed.value.epoch);
+                if committed.applied {
+                    let activation = *activation;
+                    let origin = moving.origin;
+                    self.end_reign(StopReason::Moved, &ClientAnswer::Busy, env);
+                    self.reign_over(activation, committed.value, Some(env.me), true, env);
+                    reply(origin, ClientAnswer::Moved(self.newest), env);
+                } else {
+                    self.stop(StopReason::Deposed, None, env);
                 }
             }
             Phase::Idle | Phase::Probing { .. } => {}
         }
     }
 
-    /// Another node is known to reign over `epoch`.
-    pub fn on_rival(&mut self, epoch: Epoch, env: &mut Env) {
+    fn reign_over(
+        &mut self,
+        activation: Activation,
+        value: RegisterValue,
+        predecessor: Option<NodeId>,
+        planned: bool,
+        env: &mut Env,
+    ) {
+        assert_eq!(
+            value.activation,
+            Some(activation),
+            "an activation that applied is the value's"
+        );
+        let patience = env.now + env.config.timing.activation_patience;
+        let (log, epoch) = (self.log, value.epoch);
+        let quorums = value.quorums(epoch).clone();
+        let before = (epoch > Epoch(1)).then(|| value.quorums(epoch.prev()));
+        let nodeset_changed = before.is_some_and(|it| it.nodes() != quorums.nodes());
+        let moved = planned.then(|| Event::Moved {
+            log,
+            epoch,
+            leader_changed: predecessor.is_some_and(|it| it != env.me),
+            nodeset_changed,
+            quorums_changed: !nodeset_changed && before.is_some_and(|it| *it != quorums),
+        });
+        env.out.events.push(Event::Activated {
+            log,
+            epoch,
+            quorums,
+        });
+        env.out.events.extend(moved);
+        let reign = Reign::begin(log, activation, value, patience, &mut self.round, env);
+        self.phase = Phase::Reigning {
+            reign: Box::new(reign),
+            moving: None,
+        };
+    }
+
+    /// `node` is known to reign over `epoch`.
+    pub fn on_rival(&mut self, node: NodeId, epoch: Epoch, env: &mut Env) {
+        self.newest = self.newest.max(epoch);
         if self.epoch().is_some_and(|own| own < epoch) {
-            self.stop(StopReason::Deposed, env);
+            self.stop(StopReason::Deposed, Some(node), env);
         }
     }
 
-    fn stop(&mut self, why: StopReason, env: &mut Env) {
-        let Phase::Reigning(reign) = std::mem::replace(&mut self.phase, Phase::Idle) else {
+    /// Ends the reign. `rival` is who reigns now, if that is known.
+    fn stop(&mut self, why: StopReason, rival: Option<NodeId>, env: &mut Env) {
+        let Phase::Reigning { moving, .. } = &mut self.phase else {
+            return;
+        };
+        if let Some(moving) = moving.take() {
+            let answer = match moving.stage {
+                Stage::HandedOver { .. } if rival == Some(moving.to) => {
+                    ClientAnswer::Moved(self.newest)
+                }
+                Stage::HandedOver { .. } | Stage::Activating { .. } => ClientAnswer::Unknown,
+                Stage::Probing(_) | Stage::Draining => ClientAnswer::Redirect(rival),
+            };
+            reply(moving.origin, answer, env);
+        }
+        self.end_reign(why, &ClientAnswer::Redirect(rival), env);
+        self.rest(env);
+    }
+
+    /// Tells everyone who waits. Whoever asked for a tail hears `elsewhere`: it had no effect.
+    fn end_reign(&mut self, why: StopReason, elsewhere: &ClientAnswer, env: &mut Env) {
+        let Phase::Reigning { reign, .. } = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
         env.out.events.push(Event::Stopped {
@@ -315,13 +600,21 @@ impl Sequencer {
             why,
             in_flight: reign.in_flight(),
         });
-        reign.end(env);
-        self.rest(env);
+        reign.end(elsewhere, env);
     }
 
     /// Back to rest, for a while.
     fn rest(&mut self, env: &mut Env) {
-        self.phase = Phase::Idle;
+        let before = std::mem::replace(&mut self.phase, Phase::Idle);
+        let (origin, answer) = match before {
+            Phase::Looking { wish, .. } => (wish.origin, ClientAnswer::Busy),
+            Phase::Probing { bid, .. } => (bid.origin, ClientAnswer::Busy),
+            Phase::Activating { bid, .. } => (bid.origin, ClientAnswer::Unknown),
+            Phase::Idle | Phase::Reigning { .. } => (None, ClientAnswer::Unknown),
+        };
+        if let Some(origin) = origin {
+            reply(origin, answer, env);
+        }
         let nanos = env.config.timing.activation_backoff.as_nanos() as u64;
         let pause = Duration::from_nanos(env.rng.within(nanos..=2 * nanos));
         self.not_before = env.now + pause;

@@ -598,15 +598,29 @@ impl World {
         };
         begin(&mut machine, &mut env);
         let mut asks = asks;
+        let mut others = Vec::new();
         loop {
-            let (own, others) = std::mem::take(&mut env.out.messages)
-                .into_iter()
-                .partition(|(to, _)| *to == Address::Node(REGISTER));
-            env.out.messages = others;
-            let own: Vec<(Address, Message)> = own;
-            asks.extend(own.into_iter().map(|(_, message)| message));
+            for (to, message) in std::mem::take(&mut env.out.messages) {
+                match (to, message) {
+                    (Address::Node(REGISTER), message) => asks.push(message),
+                    // Probes are answered at once.
+                    (
+                        Address::Node(node),
+                        Message::Storage {
+                            ask: StorageAsk::Probe { nonce },
+                            ..
+                        },
+                    ) => machine.on_stored(node, &StorageAnswer::Here { nonce }, &mut env),
+                    other => others.push(other),
+                }
+            }
             if asks.is_empty() {
-                break;
+                let more = std::mem::take(&mut env.out.messages);
+                if more.is_empty() {
+                    break;
+                }
+                env.out.messages = more;
+                continue;
             }
             for ask in std::mem::take(&mut asks) {
                 let Message::Register { log, ballot, step } = ask else {
@@ -627,6 +641,7 @@ impl World {
                 }
             }
         }
+        out.messages = others;
         let marks = marks(&out);
         let (sent, prompt) = self.intern_messages(me.into(), out.messages);
         let outcome = Outcome {
@@ -750,11 +765,6 @@ impl World {
                 let ack = self.limits.ack_at_s2;
                 let begin = |machine: &mut Sequencer, env: &mut Env| {
                     machine.activate(env);
-                    env.out.messages.clear();
-                    for node in 0..NODES {
-                        let here = StorageAnswer::Here { nonce: 1 };
-                        machine.on_stored(NodeId(node as u8), &here, env);
-                    }
                 };
                 let activated = self.exchange(sequencer, state, register, Vec::new(), begin);
                 if sequencer != 1 {

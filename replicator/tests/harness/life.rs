@@ -210,6 +210,9 @@ impl Parts {
                 }
                 step => self.sequencer.on_register(node, ballot, &step, env),
             },
+            (Message::HandOver { epoch, quorums, .. }, Address::Node(node)) => {
+                self.sequencer.on_hand_over(node, epoch, &quorums, env)
+            }
             (Message::Storage { log, ask }, _) => match ask {
                 StorageAsk::Recovered { after } => {
                     self.sequencer.on_recovered_wanted(from, after, env);

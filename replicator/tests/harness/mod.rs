@@ -11,15 +11,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, StoreOp};
-use hstore_core::quorum::{Location, QuorumSystem};
-use hstore_core::{Address, ClientId, Entry, Epoch, Incarnation, Lsn, NodeId, Record, Timestamp};
+use hstore_core::quorum::{Location, QuorumSystem, Replication};
+use hstore_core::{
+    Address, ClientId, Entry, Epoch, Incarnation, Lsn, NodeId, NodeSet, Record, Timestamp,
+};
 use hstore_node::Input;
 use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
 use hstore_replicator::effects::{
     DiskDone, DiskRequest, DiskToken, DiskWork, Durability, Event, Outputs,
 };
 use hstore_replicator::keys::MetaKey;
-use hstore_replicator::message::{ClientAsk, EpochSpan, Message, Request, StorageAnswer};
+use hstore_replicator::message::{
+    ClientAnswer, ClientAsk, EpochSpan, Message, Request, StorageAnswer,
+};
 use hstore_replicator::reader::Reader;
 use hstore_tier1::model::ModelState;
 
@@ -52,6 +56,8 @@ pub(crate) struct Cluster {
     /// The last request number of each client.
     numbers: BTreeMap<ClientId, u64>,
     readers: BTreeMap<ClientId, Reader>,
+    /// Which nodes hold which epochs, as each client's last tail told.
+    spans: BTreeMap<ClientId, Vec<EpochSpan>>,
     told: String,
     telling: Telling,
     counts: BTreeMap<String, u32>,
@@ -122,12 +128,19 @@ impl InFlight {
 }
 
 impl Cluster {
-    /// Starts a cluster of `nodes` nodes that all store the log, `copies` copies of each record.
-    /// The first three nodes, or as many as there are, hold the registers.
-    pub(crate) fn start(nodes: u8, copies: u8, with_detector: bool, timing: Timing) -> Self {
+    /// Starts a cluster of `nodes` nodes of which the first `stores` are configured to store the log,
+    /// `copies` copies of each record. The first three nodes, or as many as there are, hold the
+    /// registers.
+    pub(crate) fn start(
+        nodes: u8,
+        stores: u8,
+        copies: u8,
+        with_detector: bool,
+        timing: Timing,
+    ) -> Self {
         let ids = || (0..nodes).map(NodeId);
         let spec = LogSpec {
-            quorums: QuorumSystem::flat(nodes, copies).expect("the script's nodes can carry it"),
+            quorums: QuorumSystem::flat(stores, copies).expect("the script's nodes can carry it"),
         };
         let config = ClusterConfig {
             nodes: ids().map(|node| (node, Location::default())).collect(),
@@ -145,6 +158,7 @@ impl Cluster {
             held: Vec::new(),
             numbers: BTreeMap::new(),
             readers: BTreeMap::new(),
+            spans: BTreeMap::new(),
             told: String::new(),
             telling: Telling::Events,
             counts: BTreeMap::new(),
@@ -431,16 +445,31 @@ impl Cluster {
         self.request(client, to, life, ClientAsk::Append(record));
     }
 
+    /// What a move asks for: other nodes, other copies, or neither.
+    pub(crate) fn quorums(
+        &self,
+        nodes: Option<NodeSet>,
+        copies: Option<u64>,
+    ) -> Option<QuorumSystem> {
+        if nodes.is_none() && copies.is_none() {
+            return None;
+        }
+        let spec = &self.config.logs[&LOG];
+        let nodes = nodes.unwrap_or(spec.quorums.nodes()).iter();
+        let locations = nodes.map(|node| (node, Location::default())).collect();
+        let configured = spec.quorums.replication().expect("the script's log is replicated");
+        let replication = copies.map_or(configured, |it| Replication::copies(it as u8));
+        Some(QuorumSystem::new(locations, replication).expect("the script's quorums can be"))
+    }
+
     /// Begins to read `[from, until)`.
     pub(crate) fn read(&mut self, client: ClientId, from: Lsn, until: Lsn) {
-        let quorums = self
-            .config
-            .quorum_system(LOG)
-            .expect("the log is configured");
-        let spans = vec![EpochSpan {
-            first: Epoch(1),
-            quorums,
-        }];
+        let spans = self.spans.get(&client).cloned().unwrap_or_else(|| {
+            let quorums = self.config.quorum_system(LOG);
+            let quorums = quorums.expect("the log is configured");
+            let first = Epoch(1);
+            vec![EpochSpan { first, quorums }]
+        });
         let reader = Reader::new(LOG, spans, from, until, 1000, self.now);
         self.readers.insert(client, reader);
         self.read_on(client);
@@ -472,6 +501,11 @@ impl Cluster {
     }
 
     fn on_client_message(&mut self, client: ClientId, from: Address, message: &Message) {
+        if let Message::Reply(reply) = message
+            && let ClientAnswer::Tail { epochs, .. } = &reply.answer
+        {
+            self.spans.insert(client, epochs.clone());
+        }
         match (message, from) {
             (Message::Reply(reply), _) => match self.telling {
                 Telling::Counts => {
@@ -544,6 +578,16 @@ impl Cluster {
             self.arrive(it);
         }
         count
+    }
+
+    /// Delivers the message that was sent first, of those that match.
+    pub(crate) fn deliver_one(&mut self, pattern: &Pattern) -> usize {
+        let first = self.in_flight.iter().position(|it| pattern.matches(it));
+        if let Some(first) = first {
+            let it = self.in_flight.remove(first);
+            self.arrive(it);
+        }
+        usize::from(first.is_some())
     }
 
     /// Loses messages.

@@ -18,6 +18,12 @@ pub(crate) fn message(message: &Message) -> String {
             match &request.ask {
                 ClientAsk::Append(it) => format!("append #{number} {}", record(it)),
                 ClientAsk::Tail => format!("tail? #{number}"),
+                ClientAsk::Move(it) => {
+                    let to = it.to.map_or(String::new(), |to| format!(" to {to}"));
+                    let quorums = it.quorums.as_ref();
+                    let quorums = quorums.map_or(String::new(), |it| format!(" with {it}"));
+                    format!("move #{number}{to}{quorums}")
+                }
             }
         }
         Message::Reply(reply) => {
@@ -25,6 +31,7 @@ pub(crate) fn message(message: &Message) -> String {
         }
         Message::Heartbeat(it) => {
             let claims: Vec<String> = it
+                .pulse
                 .sequencing
                 .iter()
                 .map(|it| match it.released {
@@ -47,6 +54,7 @@ pub(crate) fn message(message: &Message) -> String {
             RegisterStep::Accepted => format!("accepted {ballot}"),
             RegisterStep::Refused(higher) => format!("refused {ballot}: promised {higher}"),
         },
+        Message::HandOver { epoch, quorums, .. } => format!("hand over {epoch} with {quorums}"),
         Message::Storage { ask, .. } => storage_ask(ask),
         Message::Stored { answer, .. } => storage_answer(answer),
     }
@@ -181,6 +189,7 @@ pub(crate) fn client_answer(answer: &ClientAnswer) -> String {
     match answer {
         ClientAnswer::Appended(lsn) => format!("appended {lsn}"),
         ClientAnswer::Tail { lsn, .. } => format!("tail {lsn}"),
+        ClientAnswer::Moved(epoch) => format!("moved {epoch}"),
         ClientAnswer::Redirect(Some(node)) => format!("redirect to {node}"),
         ClientAnswer::Redirect(None) => "redirect".to_owned(),
         ClientAnswer::WrongIncarnation(it) => format!("wrong incarnation, this is {it}"),
@@ -262,6 +271,25 @@ pub(crate) fn event(event: &Event) -> String {
     match event {
         Event::Started(incarnation) => format!("started, life {}", incarnation.0),
         Event::Activated { epoch, .. } => format!("activated {epoch}"),
+        Event::Moved {
+            epoch,
+            leader_changed,
+            nodeset_changed,
+            quorums_changed,
+            ..
+        } => {
+            let changed: Vec<&str> = [
+                (*leader_changed, "another leader"),
+                (*nodeset_changed, "other nodes"),
+                (*quorums_changed, "other quorums"),
+            ]
+            .into_iter()
+            .filter_map(|(changed, name)| changed.then_some(name))
+            .collect();
+            format!("moved to {epoch}: {}", changed.join(", "))
+        }
+        Event::Draining { epoch, .. } => format!("drains {epoch}"),
+        Event::Resumed { epoch, .. } => format!("resumes {epoch}"),
         Event::Opened { epoch, .. } => format!("opened {epoch}"),
         Event::Stopped {
             epoch,
