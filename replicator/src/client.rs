@@ -108,6 +108,8 @@ struct Running {
     deadline: Timestamp,
     /// A request that might have an effect is on its way, unanswered.
     exposed: bool,
+    /// Another was, before this one: moves are asked for again.
+    in_doubt: bool,
     /// A hint was followed since the last pause: two nodes may point at each other.
     hinted: bool,
 }
@@ -162,6 +164,7 @@ impl Client {
             phase: Phase::Waiting { retry_at: now },
             deadline: now + self.config.timing.operation_timeout,
             exposed: false,
+            in_doubt: false,
             hinted: false,
         };
         self.calls.insert(id, running);
@@ -228,7 +231,8 @@ impl Client {
         for id in ids {
             let running = &self.calls[&id];
             if running.deadline <= now {
-                let outcome = if running.exposed || !running.call.has_effects() {
+                let in_doubt = running.exposed || running.in_doubt;
+                let outcome = if in_doubt || !running.call.has_effects() {
                     Outcome::Unknown
                 } else {
                     Outcome::Failed
@@ -243,11 +247,14 @@ impl Client {
                     self.ask(now, id, out);
                 }
                 Phase::Asking { node, retry_at, .. } if retry_at <= now => {
-                    if running.exposed {
+                    let append = matches!(running.call, Call::Append { .. });
+                    if running.exposed && append {
                         // Asking again could append twice.
                         self.wait_on(id);
                     } else {
                         let log = running.call.log();
+                        let running = self.calls.get_mut(&id).expect("running");
+                        running.in_doubt |= running.exposed;
                         self.forget_leader(log, node);
                         self.ask(now, id, out);
                     }
@@ -391,11 +398,13 @@ impl Client {
                 let known = self.incarnations.entry(from).or_default();
                 *known = (*known).max(*incarnation);
                 self.leaders.entry(log).or_insert(from);
-                if running.exposed {
+                let append = matches!(running.call, Call::Append { .. });
+                if running.exposed && append {
                     // The life it was meant for may have taken it before it ended; what this life
                     // refused may be a duplicate.
                     self.end(id, Outcome::Unknown, out);
                 } else {
+                    running.in_doubt |= running.exposed;
                     self.ask(now, id, out);
                 }
             }

@@ -87,12 +87,26 @@ pub enum ClientAsk {
 /// The sequencer that reigns hands over in good order: nothing it placed is left behind. A node that
 /// does not reign and is asked to lead (`to` names it) takes over at once, as if the sequencer were
 /// gone.
+///
+/// A move says what is to be. Where that is so already nothing happens: it may be asked for again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Move {
     /// Who is to lead; `None`: whoever does now.
     pub to: Option<NodeId>,
-    /// Nodeset and quorums of the new epoch; `None`: as they are.
+    /// Nodeset and quorums of the new epoch; `None`: as they are. With neither, there is a new epoch all
+    /// the same.
     pub quorums: Option<QuorumSystem>,
+}
+
+impl Move {
+    /// Whether a log that `leader` leads on `quorums` is as this move wants it.
+    #[must_use]
+    pub fn is_so(&self, leader: NodeId, quorums: &QuorumSystem) -> bool {
+        let wants_nothing = self.to.is_none() && self.quorums.is_none();
+        !wants_nothing
+            && self.to.is_none_or(|to| to == leader)
+            && self.quorums.as_ref().is_none_or(|it| it == quorums)
+    }
 }
 
 /// The answer to a [`Request`].

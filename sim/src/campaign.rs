@@ -82,6 +82,9 @@ pub struct Summary {
     pub peak_rss_bytes: Option<u64>,
     /// The mean of each figure of a run.
     pub averages: BTreeMap<String, f64>,
+    /// How long moves of logs kept appends waiting; absent if no log was moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub move_stalls: Option<MoveStalls>,
     /// The runs that failed, in the order of seeds.
     pub failures: Vec<Failure>,
     /// The hash over the trace hashes of all runs, in the order of seeds.
@@ -98,6 +101,21 @@ impl Summary {
         let codes = self.outcomes.keys().map(|outcome| outcome.exit_code());
         codes.filter(|&code| code != 0).min().unwrap_or(0)
     }
+}
+
+/// How long moves of logs kept appends waiting, over all runs, in milliseconds of virtual time.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct MoveStalls {
+    /// Moves that took effect.
+    pub count: u64,
+    /// Half of them took no longer.
+    pub p50_ms: f64,
+    /// All but one in a hundred took no longer.
+    pub p99_ms: f64,
+    /// None took longer.
+    pub max_ms: f64,
+    /// The seed of the longest.
+    pub max_seed: u64,
 }
 
 /// How long single runs took, in milliseconds of wall time.
@@ -149,6 +167,9 @@ pub struct RunLine {
     pub options_hash: String,
     /// What happened.
     pub counts: Counts,
+    /// How long each move of a log kept appends waiting, in microseconds of virtual time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub move_stalls_us: Vec<u64>,
 }
 
 impl RunLine {
@@ -164,6 +185,7 @@ impl RunLine {
             virtual_us: report.virtual_us,
             options_hash: options_hash(&report.options),
             counts: report.counts,
+            move_stalls_us: report.move_stalls_us.clone(),
         }
     }
 }
@@ -278,6 +300,9 @@ struct Totals {
     outcomes: BTreeMap<Outcome, u64>,
     virtual_us: u64,
     counts: BTreeMap<String, u64>,
+    stalls_us: Histogram<u64>,
+    /// The longest stall, and its seed.
+    longest_stall: Option<(u64, u64)>,
     failures: Vec<Failure>,
     traces_hash: u64,
     wall_us: Histogram<u64>,
@@ -293,6 +318,8 @@ impl Totals {
             outcomes: BTreeMap::new(),
             virtual_us: 0,
             counts: BTreeMap::new(),
+            stalls_us: Histogram::new_with_bounds(1, WALL_US_MAX, 3).expect("the bounds are apart"),
+            longest_stall: None,
             failures: Vec::new(),
             traces_hash: 0,
             wall_us: Histogram::new_with_bounds(1, WALL_US_MAX, 3).expect("the bounds are apart"),
@@ -310,6 +337,10 @@ impl Totals {
         self.virtual_us += line.virtual_us;
         for (name, count) in figures(&line.counts) {
             *self.counts.entry(name).or_default() += count;
+        }
+        for &stall in &line.move_stalls_us {
+            self.stalls_us.saturating_record(stall);
+            self.longest_stall = self.longest_stall.max(Some((stall, line.seed)));
         }
         self.traces_hash = xxh3_64_with_seed(line.trace_hash.as_bytes(), self.traces_hash);
         let wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
@@ -333,6 +364,14 @@ impl Totals {
         let virtual_seconds = self.virtual_us as f64 / 1e6;
         let quantile_ms = |quantile| self.wall_us.value_at_quantile(quantile) as f64 / 1e3;
         let (slowest, slowest_seed) = self.slowest;
+        let stall_ms = |quantile| self.stalls_us.value_at_quantile(quantile) as f64 / 1e3;
+        let move_stalls = self.longest_stall.map(|(longest, max_seed)| MoveStalls {
+            count: self.stalls_us.len(),
+            p50_ms: stall_ms(0.50),
+            p99_ms: stall_ms(0.99),
+            max_ms: longest as f64 / 1e3,
+            max_seed,
+        });
         Summary {
             seeds: request.seeds,
             settings: request.settings,
@@ -352,6 +391,7 @@ impl Totals {
                 max_seed: slowest_seed,
             },
             peak_rss_bytes: peak_rss_bytes(),
+            move_stalls,
             averages: self
                 .counts
                 .into_iter()
@@ -424,6 +464,7 @@ mod tests {
                 ..Counts::default()
             },
             append_latency: Latency::default(),
+            move_stalls_us: Vec::new(),
             virtual_us: 500_000,
         };
         let trace = request.record_trace.then(|| "{}".to_owned());

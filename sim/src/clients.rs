@@ -129,6 +129,7 @@ impl Slot {
                 ok(recorder, history::Outcome::Read(read));
                 Ended::Read(records)
             }
+            Outcome::Moved(_) => unreachable!("only the administrator moves logs"),
             Outcome::Failed => {
                 recorder
                     .fail(running.op, now.0)

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Ballot, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp};
-use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::effects::Event;
 use hstore_replicator::keys::{DurableState, durable_state};
 use hstore_replicator::message::{Message, StorageAnswer};
@@ -23,7 +23,7 @@ pub const INVARIANTS: [(&str, &str); 6] = [
     ),
     (
         "acked-is-durable",
-        "at the moment of an ack, the nodes with a synced copy are a write quorum",
+        "at the moment of an ack, the nodes with a synced copy are a write quorum of the epoch",
     ),
     (
         "acks-below-bridge",
@@ -47,7 +47,8 @@ pub const INVARIANTS: [(&str, &str); 6] = [
 #[derive(Debug, Default)]
 pub struct Invariants {
     checked: u64,
-    owners: BTreeMap<(LogId, Epoch), NodeId>,
+    /// Who began each epoch, and what it is made of.
+    owners: BTreeMap<(LogId, Epoch), (NodeId, QuorumSystem)>,
     winners: BTreeMap<(LogId, Epoch), Ballot>,
     /// Bridges as each attempt decided them.
     decided: BTreeMap<(LogId, Epoch, Ballot), Option<Offset>>,
@@ -71,13 +72,17 @@ impl Invariants {
         at: Timestamp,
         node: NodeId,
         event: &Event,
-        config: &ClusterConfig,
         durable: impl Fn(LogId, Lsn) -> NodeSet,
     ) -> Option<Violation> {
         match event {
-            Event::Activated { log, epoch } => {
+            Event::Activated {
+                log,
+                epoch,
+                quorums,
+            } => {
                 self.checked += 1;
-                if let Some(owner) = self.owners.insert((*log, *epoch), node) {
+                let begun = (node, quorums.clone());
+                if let Some((owner, _)) = self.owners.insert((*log, *epoch), begun) {
                     return Some(violation(
                         at,
                         "one-sequencer-per-epoch",
@@ -89,9 +94,8 @@ impl Invariants {
             Event::Acked { log, lsn, stored } => {
                 self.checked += 2;
                 let holders = durable(*log, *lsn);
-                let quorums = config
-                    .quorum_system(*log)
-                    .expect("only configured logs take appends");
+                let owner = self.owners.get(&(*log, lsn.epoch));
+                let (_, quorums) = owner.expect("an epoch begins before it acks");
                 if !quorums.is_write_quorum(holders) {
                     return Some(violation(
                         at,
@@ -135,6 +139,9 @@ impl Invariants {
                 }
             }
             Event::Started(_)
+            | Event::Moved { .. }
+            | Event::Draining { .. }
+            | Event::Resumed { .. }
             | Event::Opened { .. }
             | Event::Stopped { .. }
             | Event::RecoveryBegan { .. }

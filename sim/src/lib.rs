@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`seeds`] | one root seed, many named streams of randomness |
 //! | [`options`] | what a seed draws: the whole configuration of a run |
-//! | [`plan`], [`nemesis`] | the fault plan as data; drawing it |
+//! | [`plan`], [`nemesis`], [`moves`] | the fault plan as data, moves of logs included; drawing it |
 //! | [`world`] | the cluster, its clients and faults, in one queue of events |
 //! | [`host`] | the host of one node: process, store, group commit |
 //! | [`disk`], [`net`] | the simulated disk and network |
@@ -37,6 +37,7 @@ pub mod fresh_dir;
 pub mod host;
 pub mod invariants;
 pub mod memory;
+pub mod moves;
 pub mod mutants;
 pub mod nemesis;
 pub mod net;

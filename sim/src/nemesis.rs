@@ -83,7 +83,10 @@ pub fn draw_plan(options: &SimOptions, rng: &mut Rng) -> FaultPlan {
         }
     }
     faults.sort_by_key(|fault| fault.at_us);
-    FaultPlan { faults }
+    FaultPlan {
+        faults,
+        moves: Vec::new(),
+    }
 }
 
 fn crash(trigger: Trigger) -> FaultKind {
@@ -106,7 +109,8 @@ impl Draw<'_> {
         target: Target,
         kind: FaultKind,
     ) -> TimedFault {
-        let at_us = self.rng.below(self.options.chaos_us);
+        let quiet_us = self.options.quiet_us;
+        let at_us = quiet_us + self.rng.below(self.options.chaos_us - quiet_us);
         let lasts = Duration::from_millis(self.rng.within(millis));
         TimedFault {
             at_us,

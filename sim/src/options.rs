@@ -33,6 +33,9 @@ pub struct SimOptions {
     pub white_box: bool,
     /// Where the nodes stand.
     pub locations: Vec<Location>,
+    /// The nodes that store the logs at first; absent: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodeset: Option<NodeSet>,
     /// How records are replicated.
     pub replication: Replication,
     /// How many of the nodes keep the registers.
@@ -47,8 +50,19 @@ pub struct SimOptions {
     pub store: StoreOptions,
     /// What may go wrong, and how often.
     pub faults: FaultOptions,
+    /// How often logs are moved.
+    #[serde(default, skip_serializing_if = "MoveOptions::is_none")]
+    pub moves: MoveOptions,
     /// How long the chaos lasts at least, in microseconds of virtual time.
     pub chaos_us: u64,
+    /// Nothing goes wrong in this much of it, the first part.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub quiet_us: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(us: &u64) -> bool {
+    *us == 0
 }
 
 /// How long disk work takes.
@@ -88,6 +102,25 @@ pub struct FaultOptions {
     pub slow_disks: u32,
 }
 
+/// How often logs are moved, all logs together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveOptions {
+    /// Changes of leader: handed over, or taken over.
+    pub leader: u32,
+    /// Changes of nodeset.
+    pub nodeset: u32,
+    /// Changes of the quorum system on the same nodes.
+    pub quorums: u32,
+}
+
+impl MoveOptions {
+    /// Whether no log is moved.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What seeds are drawn from.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
@@ -96,10 +129,12 @@ pub struct Profile {
     /// What it is for, in a sentence.
     pub about: &'static str,
     draw_faults: fn(&mut Rng) -> FaultOptions,
+    /// Changes what was drawn like that of the default profile.
+    adapt: fn(&mut SimOptions, &mut Rng),
 }
 
 /// The profiles there are; the first is the default.
-pub const PROFILES: [Profile; 2] = [
+pub const PROFILES: [Profile; 3] = [
     Profile {
         name: "default",
         about: "5 nodes, 500 operations; crashes, power failures, pauses, partitions, bad links, slow disks",
@@ -111,13 +146,58 @@ pub const PROFILES: [Profile; 2] = [
             degradations: rng.below(3) as u32,
             slow_disks: rng.below(3) as u32,
         },
+        adapt: |_, _| {},
     },
     Profile {
         name: "calm",
         about: "5 nodes, 500 operations; nothing goes wrong",
         draw_faults: |_| FaultOptions::default(),
+        adapt: |_, _| {},
+    },
+    Profile {
+        name: "reconfigure",
+        about: "6 or 7 nodes, 1200 operations; logs change leader, nodeset and quorums under load, while nodes crash, pause and are cut off",
+        draw_faults: |rng| FaultOptions {
+            crashes: rng.within(2..=3) as u32,
+            power_failures: rng.below(2) as u32,
+            pauses: rng.below(2) as u32,
+            partitions: rng.within(1..=2) as u32,
+            degradations: rng.below(2) as u32,
+            slow_disks: rng.below(2) as u32,
+        },
+        adapt: on_the_move,
     },
 ];
+
+/// More nodes than store a log at a time, and planned moves.
+fn on_the_move(options: &mut SimOptions, rng: &mut Rng) {
+    let nodes = rng.within(6..=7) as u16;
+    let racks = rng.within(2..=3) as u16;
+    options.locations = (0..nodes)
+        .map(|n| Location {
+            region: 0,
+            rack: n % racks,
+        })
+        .collect();
+    let (first, stores) = (rng.below(u64::from(nodes)) as u16, rng.within(3..=5) as u16);
+    // Three neighbours are never all in one rack.
+    let ring = (first..first + stores).map(|n| NodeId((n % nodes) as u8));
+    options.nodeset = Some(ring.collect());
+    // Enough at a time that a move of some milliseconds meets an append.
+    options.workload.operations = 1_200;
+    options.workload.clients = rng.within(14..=20) as u32;
+    options.workload.logs = rng.within(1..=2) as u32;
+    options.workload.think_us_max = 100_000;
+    options.disk.sync_us_min = options.disk.sync_us_min.max(300);
+    options.disk.sync_us_max = options.disk.sync_us_max.max(600);
+    options.quiet_us = 600_000;
+    options.chaos_us = 5_600_000;
+    options.moves = MoveOptions {
+        leader: rng.within(4..=6) as u32,
+        nodeset: rng.within(4..=6) as u32,
+        quorums: rng.within(2..=4) as u32,
+    };
+}
 
 impl Profile {
     /// The profile of a name.
@@ -141,8 +221,10 @@ impl Profile {
         let rack_spread = racks > 1 && rng.chance(0.5);
         let sync_us_min = *rng.pick(&[100, 300, 1000, 3000]).expect("not empty");
         let latency_us_min = *rng.pick(&[50, 100, 250]).expect("not empty");
-        SimOptions {
+        let mut options = SimOptions {
             seed,
+            nodeset: None,
+            moves: MoveOptions::default(),
             profile: self.name.to_owned(),
             engine: Engine::Model,
             mutant: None,
@@ -170,11 +252,14 @@ impl Profile {
             },
             faults: (self.draw_faults)(rng),
             chaos_us: 10_000_000,
+            quiet_us: 0,
             store: StoreOptions {
                 flush_bytes: *rng.pick(&[8, 24, 64, 128]).expect("not empty") << 10,
                 level0_tables: rng.within(2..=5) as u16,
             },
-        }
+        };
+        (self.adapt)(&mut options, rng);
+        options
     }
 }
 
@@ -189,7 +274,8 @@ impl SimOptions {
             .map(|(n, &location)| (NodeId(n as u8), location))
             .collect();
         let all: NodeSet = nodes.keys().copied().collect();
-        let spec = LogSpec::replicated(&nodes, all, self.replication)
+        let nodeset = self.nodeset.unwrap_or(all);
+        let spec = LogSpec::replicated(&nodes, nodeset, self.replication)
             .expect("profiles draw what their nodes can carry");
         ClusterConfig {
             metadata: all.iter().take(usize::from(self.metadata_nodes)).collect(),

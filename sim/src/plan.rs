@@ -1,5 +1,6 @@
 //! The fault plan: what is going to go wrong, as data, made before the run.
 
+use hstore_core::quorum::QuorumSystem;
 use hstore_core::{LogId, NodeId, NodeSet};
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,24 @@ use crate::net::Degradation;
 pub struct FaultPlan {
     /// The faults.
     pub faults: Vec<TimedFault>,
+    /// What an administrator does meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<TimedMove>,
+}
+
+/// A log is moved, under load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimedMove {
+    /// When it is asked for, in microseconds of virtual time.
+    pub at_us: u64,
+    /// Which log.
+    pub log: LogId,
+    /// Who is to lead; `None`: whoever does.
+    pub to: Option<NodeId>,
+    /// Whether that node takes over, instead of being handed the log.
+    pub by_hand: bool,
+    /// What the new epoch is to be made of; `None`: as it is.
+    pub quorums: Option<QuorumSystem>,
 }
 
 /// One fault.

@@ -30,6 +30,10 @@ pub struct RunReport {
     pub counts: Counts,
     /// How long acknowledged appends took, in microseconds of virtual time.
     pub append_latency: Latency,
+    /// How long each move of a log kept appends waiting, from the moment at which the old epoch placed
+    /// nothing more until the new one opened, in microseconds of virtual time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub move_stalls_us: Vec<u64>,
     /// How much virtual time passed, in microseconds.
     pub virtual_us: u64,
 }
@@ -104,6 +108,24 @@ pub struct Counts {
     pub purges: u64,
     /// Changes of leader, after the first of each log, while a client waited for an append to it.
     pub leader_changes_with_appends_in_flight: u64,
+    /// Moves of logs planned.
+    pub planned_moves: u64,
+    /// Moves that were asked for.
+    pub moves_asked: u64,
+    /// Moves that the asker was told of.
+    pub moves_done: u64,
+    /// Moves that certainly had no effect.
+    pub moves_failed: u64,
+    /// Moves whose fate the asker did not learn.
+    pub moves_unknown: u64,
+    /// Times that a sequencer stopped placing and then went on.
+    pub moves_given_up: u64,
+    /// Changes of leader that were asked for, whose epoch opened while an append waited.
+    pub leader_moves_under_load: u64,
+    /// Changes of nodeset whose epoch opened while an append waited.
+    pub nodeset_changes_under_load: u64,
+    /// Changes of quorum system on the same nodes whose epoch opened while an append waited.
+    pub quorum_changes_under_load: u64,
     /// Faults planned.
     pub planned_faults: u64,
     /// Of these, those that changed something.

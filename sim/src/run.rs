@@ -10,6 +10,7 @@ use jepsen_lite::history::{History, OpKind, Status};
 use jepsen_lite::verdict::VerdictKind;
 use serde_json::json;
 
+use crate::moves::draw_moves;
 use crate::nemesis::draw_plan;
 use crate::options::{Engine, Profile, SimOptions};
 use crate::outcome::Outcome;
@@ -78,7 +79,10 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
             .profile
             .draw(request.seed, &mut seeds.stream(Stream::Options))
     };
-    let plan = draw_plan(&options, &mut seeds.stream(Stream::Faults));
+    let plan = FaultPlan {
+        moves: draw_moves(&options, &mut seeds.stream(Stream::Moves)),
+        ..draw_plan(&options, &mut seeds.stream(Stream::Faults))
+    };
     planted::activate(request.mutant.as_deref());
     let panics = PanicNotes::listen();
     let caught = panic::catch_unwind(AssertUnwindSafe(|| {
@@ -111,6 +115,7 @@ fn conclude(
         stopped,
         recorder,
         mut counts,
+        move_stalls_us,
         mut trace,
         now,
     } = remains;
@@ -144,6 +149,7 @@ fn conclude(
         options,
         plan,
         append_latency: append_latency(&history),
+        move_stalls_us,
         counts,
         virtual_us: now.0 / 1_000,
     };
@@ -227,6 +233,7 @@ fn panicked(options: SimOptions, plan: FaultPlan, note: Option<String>) -> RunAr
             options,
             plan,
             append_latency: Latency::default(),
+            move_stalls_us: Vec::new(),
             counts: Counts::default(),
             virtual_us: 0,
         },

@@ -18,6 +18,8 @@ pub enum Stream {
     Workload = 5,
     /// The seeds of nodes and clients themselves.
     Product = 6,
+    /// When and how logs are moved.
+    Moves = 7,
 }
 
 /// The streams of a root seed.

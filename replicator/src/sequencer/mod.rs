@@ -332,6 +332,10 @@ impl Sequencer {
                     reply(origin, ClientAnswer::Busy, env);
                     return;
                 }
+                if wanted.is_so(env.me, reign.quorums()) {
+                    reply(origin, ClientAnswer::Moved(reign.epoch()), env);
+                    return;
+                }
                 self.activations += 1;
                 let to = wanted.to.unwrap_or(env.me);
                 let quorums = wanted.quorums.as_ref().unwrap_or(reign.quorums()).clone();

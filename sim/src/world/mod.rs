@@ -4,6 +4,7 @@
 //! happens on one thread, in the order of (time, order of scheduling), so a seed has one run.
 
 mod faults;
+mod moves;
 mod network;
 mod nodes;
 mod phases;
@@ -87,6 +88,8 @@ enum Next {
     Think(usize),
     FaultBegins(usize),
     FaultEnds(usize),
+    /// A planned move is asked for.
+    Move(usize),
     /// Looks whether the phase is over.
     Look,
 }
@@ -153,6 +156,7 @@ pub struct World {
     /// Judges what is recorded at once, if somebody wants to stop there.
     watch: Option<Watch>,
     faults: Vec<Struck>,
+    moves: moves::Moves,
     /// After healing: one for each log, in their order.
     probes: Vec<Probe>,
     invariants: Invariants,
@@ -173,6 +177,8 @@ pub struct Remains {
     pub recorder: Recorder,
     /// What happened.
     pub counts: Counts,
+    /// How long each planned change of a log kept appends waiting, in microseconds.
+    pub move_stalls_us: Vec<u64>,
     /// Every event.
     pub trace: Trace,
     /// The end of time.
@@ -209,6 +215,7 @@ impl World {
             generator,
             recorder: Recorder::new(),
             watch: None,
+            moves: moves::Moves::default(),
             probes: Vec::new(),
             invariants: Invariants::default(),
             trace: Trace::new(keep_trace),
@@ -221,6 +228,7 @@ impl World {
             options,
         };
         world.counts.planned_faults = world.plan.faults.len() as u64;
+        world.counts.planned_moves = world.plan.moves.len() as u64;
         world
     }
 
@@ -278,6 +286,7 @@ impl World {
             stopped: self.stopped,
             recorder: self.recorder,
             counts: self.counts,
+            move_stalls_us: self.moves.stalls_us,
             trace: self.trace,
             now: self.now,
         }
@@ -297,6 +306,17 @@ impl World {
                 "effective-faults",
                 "at least one planned fault takes effect".to_owned(),
                 format!("all {} were inert", counts.planned_faults),
+            )
+        } else if counts.planned_moves > 0
+            && counts.leader_moves_under_load
+                + counts.nodeset_changes_under_load
+                + counts.quorum_changes_under_load
+                == 0
+        {
+            (
+                "effective-moves",
+                "at least one planned move takes effect while an append is in flight".to_owned(),
+                format!("none of {} did", counts.planned_moves),
             )
         } else {
             return None;
@@ -375,6 +395,7 @@ impl World {
             Next::Think(slot) => self.begin_operation(slot),
             Next::FaultBegins(index) => self.fault_begins(index),
             Next::FaultEnds(index) => self.fault_ends(index),
+            Next::Move(index) => self.ask_for_move(index),
             Next::Look => self.look(),
         }
     }

@@ -257,13 +257,9 @@ impl World {
 
     pub(super) fn on_event(&mut self, node: NodeId, event: &Event) {
         match event {
-            Event::Activated { log, epoch } => {
+            Event::Activated { log, epoch, .. } => {
                 self.counts.epochs += 1;
-                let waits = self.slots.iter().any(|slot| {
-                    slot.running
-                        .is_some_and(|running| running.append && running.log == *log)
-                });
-                if epoch.0 > 1 && waits {
+                if epoch.0 > 1 && self.appends_wait(*log) {
                     self.counts.leader_changes_with_appends_in_flight += 1;
                 }
             }
@@ -273,6 +269,7 @@ impl World {
             Event::Purged { .. } => self.counts.purges += 1,
             _ => {}
         }
+        self.on_move_event(event);
         let now = self.now;
         tracing::debug!(seed = self.options.seed, at = %now, %node, ?event);
         self.trace.event(
@@ -293,9 +290,7 @@ impl World {
                 .map(|host| host.id)
                 .collect()
         };
-        let violation = self
-            .invariants
-            .on_event(now, node, event, &self.config, durable);
+        let violation = self.invariants.on_event(now, node, event, durable);
         self.judge(violation);
     }
 

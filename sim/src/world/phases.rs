@@ -77,7 +77,11 @@ impl World {
             self.schedule(begins, Next::FaultBegins(index));
             self.schedule(ends, Next::FaultEnds(index));
         }
+        self.plan_moves();
         for slot in 0..self.slots.len() {
+            if !self.slots[slot].worker {
+                continue;
+            }
             let at = self.now + self.generator.think();
             self.schedule(at, Next::Think(slot));
         }

@@ -63,6 +63,10 @@ impl World {
         }
         for (_, outcome) in out.done {
             let now = self.now;
+            if self.moves.slot == Some(slot) {
+                self.move_ended(&outcome);
+                continue;
+            }
             let bytes = postcard::to_stdvec(&outcome).expect("an outcome has a serialised form");
             self.trace.event(
                 now,
