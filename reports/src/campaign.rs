@@ -45,6 +45,9 @@ pub struct Campaign {
     pub peak_rss_bytes: Option<u64>,
     /// The mean of each figure of a run.
     pub averages: BTreeMap<String, f64>,
+    /// How long moves of logs kept appends waiting; absent if no log was moved.
+    #[serde(default)]
+    pub move_stalls: Option<MoveStalls>,
     /// The runs that failed, in the order of seeds.
     pub failures: Vec<Failure>,
     /// The hash over the trace hashes of all runs, in the order of seeds.
@@ -72,6 +75,21 @@ pub struct Settings {
     pub mutant: Option<String>,
     /// Whether checks looked inside the cluster.
     pub white_box: bool,
+}
+
+/// How long moves of logs kept appends waiting, in milliseconds of virtual time.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub struct MoveStalls {
+    /// Moves that took effect.
+    pub count: u64,
+    /// Half of them took no longer.
+    pub p50_ms: f64,
+    /// All but one in a hundred took no longer.
+    pub p99_ms: f64,
+    /// None took longer.
+    pub max_ms: f64,
+    /// The seed of the longest.
+    pub max_seed: u64,
 }
 
 /// A run that did not pass.
@@ -132,6 +150,9 @@ pub fn summary(campaign: &Campaign, around: &Around<'_>) -> String {
         ),
         2,
     ));
+    if let Some(stalls) = &campaign.move_stalls {
+        lines.extend(labelled("moves", &moves(stalls, &campaign.averages), 2));
+    }
     lines.extend(labelled("averages", &averages(&campaign.averages), 8));
     let memory = campaign.peak_rss_bytes.map_or_else(
         || "unknown".to_owned(),
@@ -202,6 +223,22 @@ fn failures(failures: &[Failure]) -> Vec<String> {
         ));
     }
     lines
+}
+
+fn moves(stalls: &MoveStalls, averages: &BTreeMap<String, f64>) -> String {
+    let mean = |name: &str| figure(averages.get(name).copied().unwrap_or(0.0));
+    format!(
+        "a run has {} of leader, {} of nodeset, {} of quorums under load; appends waited {} (half), {} (99%), \
+         {} (all; seed {}) or less for {} moves",
+        mean("leader_moves_under_load"),
+        mean("nodeset_changes_under_load"),
+        mean("quorum_changes_under_load"),
+        seconds(stalls.p50_ms / 1e3),
+        seconds(stalls.p99_ms / 1e3),
+        seconds(stalls.max_ms / 1e3),
+        stalls.max_seed,
+        stalls.count
+    )
 }
 
 fn averages(averages: &BTreeMap<String, f64>) -> String {

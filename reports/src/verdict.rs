@@ -35,6 +35,9 @@ pub struct Verdict {
     pub counts: Counts,
     /// How long acknowledged appends took; absent where it was not measured.
     pub append_latency: Option<Latency>,
+    /// How long each move of a log kept appends waiting, in microseconds of virtual time.
+    #[serde(default)]
+    pub move_stalls_us: Vec<u64>,
     /// How much virtual time passed, in microseconds.
     pub virtual_us: u64,
     /// Where the verdict comes from.
@@ -295,10 +298,24 @@ fn figures(verdict: &Verdict) -> Vec<String> {
             format!("acknowledged appends took {p50} (half), {p99} (99%), {max} (all) or less");
         lines.extend(labelled("latency", &text, 1));
     }
+    if !verdict.move_stalls_us.is_empty() {
+        lines.extend(labelled("moves", &moves(&verdict.move_stalls_us), 1));
+    }
     lines.extend(labelled("checks", &checks(verdict), 1));
     lines.extend(labelled("traffic", &traffic, 1));
     lines.extend(labelled("disks", &disks, 1));
     lines
+}
+
+fn moves(stalls_us: &[u64]) -> String {
+    let mut sorted = stalls_us.to_vec();
+    sorted.sort_unstable();
+    let [p50, max] = [sorted[(sorted.len() - 1) / 2], sorted[sorted.len() - 1]]
+        .map(|micros| seconds(micros as f64 / 1e6));
+    format!(
+        "{} moves took effect; appends waited {p50} (half), {max} (all) or less",
+        sorted.len()
+    )
 }
 
 fn figures_in_brief(verdict: &Verdict) -> Vec<String> {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use hstore_core::quorum::{Location, QuorumSystem, Replication};
+use hstore_core::quorum::{Location, Names, QuorumSystem, Replication};
 use hstore_core::{LogId, NodeId, NodeSet, Rng};
 
 use crate::options::SimOptions;
@@ -122,12 +122,17 @@ fn move_nodes(
     }
 }
 
-/// Another replication on the same nodes.
+/// Another replication on the same nodes, or an expression over them.
 fn change_quorums(
     made: &mut Made,
     locations: &BTreeMap<NodeId, Location>,
     rng: &mut Rng,
 ) -> QuorumSystem {
+    if rng.chance(0.6) {
+        let text = expression(made.nodes, rng);
+        let quorums = QuorumSystem::parse(&text, &mut Names::cluster(locations));
+        return quorums.expect("the expressions drawn here are quorum systems");
+    }
     loop {
         let next = Replication {
             copies: rng.within(2..=3) as u8,
@@ -140,6 +145,22 @@ fn change_quorums(
             made.replication = next;
             return quorums;
         }
+    }
+}
+
+/// Write quorums over 3 to 5 nodes; seal quorums are their dual.
+fn expression(nodes: NodeSet, rng: &mut Rng) -> String {
+    let mut nodes: Vec<String> = nodes.iter().map(|node| node.to_string()).collect();
+    rng.shuffle(&mut nodes);
+    let all = nodes.join(", ");
+    match (rng.below(4), &nodes[..]) {
+        (0, [a, b, c, d]) => format!("{a}*{b} + {c}*{d}"),
+        (0, [a, b, c, d, e]) => format!("{a}*{b} + {c}*{d}*{e}"),
+        (1, [_, _, _, _]) => format!("grid(2 x 2, {all})"),
+        (1, [a, b, c, d, e]) => format!("{a} * choose(1, {b}, {c}) + {d}*{e}"),
+        (0 | 1, [a, b, c]) => format!("{a} * ({b} + {c})"),
+        (2, _) => format!("choose({}, {all})", rng.within(2..=3)),
+        _ => format!("majority({all})"),
     }
 }
 

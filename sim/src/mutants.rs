@@ -10,7 +10,11 @@ pub struct Mutant {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 4] = [
+pub const MUTANTS: [Mutant; 9] = [
+    Mutant {
+        name: "ack-before-epoch-metadata",
+        about: "a sequencer that moves its log goes on at once on the new nodes, before the register has an epoch for them",
+    },
     Mutant {
         name: "ack-before-fsync",
         about: "a storage node answers a store once it is written, before it is synced",
@@ -20,8 +24,24 @@ pub const MUTANTS: [Mutant; 4] = [
         about: "a new sequencer answers at once, before the older epochs are sealed and recovered",
     },
     Mutant {
+        name: "epoch-reuse",
+        about: "an acceptor of the register answers once its state is written, before it is synced: an epoch may be begun twice",
+    },
+    Mutant {
         name: "f-majority-off-by-one",
         about: "one node fewer than a seal quorum counts as one",
+    },
+    Mutant {
+        name: "racing-repairs",
+        about: "an activation that was overtaken may still have the register count an epoch as clean",
+    },
+    Mutant {
+        name: "reconfig-covers-inflight",
+        about: "the register counts the epoch that a change of nodeset ends as written to the new nodes",
+    },
+    Mutant {
+        name: "recovery-skips-epoch",
+        about: "a new sequencer recovers the newest epoch only, and counts the others as clean",
     },
     Mutant {
         name: "torn-record-accepted",

@@ -56,9 +56,25 @@ fn seeds_that_once_failed_pass() {
 
 /// The first seed up to `budget` with which a planted bug is found from outside alone, and its report.
 fn found(engine: Engine, name: &str, budget: u64) -> RunReport {
+    found_by(engine, &PROFILES[0], name, budget, false)
+}
+
+/// The same where logs are moved, with a look inside.
+fn found_on_the_move(name: &str, budget: u64) -> RunReport {
+    let profile = Profile::by_name("reconfigure").expect("the profile exists");
+    found_by(Engine::Model, profile, name, budget, true)
+}
+
+fn found_by(
+    engine: Engine,
+    profile: &'static Profile,
+    name: &str,
+    budget: u64,
+    white_box: bool,
+) -> RunReport {
     let mutant = Mutant::by_name(name).expect("the bug is planted");
     (1..=budget)
-        .map(|seed| report(engine, seed, &PROFILES[0], Some(mutant), false))
+        .map(|seed| report(engine, seed, profile, Some(mutant), white_box))
         .find(|report| report.outcome != Outcome::Passed)
         .unwrap_or_else(|| panic!("{name} survives {budget} seeds"))
 }
@@ -121,11 +137,66 @@ fn an_ack_before_the_sync_is_seen_at_the_ack() {
     assert!(report.counts.mutant_reached > 0);
 }
 
+/// What was stored on the new nodes, the register counts as stored on the old ones.
+#[test]
+fn an_ack_on_nodes_that_no_epoch_has_is_found() {
+    let report = found_on_the_move("ack-before-epoch-metadata", 20);
+    let violation = report.violation.expect("a failure says what is violated");
+    assert_eq!(violation.property, "acked-is-durable");
+}
+
+/// The old epoch is looked for on the new nodes.
+#[test]
+fn a_change_that_covers_the_epoch_before_is_found() {
+    let report = found_on_the_move("reconfig-covers-inflight", 200);
+    assert_eq!(report.outcome, Outcome::Safety);
+}
+
+/// Nobody can tell how the epoch that was left out was decided: no node ever serves it.
+#[test]
+fn an_epoch_that_is_not_recovered_is_found() {
+    let report = found_on_the_move("recovery-skips-epoch", 20);
+    assert_eq!(report.outcome, Outcome::Liveness);
+}
+
+#[test]
+fn an_overtaken_activation_that_decides_is_found() {
+    let report = found_on_the_move("racing-repairs", 2_000);
+    assert!([Outcome::Liveness, Outcome::Safety].contains(&report.outcome));
+}
+
+#[test]
+fn an_epoch_that_is_begun_twice_is_found() {
+    let report = found_on_the_move("epoch-reuse", 2_000);
+    assert_eq!(report.outcome, Outcome::Safety);
+}
+
+/// Logs are moved in good order, and appends go on.
+#[test]
+fn moves_take_effect_under_load() {
+    let profile = Profile::by_name("reconfigure").expect("the profile exists");
+    let seeds = 20;
+    let reports: Vec<RunReport> = (1..=seeds)
+        .map(|seed| report(Engine::Model, seed, profile, None, true))
+        .collect();
+    let mean = |of: fn(&Counts) -> u64| {
+        let sum: u64 = reports.iter().map(|report| of(&report.counts)).sum();
+        sum as f64 / seeds as f64
+    };
+    assert!(mean(|it| it.leader_moves_under_load) >= 2.0);
+    assert!(mean(|it| it.nodeset_changes_under_load) >= 2.0);
+    assert!(mean(|it| it.quorum_changes_under_load) >= 1.0);
+    for report in &reports {
+        assert_eq!(report.outcome, Outcome::Passed, "{report:#?}");
+        assert!(!report.move_stalls_us.is_empty());
+    }
+}
+
 #[test]
 fn planted_bugs_that_are_off_are_not_reached() {
     let report = report(Engine::Rocksdb, 3, &PROFILES[0], None, true);
     assert_eq!(report.counts.mutant_reached, 0);
-    assert_eq!(MUTANTS.len(), 4, "each planted bug has a test here");
+    assert_eq!(MUTANTS.len(), 9, "each planted bug has a test here");
 }
 
 #[test]

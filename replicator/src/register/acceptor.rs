@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use hstore_core::{Address, LogId};
+use hstore_core::{Address, LogId, planted};
 use serde::{Deserialize, Serialize};
 
 use super::{RegisterBallot, RegisterValue};
@@ -70,7 +70,12 @@ impl Acceptor {
             },
             work: DiskWork::Write {
                 batch: vec![put],
-                until: Durability::Synced,
+                // An epoch that was begun must not be begun again.
+                until: if planted!("epoch-reuse") {
+                    Durability::Written
+                } else {
+                    Durability::Synced
+                },
             },
         });
     }

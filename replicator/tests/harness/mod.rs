@@ -457,7 +457,10 @@ impl Cluster {
         let spec = &self.config.logs[&LOG];
         let nodes = nodes.unwrap_or(spec.quorums.nodes()).iter();
         let locations = nodes.map(|node| (node, Location::default())).collect();
-        let configured = spec.quorums.replication().expect("the script's log is replicated");
+        let configured = spec
+            .quorums
+            .replication()
+            .expect("the script's log is replicated");
         let replication = copies.map_or(configured, |it| Replication::copies(it as u8));
         Some(QuorumSystem::new(locations, replication).expect("the script's quorums can be"))
     }

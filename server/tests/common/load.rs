@@ -209,6 +209,7 @@ impl Shared {
                 let read = read_outcome(deliveries, *tail);
                 book.recorder.answer(op, history::Outcome::Read(read), now)
             }
+            Outcome::Moved(_) => unreachable!("clients under load move nothing"),
             Outcome::Failed => book.recorder.fail(op, now),
             Outcome::Unknown => book.recorder.info(op, now),
         };

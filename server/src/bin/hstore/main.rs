@@ -2,6 +2,7 @@
 
 mod append;
 mod cluster;
+mod moving;
 mod output;
 mod reach;
 mod read;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use hstore_core::Lsn;
+use hstore_core::quorum::Replication;
 use hstore_server::logging;
 
 use crate::output::Failure;
@@ -118,6 +120,47 @@ Examples:
         #[command(flatten)]
         which: Which,
     },
+    /// Move a log: to another leader, to other nodes, or to another quorum system, while it is used.
+    #[command(after_help = "\
+What was appended before stays where it is, and readable. Appends wait for some milliseconds meanwhile.
+
+Examples:
+  hstore move 1 --to n2                       # hand the log over to node 2
+  hstore move 1 --to n2 --by-hand             # node 2 takes over, whatever the leader is doing
+  hstore move 1 --nodes 0,1,2 --copies 2
+  hstore move 1 --quorums 'n0*n1 + n2*n3'")]
+    Move {
+        /// The log's number.
+        log: u32,
+        /// Who is to lead, such as `n2`.
+        #[arg(long, value_name = "NODE")]
+        to: Option<String>,
+        /// That node takes over, instead of being handed the log.
+        #[arg(long, requires = "to")]
+        by_hand: bool,
+        /// The write quorums, as an expression over nodes `n0`, `n1`, ...
+        #[arg(long, value_name = "EXPR", conflicts_with_all = ["nodes", "copies", "racks", "regions"])]
+        quorums: Option<String>,
+        /// The nodes that are to store the log; all of them if left out.
+        #[arg(
+            long,
+            value_name = "NUMBERS",
+            value_delimiter = ',',
+            requires = "copies"
+        )]
+        nodes: Vec<u8>,
+        /// How many copies.
+        #[arg(long)]
+        copies: Option<u8>,
+        /// Over how many racks at least.
+        #[arg(long, requires = "copies", default_value_t = 1)]
+        racks: u8,
+        /// Over how many regions at least.
+        #[arg(long, requires = "copies", default_value_t = 1)]
+        regions: u8,
+        #[command(flatten)]
+        which: Which,
+    },
     /// Tell how the nodes are: logs, counters, latencies.
     #[command(after_help = "\
 Examples:
@@ -195,6 +238,31 @@ async fn run(command: Command) -> anyhow::Result<()> {
             raw,
             which,
         } => read::tail(log, follow, raw, &which).await,
+        Command::Move {
+            log,
+            to,
+            by_hand,
+            quorums,
+            nodes,
+            copies,
+            racks,
+            regions,
+            which,
+        } => {
+            let replication = copies.map(|copies| Replication {
+                copies,
+                racks,
+                regions,
+            });
+            let wish = moving::Wish {
+                to,
+                by_hand,
+                quorums,
+                nodes,
+                replication,
+            };
+            moving::run(log, wish, &which).await
+        }
         Command::Status { which } => status::run(&which).await,
     }
 }
