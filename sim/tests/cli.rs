@@ -96,7 +96,7 @@ fn bad_arguments_get_one_line_and_leave_nothing_behind() {
         ("run --seed 18446744073709551616", "18446744073709551616"),
         ("run --seed 1 --seed 2", "cannot be used multiple times"),
         ("run --seed 1 --profile storm", "there are: default, calm"),
-        ("run --seed 1 --mutant ack", "there are: ack-before-fsync"),
+        ("run --seed 1 --mutant ack", "there are: ack-before"),
         (
             "run --seed 1 --engine rust",
             "possible values: rocksdb, model",

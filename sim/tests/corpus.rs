@@ -92,7 +92,8 @@ fn an_ack_before_the_sync_is_found_as_a_lost_write() {
 
 #[test]
 fn an_ack_before_recovery_is_found_as_not_linearizable() {
-    let report = found(Engine::Model, "ack-before-recovery", 2_000);
+    let profile = Profile::by_name("reconfigure").expect("the profile exists");
+    let report = found_by(Engine::Model, profile, "ack-before-recovery", 2_000, false);
     let violation = report.violation.expect("a failure says what is violated");
     assert_eq!(report.outcome, Outcome::Safety);
     assert_eq!(violation.checker, "linearizability");

@@ -128,10 +128,11 @@ fn looking_inside_does_not_change_what_happens() {
 
 #[test]
 fn a_watched_run_stops_at_the_step_that_violates() {
+    let reconfigure = Profile::by_name("reconfigure").expect("the profile exists");
     let broken = RunRequest {
         mutant: Some("ack-before-recovery".to_owned()),
         white_box: false,
-        ..request(Engine::Model, 976, &PROFILES[0])
+        ..request(Engine::Model, 136, reconfigure)
     };
     let whole = run(&broken);
     let stopped = run(&RunRequest {
