@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use crate::anomaly::Subject;
 use crate::durability;
 use crate::facts::LogFacts;
-use crate::features::Features;
 use crate::history::{History, OpId, OpKind, Status};
 use crate::log_check;
 use crate::monotone;
@@ -225,32 +224,23 @@ impl AddAssign for Ends {
 }
 
 impl Counts {
-    /// Of operations of a log; and what there is among them.
-    fn of(history: &History, ops: &[OpId]) -> (Self, Features) {
-        let mut features = Features::default();
+    /// Of operations of a log, which are `ops`.
+    fn of(facts: &LogFacts<'_>, ops: &[OpId]) -> Self {
         let mut by_kind = [Ends::default(); OpKind::ALL.len()];
-        let mut counts = Self {
-            ops: ops.len() as u64,
-            ..Self::default()
-        };
-        for op in ops.iter().map(|&id| history.op(id)) {
-            let kind = op.kind();
-            by_kind[kind as usize].count(op.status());
-            match kind {
-                OpKind::Append | OpKind::Tail | OpKind::Seal => continue,
-                OpKind::Trim | OpKind::Read | OpKind::Poll => features.note(op),
-            }
-            if op.is_read() {
-                counts.records_read += op.records_read();
-                counts.final_reads += u64::from(op.is_final_read());
-            }
+        for op in ops.iter().map(|&id| facts.history.op(id)) {
+            by_kind[op.kind() as usize].count(op.status());
         }
         let all = OpKind::ALL.into_iter().zip(by_kind);
-        counts.by_kind = all
+        let by_kind = all
             .filter(|(_, ends)| *ends != Ends::default())
-            .map(|(kind, ends)| (kind.to_string(), ends))
-            .collect();
-        (counts, features)
+            .map(|(kind, ends)| (kind.to_string(), ends));
+        Self {
+            ops: ops.len() as u64,
+            by_kind: by_kind.collect(),
+            records_read: facts.features.records_read,
+            final_reads: facts.final_reads.len() as u64,
+            checks: 0,
+        }
     }
 
     /// How operations of a kind ended.
@@ -391,7 +381,8 @@ pub(crate) fn report(parts: Vec<PartReport>) -> Report {
 
 fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions) -> PartReport {
     let facts = LogFacts::gather(history, log, ops);
-    let (mut counts, features) = Counts::of(history, ops);
+    let features = facts.features;
+    let mut counts = Counts::of(&facts, ops);
     let judge = |check| {
         let nothing_to_see = Verdict::Valid(());
         Some(match check {
@@ -399,7 +390,7 @@ fn check_log(history: &History, log: LogId, ops: &[OpId], options: &CheckOptions
             Check::Durability => durability::check(&facts, ops),
             Check::Order => order::check(history, log, ops),
             Check::PrefixAgreement => prefix::check(&facts),
-            Check::Monotonicity => monotone::check(history, log, ops),
+            Check::Monotonicity => monotone::check(&facts),
             Check::Subscriptions if !features.subscriptions => nothing_to_see,
             Check::Subscriptions => subscription::check(&facts, ops),
             Check::TrimSafety if !features.trims => nothing_to_see,

@@ -40,7 +40,7 @@ pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
         Cow::Owned(acked.copied().collect())
     };
     let mut fates = vec![Fate::Unread; acked.len()];
-    let final_reads: Vec<(OpId, ReadAnswer<'_>)> = final_reads_of(facts, ops).collect();
+    let final_reads: Vec<(OpId, ReadAnswer<'_>)> = final_reads_of(facts).collect();
     for (id, read) in &final_reads {
         compare(facts, &acked, &mut fates, *id, read, &mut findings);
     }
@@ -70,14 +70,11 @@ fn excuse(facts: &LogFacts<'_>, ops: &[OpId], acked: &[Owner], fates: &mut [Fate
     }
 }
 
-fn final_reads_of<'h>(
-    facts: &LogFacts<'h>,
-    ops: &[OpId],
-) -> impl Iterator<Item = (OpId, ReadAnswer<'h>)> {
+/// Those that looked at the log itself.
+fn final_reads_of<'h>(facts: &LogFacts<'h>) -> impl Iterator<Item = (OpId, ReadAnswer<'h>)> {
     let history = facts.history;
-    let reads = ops.iter().map(|&id| history.op(id));
-    let reads = reads.filter(|op| op.is_final_read());
-    let reads = reads.map(|op| (op.id(), op.read_result()));
+    let reads = facts.final_reads.iter();
+    let reads = reads.map(|&id| (id, history.op(id).read_result()));
     reads.filter(|(_, read)| read.takes_tail)
 }
 

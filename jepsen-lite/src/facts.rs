@@ -10,9 +10,10 @@
 use hstore_core::{Epoch, LogId, Lsn};
 
 use crate::anomaly::Seen;
+use crate::features::Features;
 use crate::history::{
-    Answer, Call, Gap, GapKind, History, Op, OpId, OpKind, ReadAnswer, RecordId, Status, after,
-    position,
+    Answer, Call, Gap, GapKind, History, Op, OpId, OpKind, Reach, ReadAnswer, RecordId, Status,
+    after, position,
 };
 use crate::trims::Trims;
 
@@ -123,6 +124,10 @@ pub(crate) struct LogFacts<'h> {
     pub(crate) refused: Vec<OpId>,
     /// Whether some append demands or sets something.
     pub(crate) has_terms: bool,
+    /// Reads that were made to see what is left, and answered with what is there.
+    pub(crate) final_reads: Vec<OpId>,
+    /// What else there is.
+    pub(crate) features: Features,
 }
 
 impl<'h> LogFacts<'h> {
@@ -141,6 +146,8 @@ impl<'h> LogFacts<'h> {
             trimmed: Vec::new(),
             refused: Vec::new(),
             has_terms: history.has_terms() && ops.iter().any(|&id| history.op(id).has_terms()),
+            final_reads: Vec::new(),
+            features: Features::default(),
         };
         facts.bounds.reserve_exact(ops.len() - facts.owners.len());
         let mut hint = 0;
@@ -158,10 +165,15 @@ impl<'h> LogFacts<'h> {
                 OpKind::Read | OpKind::Poll if op.is_read() => {
                     let read = op.read_result();
                     hint = note_owners(&mut facts.owners, &mut facts.claims, hint, op.id(), &read);
-                    if !facts.note_seamless(op, &read) {
-                        facts.note_extent(op, &read, &mut entries);
-                        facts.note_bound(op, &read);
+                    facts.features.note_read(&read);
+                    if read.is_final {
+                        facts.final_reads.push(op.id());
                     }
+                    let reach = read.reach();
+                    if !reach.is_seamless {
+                        facts.note_extent(op, &read, &mut entries);
+                    }
+                    facts.note_bound(op, &read, reach);
                     continue;
                 }
                 _ => {}
@@ -173,10 +185,21 @@ impl<'h> LogFacts<'h> {
                 }
                 Answer::Seal { tail } => facts.note_seal(op, tail),
                 // They say nothing of how far the log had come, but still have a place in the order.
-                Answer::Trim => facts.bound(op, 0, false),
+                Answer::Trim => {
+                    facts.features.trims = true;
+                    facts.bound(op, 0, false);
+                }
                 Answer::Trimmed { .. } => {
-                    if let Call::Read { from, .. } | Call::Poll { from, .. } = op.call() {
-                        facts.trimmed.push((position(from), op.id()));
+                    facts.features.trims = true;
+                    match op.call() {
+                        Call::Read { from, .. } => facts.trimmed.push((position(from), op.id())),
+                        Call::Poll {
+                            from, subscription, ..
+                        } => {
+                            facts.features.subscriptions |= subscription.is_some();
+                            facts.trimmed.push((position(from), op.id()));
+                        }
+                        other => unreachable!("{other} is not answered so"),
                     }
                     facts.bound(op, 0, false);
                 }
@@ -283,35 +306,15 @@ impl<'h> LogFacts<'h> {
         }
     }
 
-    fn note_bound(&mut self, op: Op<'_>, read: &ReadAnswer<'_>) {
-        let exact = read.reached_tail();
-        let below = match (exact, read.is_empty()) {
+    /// Notes how far the log had come for a read.
+    fn note_bound(&mut self, op: Op<'_>, read: &ReadAnswer<'_>, reach: Reach) {
+        let below = match (reach.reached_tail, reach.is_empty()) {
             (true, _) => read.tail(),
-            (false, false) => read.end(),
+            (false, false) => reach.end,
             // It says nothing, but still has a place in the order.
             (false, true) => 0,
         };
-        self.bound(op, below, exact);
-    }
-
-    /// Notes a read that shows a record at every position of which it speaks, in order. Most reads do.
-    fn note_seamless(&mut self, op: Op<'_>, read: &ReadAnswer<'_>) -> bool {
-        let Some(end) = read.seamless_end() else {
-            return false;
-        };
-        let tail = read.tail();
-        let is_cut = read.records.len() as u64 >= u64::from(read.limit);
-        let reached = read.takes_tail && (!is_cut || end >= tail);
-        if end > tail || (end < tail && reached) {
-            return false;
-        }
-        let is_empty = read.records.is_empty();
-        match (reached, is_empty) {
-            (true, _) => self.bound(op, tail, true),
-            (false, false) => self.bound(op, end, false),
-            (false, true) => self.bound(op, 0, false),
-        }
-        true
+        self.bound(op, below, reach.reached_tail);
     }
 
     /// Notes which positions the read passed without showing a record, and how it contradicts

@@ -1,39 +1,28 @@
 //! What the history of a log has beside appends, reads of everything, and tails.
 //!
-//! Most histories have nothing of it, and the checks of it are then passed over.
+//! Most histories have little of it, and the checks of what there is none of are then passed over.
 
-use crate::history::{Answer, Call, GapKind, Op, OpKind, Source};
+use crate::history::{GapKind, ReadAnswer, Source};
 
-/// Which of these there is at least one of.
+/// What there is, noted while facts are gathered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Features {
-    /// A poll of a subscription.
+    /// Some poll of a subscription was answered.
     pub(crate) subscriptions: bool,
-    /// A trim that returned, or an answer that speaks of one.
+    /// Some trim returned, or some answer speaks of one.
     pub(crate) trims: bool,
-    /// A read of one tier.
+    /// Some read of one tier was answered with what is there.
     pub(crate) tiers: bool,
+    /// So many records were returned, all reads and polls together.
+    pub(crate) records_read: u64,
 }
 
 impl Features {
-    /// Notes one operation.
-    pub(crate) fn note(&mut self, op: Op<'_>) {
-        match (op.kind(), op.answer()) {
-            (OpKind::Append | OpKind::Tail | OpKind::Seal, _) | (_, None) => {}
-            (OpKind::Trim, _) => self.trims = true,
-            (OpKind::Read | OpKind::Poll, Some(Answer::Read(read) | Answer::Poll(read))) => {
-                self.subscriptions |= read.subscription.is_some();
-                self.tiers |= read.source != Source::Log;
-                self.trims |= read.gaps.iter().any(|gap| gap.kind == GapKind::Trim);
-            }
-            (OpKind::Read | OpKind::Poll, Some(_)) => {
-                self.trims = true;
-                let subscription = match op.call() {
-                    Call::Poll { subscription, .. } => subscription,
-                    _ => None,
-                };
-                self.subscriptions |= subscription.is_some();
-            }
-        }
+    /// Notes a read or a poll that was answered with what is there.
+    pub(crate) fn note_read(&mut self, read: &ReadAnswer<'_>) {
+        self.subscriptions |= read.subscription.is_some();
+        self.tiers |= read.source != Source::Log;
+        self.trims |= read.gaps.iter().any(|gap| gap.kind == GapKind::Trim);
+        self.records_read += read.records.len() as u64;
     }
 }

@@ -66,6 +66,7 @@ pub mod tiering;
 pub mod verdict;
 pub mod white_box;
 
+mod by_process;
 mod durability;
 mod facts;
 mod features;

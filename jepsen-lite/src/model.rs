@@ -129,7 +129,8 @@ impl LogModel {
         let from = position(read.from);
         let first = seek(&self.records, self.hint, |(lsn, _)| lsn.as_u64() < from);
         self.hint = first;
-        let (end, reached_tail) = (read.end(), read.reached_tail());
+        let reach = read.reach();
+        let end = reach.end;
         let there = self.records[first..].get(..read.records.len());
         let next = self.records.get(first + read.records.len());
         let shows_all =
@@ -137,14 +138,14 @@ impl LogModel {
         if !shows_all && !self.shows_rest(read, first, end) {
             return Err(Illegal::OtherRecords);
         }
-        if read.seamless_end() != Some(end) && !is_tiled(read, from, end) {
+        if !reach.is_seamless && !is_tiled(read, from, end) {
             return Err(Illegal::NotTiled);
         }
         let mut trims = read.gaps.iter().filter(|gap| gap.kind == GapKind::Trim);
         if trims.any(|gap| gap.last.as_u64() > given_up()) {
             return Err(Illegal::NotGivenUp);
         }
-        if reached_tail {
+        if reach.reached_tail {
             self.tail(read.tail())?;
         } else if end > from {
             self.floor = self.floor.max(end);

@@ -12,12 +12,12 @@
 //!
 //! Reads of one tier are not looked at: a tier may lag, and gives up what the other has.
 
-use hashbrown::HashMap;
-use hstore_core::{LogId, Lsn};
-use rustc_hash::FxBuildHasher;
+use hstore_core::Lsn;
 
 use crate::anomaly::{Anomaly, AnomalyKind, Link, Reason, Witnesses, Words};
-use crate::history::{Answer, History, OpId, OpKind, ProcessId, position};
+use crate::by_process::ByProcess;
+use crate::facts::{Bound, LogFacts};
+use crate::history::{Answer, OpId, OpKind, position};
 use crate::shown::{end_of_shown, is_cut};
 use crate::verdict::{Findings, Verdict};
 
@@ -37,70 +37,47 @@ struct Sight {
     polled: Option<End>,
 }
 
-/// By process.
-#[derive(Debug, Default)]
-struct Sights {
-    /// Of the processes with small numbers, which are all in most histories.
-    near: Vec<Sight>,
-    /// Of the others. Their order is never observed.
-    far: HashMap<ProcessId, Sight, FxBuildHasher>,
-}
-
-impl Sights {
-    const NEAR: usize = 4_096;
-
-    fn of(&mut self, process: ProcessId) -> &mut Sight {
-        let at = process.0 as usize;
-        if at >= Self::NEAR {
-            return self.far.entry(process).or_default();
-        }
-        if at >= self.near.len() {
-            self.near.resize(at + 1, Sight::default());
-        }
-        &mut self.near[at]
-    }
-}
-
-/// Judges one log, whose operations are `ops`.
-pub(crate) fn check(history: &History, log: LogId, ops: &[OpId]) -> Verdict {
+/// Judges one log.
+pub(crate) fn check(facts: &LogFacts<'_>) -> Verdict {
     let mut findings = Findings::default();
-    let witnesses = Witnesses { history, log };
+    let history = facts.history;
+    let witnesses = Witnesses {
+        history,
+        log: facts.log,
+    };
     // A process does one thing at a time, so the order of invocation is that of return.
-    let mut sights = Sights::default();
-    for op in ops.iter().map(|&id| history.op(id)) {
-        if op.kind() == OpKind::Append {
+    let mut sights: ByProcess<Sight> = ByProcess::default();
+    for &Bound { below, op, exact } in &facts.bounds {
+        let kind = history.op(op).kind();
+        let says_nothing = below == 0 && kind != OpKind::Poll;
+        if says_nothing || kind == OpKind::Append || history.op(op).is_read_of_tier() {
             continue;
         }
-        let Some(answer) = op.answer() else {
-            continue;
-        };
-        let id = op.id();
-        let (end, is_exact) = match answer {
-            Answer::Tail { tail } | Answer::Seal { tail } => (position(tail), true),
-            Answer::Read(read) if read.reached_tail() => (read.tail(), true),
-            Answer::Read(read) => (read.end(), false),
-            Answer::Poll(read) if op.kind() == OpKind::Poll => (end_of_shown(&read), false),
-            _ => continue,
-        };
-        let end = End { at: end, op: id };
-        let sight = sights.of(op.process());
+        let sight = sights.of(history.op(op).process());
+        let end = End { at: below, op };
         if let Some(seen) = sight.seen
-            && is_exact
+            && exact
             && end.at < seen.at
         {
             findings.add(AnomalyKind::StaleRead, || {
                 went_back(witnesses, AnomalyKind::StaleRead, seen, end)
             });
         }
-        match answer {
-            // From above what it had seen, it learns nothing unless something is shown.
-            Answer::Read(read) if !is_exact && read.is_empty() => continue,
-            Answer::Poll(read) if read.records.is_empty() && read.gaps.is_empty() => {}
-            _ => raise(&mut sight.seen, end),
+        if kind != OpKind::Poll {
+            raise(&mut sight.seen, end);
+            continue;
         }
-        let Answer::Poll(read) = answer else {
+        let Some(Answer::Poll(read)) = history.op(op).answer() else {
             continue;
         };
+        let end = End {
+            at: end_of_shown(&read),
+            op,
+        };
+        let shows_nothing = read.records.is_empty() && read.gaps.is_empty();
+        if !shows_nothing {
+            raise(&mut sight.seen, end);
+        }
         if read.subscription.is_some() {
             continue;
         }
@@ -113,7 +90,7 @@ pub(crate) fn check(history: &History, log: LogId, ops: &[OpId]) -> Verdict {
                 went_back(witnesses, AnomalyKind::NonmonotonicPoll, polled, end)
             });
         }
-        if !(read.records.is_empty() && read.gaps.is_empty()) {
+        if !shows_nothing {
             raise(&mut sight.polled, end);
         }
     }

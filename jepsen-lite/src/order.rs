@@ -3,12 +3,11 @@
 //! Weaker than linearizability, and needs no read at all: this is what a client that waits for each
 //! acknowledgement can check alone.
 
-use hashbrown::HashMap;
 use hstore_core::{LogId, Lsn};
-use rustc_hash::FxBuildHasher;
 
 use crate::anomaly::{AnomalyKind, Witnesses, Words, by_position};
-use crate::history::{History, OpId, ProcessId};
+use crate::by_process::ByProcess;
+use crate::history::{History, OpId};
 use crate::verdict::{Findings, Verdict};
 
 /// Judges one log, whose operations are `ops`.
@@ -16,17 +15,15 @@ pub(crate) fn check(history: &History, log: LogId, ops: &[OpId]) -> Verdict {
     let mut findings = Findings::default();
     let witnesses = Witnesses { history, log };
     // A process does one thing at a time, so the order of invocation is that of return.
-    let mut highest: HashMap<ProcessId, (Lsn, OpId), FxBuildHasher> = HashMap::default();
+    let mut highest: ByProcess<Option<(Lsn, OpId)>> = ByProcess::default();
     for op in ops.iter().map(|&id| history.op(id)) {
         let Some(lsn) = op.acked_at() else { continue };
         let lsn = Lsn::from_u64(lsn);
         let id = op.id();
-        match highest.get_mut(&op.process()) {
-            None => {
-                highest.insert(op.process(), (lsn, id));
-            }
-            Some(last) if lsn > last.0 => *last = (lsn, id),
-            Some(&mut (above, before)) => findings.add(AnomalyKind::Reorder, || {
+        match highest.of(op.process()) {
+            last if last.is_none_or(|(above, _)| lsn > above) => *last = Some((lsn, id)),
+            &mut None => unreachable!("it was above nothing"),
+            &mut Some((above, before)) => findings.add(AnomalyKind::Reorder, || {
                 witnesses.anomaly(
                     AnomalyKind::Reorder,
                     &[before, id],

@@ -11,13 +11,12 @@
 //!
 //! That nothing else vanished is for the check of durability to say.
 
-use hashbrown::HashMap;
 use hstore_core::Lsn;
-use rustc_hash::FxBuildHasher;
 
 use crate::anomaly::{Anomaly, AnomalyKind, Link, Reason, Witnesses, Words};
+use crate::by_process::ByProcess;
 use crate::facts::LogFacts;
-use crate::history::{Answer, Call, GapKind, OpId, OpKind, ProcessId, ReadAnswer, position};
+use crate::history::{Answer, Call, GapKind, OpId, OpKind, ReadAnswer, position};
 use crate::trims::Trim;
 use crate::verdict::{Findings, Verdict};
 
@@ -31,8 +30,7 @@ pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
         ..
     } = facts;
     let witnesses = Witnesses { history, log: *log };
-    // By process; the order of the table is never observed.
-    let mut told: HashMap<ProcessId, (u64, OpId), FxBuildHasher> = HashMap::default();
+    let mut told: ByProcess<Option<(u64, OpId)>> = ByProcess::default();
     for op in ops.iter().map(|&id| history.op(id)) {
         if !matches!(op.kind(), OpKind::Read | OpKind::Poll) {
             continue;
@@ -55,16 +53,13 @@ pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId]) -> Verdict {
                         begins_above(witnesses, id, from, upto)
                     });
                 }
-                match told.get_mut(&op.process()) {
-                    Some(&mut (before, by)) if upto < before => {
+                match told.of(op.process()) {
+                    &mut Some((before, by)) if upto < before => {
                         findings.add(AnomalyKind::TrimViolation, || {
                             taken_back(witnesses, (by, before), (id, upto))
                         });
                     }
-                    Some(last) => *last = (upto, id),
-                    None => {
-                        told.insert(op.process(), (upto, id));
-                    }
+                    last => *last = Some((upto, id)),
                 }
             }
             Some(Answer::Read(read) | Answer::Poll(read)) => {

@@ -473,6 +473,11 @@ impl<'h> Op<'h> {
         }
     }
 
+    /// Whether it is a read of one tier.
+    pub(crate) fn is_read_of_tier(self) -> bool {
+        self.kind() == OpKind::Read && self.read_row().source != Source::Log
+    }
+
     /// Whether it is a read of the log, which takes a tail first.
     pub(crate) fn takes_tail(self) -> bool {
         self.kind() == OpKind::Read && self.read_row().source == Source::Log
@@ -526,6 +531,7 @@ impl<'h> Op<'h> {
 
     /// Its invocation, as a number that compares with [`deadline`](Self::deadline); see
     /// [`Intervals::invocation_edge`].
+    #[inline]
     pub(crate) fn begins(self) -> u64 {
         let index = EventIndex(self.history.invoked[self.at()]);
         self.history.intervals.invocation_edge(index)
@@ -533,6 +539,7 @@ impl<'h> Op<'h> {
 
     /// By when it must have taken effect, if it did: `u64::MAX` unless it was answered. One operation
     /// precedes another iff its deadline is less than where the other [`begins`](Self::begins).
+    #[inline]
     pub(crate) fn deadline(self) -> u64 {
         if !self.is_answered() {
             return NEVER;
@@ -542,6 +549,7 @@ impl<'h> Op<'h> {
     }
 
     /// Whether it was answered; a refusal is an answer too.
+    #[inline]
     pub(crate) fn is_answered(self) -> bool {
         match self.status() {
             Status::Ok => true,
@@ -551,6 +559,7 @@ impl<'h> Op<'h> {
     }
 
     /// Where an acknowledged append put its record.
+    #[inline]
     pub(crate) fn acked_at(self) -> Option<u64> {
         let at = self.at();
         let is_acked =
@@ -559,28 +568,21 @@ impl<'h> Op<'h> {
     }
 
     /// What an answered read or poll returned. Panics if it is none, or was answered otherwise.
+    #[inline]
     pub(crate) fn read_result(self) -> ReadAnswer<'h> {
         self.read_answer(Lsn::from_u64(self.history.result[self.at()]))
     }
 
     /// Whether it is a read or a poll that was answered with what is there.
+    #[inline]
     pub(crate) fn is_read(self) -> bool {
         matches!(self.kind(), OpKind::Read | OpKind::Poll)
             && self.status() == Status::Ok
             && !self.read_row().is_trimmed
     }
 
-    /// Whether it is a read that was made to see what is left, and answered with what is there.
-    pub(crate) fn is_final_read(self) -> bool {
-        self.is_read() && self.read_row().is_final
-    }
-
-    /// How many records a read or a poll returned that was answered with what is there.
-    pub(crate) fn records_read(self) -> u64 {
-        u64::from(self.read_row().records_len)
-    }
-
     /// The tail that a tail was answered with.
+    #[inline]
     pub(crate) fn tail_result(self) -> Option<u64> {
         let is_tail = self.kind() == OpKind::Tail && self.status() == Status::Ok;
         is_tail.then(|| position(Lsn::from_u64(self.history.result[self.at()])))
@@ -632,6 +634,7 @@ impl<'h> Op<'h> {
         })
     }
 
+    #[inline]
     fn read_answer(self, tail: Lsn) -> ReadAnswer<'h> {
         let row = self.read_row();
         ReadAnswer {
@@ -708,20 +711,65 @@ pub struct ReadAnswer<'h> {
     pub takes_tail: bool,
 }
 
+/// The positions of which a read speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// The first one, if there are any.
+    pub(crate) start: u64,
+    /// Above the last one.
+    pub(crate) end: u64,
+    /// See [`ReadAnswer::reached_tail`].
+    pub(crate) reached_tail: bool,
+    /// Whether it shows a record at each of them, in order, and none elsewhere. Most reads do.
+    pub(crate) is_seamless: bool,
+}
+
+impl Reach {
+    /// Whether the read says nothing of any position: one that its limit cut before the first entry does
+    /// not.
+    pub(crate) fn is_empty(self) -> bool {
+        self.end <= self.start
+    }
+}
+
 impl ReadAnswer<'_> {
     /// Whether the read took a tail and reached it. If so it says what the log was, exactly; one that its
     /// limit cut short of the tail says only what the log had at least, and so does a poll.
     #[must_use]
     pub fn reached_tail(&self) -> bool {
-        self.takes_tail && self.has_reached()
+        self.reach().reached_tail
     }
 
-    fn has_reached(&self) -> bool {
-        (self.records.len() as u64) < u64::from(self.limit) || self.end_of_entries() >= self.tail()
+    /// The position above the last one of which the read speaks.
+    pub(crate) fn end(&self) -> u64 {
+        self.reach().end
+    }
+
+    /// Of which positions it speaks, and how.
+    #[inline]
+    pub(crate) fn reach(&self) -> Reach {
+        let start = position(self.from);
+        let seamless = self.seamless_end();
+        let end_of_entries = seamless.unwrap_or_else(|| self.end_of_entries());
+        let tail = self.tail();
+        let is_cut = self.records.len() as u64 >= u64::from(self.limit);
+        let reached_tail = self.takes_tail && (!is_cut || end_of_entries >= tail);
+        let end = if reached_tail {
+            tail.max(start)
+        } else {
+            end_of_entries
+        };
+        Reach {
+            start,
+            end,
+            reached_tail,
+            is_seamless: seamless == Some(end) && end <= tail,
+        }
     }
 
     /// Where its entries end, if they are records without a gap from its start on.
-    pub(crate) fn seamless_end(&self) -> Option<u64> {
+    #[inline]
+    fn seamless_end(&self) -> Option<u64> {
         let mut cursor = position(self.from);
         if !self.gaps.is_empty() {
             return None;
@@ -733,21 +781,6 @@ impl ReadAnswer<'_> {
             cursor = after(cursor);
         }
         Some(cursor)
-    }
-
-    /// Whether the read says anything of any position: one that its limit cut before the first
-    /// entry does not.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.end() <= position(self.from)
-    }
-
-    /// The position above the last one of which the read speaks.
-    pub(crate) fn end(&self) -> u64 {
-        if self.reached_tail() {
-            self.tail().max(position(self.from))
-        } else {
-            self.end_of_entries()
-        }
     }
 
     /// The tail, as a position; above all where none was taken.

@@ -32,6 +32,7 @@ pub use op::{
 };
 pub use recorder::{IllFormed, IllFormedReason, Recorder};
 
+pub(crate) use columns::Reach;
 pub(crate) use event_order::event_order;
 pub(crate) use position::{after, position};
 pub(crate) use processes::Processes;
