@@ -5,7 +5,7 @@
 //! process has one open operation at most, and none after one that ended `Info`; an answer fits what was
 //! asked; no two appends to a log carry the same record id.
 //!
-//! An operation costs 62 bytes; a read or a poll 48 more, and 16 for each record that it returned; an
+//! An operation costs 54 bytes; a read or a poll 48 more, and 16 for each record that it returned; an
 //! append with terms 40 more.
 
 use std::collections::BTreeMap;
@@ -14,13 +14,14 @@ use std::ops::Range;
 use hstore_core::{Epoch, LogId, Lsn};
 
 use super::event_order::event_order;
+use super::later::Later;
 use super::op::{
     Call, EventIndex, Gap, Intervals, Mismatch, Moment, OpId, OpKind, Outcome, ProcessId,
     ReadOutcome, RecordId, Source, Status, Subscription, Terms, Token,
 };
 use super::position::{after, position};
 
-/// Stands for "no event" in the column of completions.
+/// The deadline of what may yet take effect.
 const NEVER: u64 = u64::MAX;
 
 /// What was asked of some logs and what they answered, complete with the order of events.
@@ -34,10 +35,11 @@ pub struct History {
     status: Vec<Status>,
     /// Event indexes: all that the checkers know of time.
     invoked: Vec<u64>,
-    /// `NEVER` for an operation that is still open; the event that said so for `Info`.
-    completed: Vec<u64>,
+    /// Above `invoked`; nothing for an operation that is still open, the event that said so for `Info`.
+    completed: Later,
     invoked_ns: Vec<u64>,
-    completed_ns: Vec<u64>,
+    /// Above `invoked_ns`.
+    completed_ns: Later,
     /// An append's record id; the place of a read or a poll in `reads`; the LSN of a trim; the epoch of
     /// a seal.
     argument: Vec<u64>,
@@ -233,9 +235,9 @@ impl History {
     /// (or else its completion).
     #[must_use]
     pub fn events(&self) -> Vec<(OpId, bool)> {
-        let rows = self.process.iter().zip(&self.invoked).zip(&self.completed);
-        let rows = rows.map(|((&process, &invoked), &completed)| {
-            let completed = (completed != NEVER).then_some(EventIndex(completed));
+        let rows = self.process.iter().zip(&self.invoked);
+        let rows = rows.enumerate().map(|(at, (&process, &invoked))| {
+            let completed = self.completed.get(at, invoked).map(EventIndex);
             (process, EventIndex(invoked), completed)
         });
         event_order(self.intervals, rows)
@@ -257,9 +259,9 @@ impl History {
             + of(&self.kind)
             + of(&self.status)
             + of(&self.invoked)
-            + of(&self.completed)
+            + self.completed.memory_bytes()
             + of(&self.invoked_ns)
-            + of(&self.completed_ns)
+            + self.completed_ns.memory_bytes()
             + of(&self.argument)
             + of(&self.result)
             + of(&self.terms_at)
@@ -283,9 +285,9 @@ impl History {
         self.kind.push(call.kind());
         self.status.push(Status::Open);
         self.invoked.push(invoked.index.0);
-        self.completed.push(NEVER);
+        self.completed.push();
         self.invoked_ns.push(invoked.time_ns);
-        self.completed_ns.push(0);
+        self.completed_ns.push();
         self.result.push(0);
         let mut terms_at = PLAIN;
         let argument = match call {
@@ -339,8 +341,9 @@ impl History {
     ) {
         let at = id.0 as usize;
         self.status[at] = status;
-        self.completed[at] = completed.index.0;
-        self.completed_ns[at] = completed.time_ns;
+        let Moment { index, time_ns } = completed;
+        self.completed.set(at, self.invoked[at], index.0);
+        self.completed_ns.set(at, self.invoked_ns[at], time_ns);
         match outcome {
             None | Some(Outcome::Trim) => {}
             Some(Outcome::Append { lsn }) => self.result[at] = lsn.as_u64(),
@@ -522,10 +525,15 @@ impl<'h> Op<'h> {
     /// moment too, but may take effect later.
     #[must_use]
     pub fn completed(self) -> Option<Moment> {
-        let index = self.history.completed[self.at()];
-        (index != NEVER).then(|| Moment {
-            index: EventIndex(index),
-            time_ns: self.history.completed_ns[self.at()],
+        let (at, invoked) = (self.at(), self.invoked());
+        let History {
+            completed,
+            completed_ns,
+            ..
+        } = self.history;
+        Some(Moment {
+            index: EventIndex(completed.get(at, invoked.index.0)?),
+            time_ns: completed_ns.get(at, invoked.time_ns)?,
         })
     }
 
@@ -544,7 +552,9 @@ impl<'h> Op<'h> {
         if !self.is_answered() {
             return NEVER;
         }
-        let index = EventIndex(self.history.completed[self.at()]);
+        let at = self.at();
+        let index = self.history.completed.get(at, self.history.invoked[at]);
+        let index = EventIndex(index.expect("it was answered"));
         self.history.intervals.completion_edge(index)
     }
 

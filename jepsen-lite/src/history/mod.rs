@@ -15,6 +15,7 @@ mod columns;
 mod event_order;
 mod journal;
 mod json;
+mod later;
 pub(crate) mod lsn_text;
 mod op;
 mod position;
