@@ -198,8 +198,8 @@ impl Search<'_, '_> {
                         self.facts,
                         &effective,
                         &placement,
-                        &entered.moments,
-                        &entered.places,
+                        &entered.moments[1..],
+                        entered.places,
                     )));
                 }
                 Err(conflicts) => {

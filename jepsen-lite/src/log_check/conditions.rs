@@ -32,7 +32,7 @@ use hstore_core::Lsn;
 use super::evidence;
 use super::timing::Placement;
 use crate::anomaly::{Anomaly, AnomalyKind, Link, Reason, Witnesses, Words, by_end, by_position};
-use crate::facts::{LogFacts, Owner};
+use crate::facts::{LogFacts, Owner, seek};
 use crate::history::{Mismatch, OpId, Terms, Token};
 
 /// What is wrong with a condition.
@@ -147,6 +147,16 @@ pub(super) struct Conditions<'a, 'h> {
     placement: &'a Placement,
     runs: Runs,
     conflicts: Vec<Conflict>,
+    hints: Hints,
+}
+
+/// Where something was found last. Refusals come in the order of invocation, so the next is found close to
+/// it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hints {
+    held: usize,
+    begun: usize,
+    passed: usize,
 }
 
 /// Either the least moments at which the slots can have been entered, or what is wrong.
@@ -161,6 +171,7 @@ pub(super) fn judge(
         placement,
         runs: Runs::new(facts, effective),
         conflicts: Vec::new(),
+        hints: Hints::default(),
     };
     conditions.accepted();
     let mut clauses = conditions.refused();
@@ -172,8 +183,8 @@ pub(super) fn judge(
     let late = (0..moments.len()).find(|&slot| moments[slot] > conditions.latest(slot));
     match late {
         None => Ok(Entered {
-            moments: moments[1..].to_vec(),
             places: conditions.places(&moments),
+            moments,
         }),
         Some(slot) => Err(vec![conditions.no_moment(slot, &moments, &raises)]),
     }
@@ -181,7 +192,7 @@ pub(super) fn judge(
 
 /// A least solution.
 pub(super) struct Entered {
-    /// When each slot above 0 is entered.
+    /// When each slot is entered, slot 0 included.
     pub(super) moments: Vec<u64>,
     /// When and in which slot what was refused without being told of the last record can have been so.
     pub(super) places: Vec<(u64, u32, OpId)>,
@@ -220,13 +231,15 @@ impl Conditions<'_, '_> {
     }
 
     /// The slot whose last record is at an LSN.
-    fn slot_of(&self, last: Lsn) -> Option<usize> {
+    fn slot_of(&mut self, last: Lsn) -> Option<usize> {
         if last == Lsn::MIN {
             return Some(0);
         }
         let last = last.as_u64();
-        let index = self.effective.binary_search_by_key(&last, |a| a.lsn);
-        index.ok().map(|index| index + 1)
+        let index = seek(self.effective, self.hints.held, |append| append.lsn < last);
+        self.hints.held = index;
+        let append = self.effective.get(index)?;
+        (append.lsn == last).then_some(index + 1)
     }
 
     /// Where the token that is in force in a slot was set.
@@ -271,6 +284,7 @@ impl Conditions<'_, '_> {
     /// Judges the refusals that need no time; returns the gaps of the others.
     fn refused(&mut self) -> Vec<Clause> {
         let mut clauses = Vec::new();
+        let mut gaps = Vec::new();
         let facts = self.facts;
         for &refused in &facts.refused {
             let op = facts.history.op(refused);
@@ -280,15 +294,17 @@ impl Conditions<'_, '_> {
                 None => {
                     let (invoked, returned) = (op.begins(), op.deadline());
                     let relevant = self.relevant(refused);
-                    for (from, to) in self.gaps(refused, op.terms(), told, relevant) {
-                        clauses.push(Clause {
-                            from,
-                            to,
-                            refused,
-                            invoked,
-                            returned,
-                        });
-                    }
+                    self.gaps(refused, op.terms(), told, relevant, &mut gaps);
+                    let (begun, passed) = relevant;
+                    let gaps = gaps.iter();
+                    let matter = gaps.filter(|&&(from, to)| from <= begun && passed <= to);
+                    clauses.extend(matter.map(|&(from, to)| Clause {
+                        from,
+                        to,
+                        refused,
+                        invoked,
+                        returned,
+                    }));
                 }
             }
         }
@@ -329,55 +345,57 @@ impl Conditions<'_, '_> {
         }
     }
 
-    /// The gaps of a refusal that was not told of the last record: at least those that begin at or below
-    /// the first of two slots and end at or above the second.
+    /// Puts the gaps of a refusal that was not told of the last record into `gaps`: at least those that begin
+    /// at or below the first of two slots and end at or above the second.
     fn gaps(
         &mut self,
         refused: OpId,
         terms: Terms,
         told: Mismatch,
         relevant: (usize, usize),
-    ) -> Vec<(usize, usize)> {
+        gaps: &mut Vec<(usize, usize)>,
+    ) {
+        gaps.clear();
         let held = terms.last.and_then(|last| self.slot_of(last));
         match (told.token, terms.token) {
-            (None, None) => held.map(|slot| (slot, slot)).into_iter().collect(),
-            (None, Some(token)) if terms.last.is_some() => held
-                .filter(|&slot| self.runs.token_at(slot) == Some(token))
-                .map(|slot| (slot, slot))
-                .into_iter()
-                .collect(),
+            (None, None) => gaps.extend(held.map(|slot| (slot, slot))),
+            (None, Some(token)) if terms.last.is_some() => {
+                let held = held.filter(|&slot| self.runs.token_at(slot) == Some(token));
+                gaps.extend(held.map(|slot| (slot, slot)));
+            }
             (None, Some(token)) => {
                 let last = self.last_slot();
                 let runs = self.runs.of.get(&Some(token));
                 let runs = runs.map_or(&[][..], Vec::as_slice);
                 let gap = |&run: &usize| (self.runs.starts[run].0, self.runs.end(run, last));
                 let first = runs.partition_point(|run| gap(run).1 < relevant.1);
-                let gaps = runs[first..].iter().map(gap);
-                gaps.take_while(|&(from, _)| from <= relevant.0).collect()
+                let of = runs[first..].iter().map(gap);
+                gaps.extend(of.take_while(|&(from, _)| from <= relevant.0));
             }
             (Some(in_force), demanded) => {
                 if demanded.is_some() && demanded == in_force && terms.last.is_none() {
                     self.conflict(Case::Nowhere { refused }, Vec::new());
-                    return Vec::new();
+                    return;
                 }
                 let excluded = if demanded.is_none() || demanded == in_force {
                     held
                 } else {
                     None
                 };
-                self.gaps_between(refused, in_force, excluded, relevant)
+                self.gaps_between(refused, in_force, excluded, relevant, gaps);
             }
         }
     }
 
-    /// The gaps between the runs of a token, from which one slot is excluded.
+    /// Adds the gaps between the runs of a token, from which one slot is excluded.
     fn gaps_between(
         &mut self,
         refused: OpId,
         token: Option<Token>,
         excluded: Option<usize>,
         (low, high): (usize, usize),
-    ) -> Vec<(usize, usize)> {
+        gaps: &mut Vec<(usize, usize)>,
+    ) {
         let last = self.last_slot();
         let runs = self.runs.of.get(&token).map_or(&[][..], Vec::as_slice);
         // The gap below a run ends at or above `high` iff the run starts above it, and begins at or below
@@ -417,9 +435,8 @@ impl Conditions<'_, '_> {
                 });
             }
             self.conflict(Case::Nowhere { refused }, ways);
-            return Vec::new();
+            return;
         }
-        let mut gaps = Vec::new();
         let mut from = (first == 0).then_some(0);
         for (start, stop) in allowed {
             if let Some(from) = from
@@ -435,18 +452,23 @@ impl Conditions<'_, '_> {
         {
             gaps.push((from, last));
         }
-        gaps
     }
 
     /// A gap matters only if it begins at or below the first of these slots and ends at or above the
     /// second: otherwise its clause holds whatever is raised.
-    fn relevant(&self, refused: OpId) -> (usize, usize) {
+    fn relevant(&mut self, refused: OpId) -> (usize, usize) {
         let op = self.facts.history.op(refused);
         let Placement {
             earliest, latest, ..
         } = self.placement;
-        let begun = earliest.partition_point(|&at| at < op.begins());
-        let passed = latest.partition_point(|&at| at <= op.deadline());
+        let (invoked, returned) = (op.begins(), op.deadline());
+        let begun = seek(earliest, self.hints.begun, |&at| at < invoked);
+        let passed = seek(latest, self.hints.passed, |&at| at <= returned);
+        self.hints = Hints {
+            begun,
+            passed,
+            ..self.hints
+        };
         (begun, passed)
     }
 
@@ -456,30 +478,46 @@ impl Conditions<'_, '_> {
         let mut raised = Maxima::new(self.last_slot() + 1);
         let mut raises = Vec::new();
         for clause in clauses {
-            let next = clause.to + 1;
-            let left = if next > self.last_slot() {
-                u64::MAX
-            } else {
-                self.earliest(next).max(raised.up_to(next))
-            };
-            let entered = self.earliest(clause.from).max(raised.up_to(clause.from));
-            let is_late_enough = clause.from > 0 && entered >= clause.invoked;
-            if left > clause.returned && !is_late_enough {
-                // No operation is invoked before the first event, but one may be at it.
-                raised.raise(clause.from, clause.invoked.max(1));
-                raises.push(*clause);
+            let (from, next) = (clause.from, clause.to + 1);
+            let is_late_enough = |entered: u64| from > 0 && entered >= clause.invoked;
+            let is_early_enough = |left: u64| left <= clause.returned;
+            // Most hold without a look at what was raised.
+            if is_late_enough(self.earliest(from))
+                || (is_early_enough(self.earliest(next)) && is_early_enough(raised.up_to(next)))
+                || is_late_enough(raised.up_to(from))
+            {
+                continue;
             }
+            // No operation is invoked before the first event, but one may be at it.
+            raised.raise(from, clause.invoked.max(1));
+            raises.push(*clause);
         }
-        let moments = (0..=self.last_slot())
-            .map(|slot| self.earliest(slot).max(raised.up_to(slot)))
-            .collect();
-        (moments, raises)
+        (self.entered(&raises), raises)
+    }
+
+    /// When all slots, slot 0 included, are entered after these raises.
+    fn entered(&self, raises: &[Clause]) -> Vec<u64> {
+        let mut moments = Vec::with_capacity(self.last_slot() + 1);
+        moments.push(0);
+        moments.extend_from_slice(&self.placement.earliest);
+        for raise in raises {
+            let at = &mut moments[raise.from];
+            *at = (*at).max(raise.invoked.max(1));
+        }
+        let mut highest = 0;
+        for at in &mut moments {
+            highest = highest.max(*at);
+            *at = highest;
+        }
+        moments
     }
 
     /// Finds a place for what was refused without being told of the last record.
     fn places(&mut self, moments: &[u64]) -> Vec<(u64, u32, OpId)> {
         let facts = self.facts;
         let mut places = Vec::new();
+        let mut gaps = Vec::new();
+        let mut hint = 0;
         for &refused in &facts.refused {
             let op = facts.history.op(refused);
             let told = op.mismatch().expect("it was refused for a mismatch");
@@ -487,17 +525,16 @@ impl Conditions<'_, '_> {
                 continue;
             }
             let (invoked, returned) = (op.begins(), op.deadline());
-            let slot = moments.partition_point(|&at| at <= invoked).max(1) - 1;
-            let gaps = self.gaps(refused, op.terms(), told, (slot, slot));
-            let gap = gaps
-                .into_iter()
-                .find(|(from, to)| (*from..=*to).contains(&slot));
+            hint = seek(moments, hint, |&at| at <= invoked);
+            let slot = hint.max(1) - 1;
+            self.gaps(refused, op.terms(), told, (slot, slot), &mut gaps);
+            let gap = gaps.iter().find(|(from, to)| (*from..=*to).contains(&slot));
             let (at, slot) = match gap {
                 None => (invoked, slot),
-                Some((_, to)) if moments.get(to + 1).is_some_and(|&at| at <= returned) => {
+                Some(&(_, to)) if moments.get(to + 1).is_some_and(|&at| at <= returned) => {
                     (moments[to + 1], to + 1)
                 }
-                Some((from, _)) => (invoked, from - 1),
+                Some(&(from, _)) => (invoked, from - 1),
             };
             let slot = u32::try_from(slot).expect("no more appends than operations");
             places.push((at, slot, refused));
@@ -602,6 +639,7 @@ impl Conflict {
                 placement,
                 runs: Runs::new(facts, effective),
                 conflicts: Vec::new(),
+                hints: Hints::default(),
             },
             ops: Vec::new(),
             positions: Vec::new(),

@@ -82,14 +82,18 @@ pub(crate) fn check(facts: &LogFacts<'_>, ops: &[OpId], steps_max: u64) -> Verdi
             &effective,
             &placement,
             earliest,
-            &[],
+            Vec::new(),
         ));
     }
     match conditions::judge(facts, &effective, &placement) {
         Ok(entered) => {
-            let Entered { moments, places } = &entered;
+            let Entered { moments, places } = entered;
             Verdict::Valid(timing::witness(
-                facts, &effective, &placement, moments, places,
+                facts,
+                &effective,
+                &placement,
+                &moments[1..],
+                places,
             ))
         }
         Err(conflicts) => ambiguous::resolve(facts, ops, &effective, &conflicts, steps_max)

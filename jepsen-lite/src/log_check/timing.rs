@@ -308,7 +308,7 @@ pub(super) fn witness(
     effective: &[Owner],
     placement: &Placement,
     earliest: &[u64],
-    places: &[(u64, u32, OpId)],
+    mut places: Vec<(u64, u32, OpId)>,
 ) -> Witness {
     let history = facts.history;
     // Observers by the moment and the slot at which they see the log. Appends are in order already:
@@ -331,8 +331,13 @@ pub(super) fn witness(
             (moment, slot, bound.op)
         })
         .collect();
-    observers.extend_from_slice(places);
     sort_nearly_sorted(&mut observers, |&observer| observer);
+    if !places.is_empty() {
+        sort_nearly_sorted(&mut places, |&place| place);
+        observers.append(&mut places);
+        // Two sorted runs: a stable sort merges them.
+        observers.sort();
+    }
     let mut order = Vec::with_capacity(effective.len() + observers.len());
     let mut observers = observers.into_iter().peekable();
     for (slot, (append, &moment)) in (1_u32..).zip(effective.iter().zip(earliest)) {
