@@ -266,7 +266,8 @@ impl Judge<'_, '_> {
     /// `poll` goes on at `next`, though `first` is due after what `before` passed.
     fn skip(&mut self, before: OpId, poll: &Poll<'_>, first: u64, next: u64) {
         let facts = self.facts;
-        if after(facts.trims.given_up(poll.deadline)) >= next {
+        let first = first.max(after(facts.trims.given_up(poll.deadline)));
+        if first >= next {
             return;
         }
         let at = facts.owners.partition_point(|owner| owner.lsn < first);

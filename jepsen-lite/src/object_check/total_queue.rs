@@ -32,12 +32,6 @@ struct Flow<'h> {
     attempts: u64,
     acked: u64,
     out: u64,
-    /// The first attempt, and the last that was acknowledged.
-    first_in: Option<OpId>,
-    last_acked: Option<OpId>,
-    /// The first two operations that returned it; the same one twice if a drain did.
-    first_out: Option<OpId>,
-    second_out: Option<OpId>,
 }
 
 impl<'h> Flow<'h> {
@@ -47,20 +41,49 @@ impl<'h> Flow<'h> {
             attempts: 0,
             acked: 0,
             out: 0,
-            first_in: None,
-            last_acked: None,
-            first_out: None,
-            second_out: None,
         }
     }
+}
 
-    fn comes_out(&mut self, op: OpId) {
-        self.out += 1;
-        match self.first_out {
-            None => self.first_out = Some(op),
-            Some(_) => self.second_out = self.second_out.or(Some(op)),
+/// The operations on one value, in the order of invocation.
+#[derive(Debug, Default)]
+struct Traffic {
+    attempts: Vec<OpId>,
+    acked: Vec<OpId>,
+    /// Each as often as it returned the value.
+    out: Vec<OpId>,
+}
+
+impl Traffic {
+    /// Looks through the whole part: only certificates need it.
+    fn of(part: &Part<'_>, value: &Value) -> Self {
+        let mut traffic = Self::default();
+        for op in part.ops() {
+            let is_ok = op.status() == Status::Ok;
+            match op.function() {
+                "enqueue" if op.argument() == value => {
+                    traffic.attempts.push(op.id());
+                    traffic.acked.extend(is_ok.then_some(op.id()));
+                }
+                "dequeue" if is_ok && op.result() == value => traffic.out.push(op.id()),
+                "drain" if is_ok => {
+                    let items = op.result().items().unwrap_or_default().iter();
+                    let times = items.filter(|item| *item == value).count();
+                    traffic.out.extend(std::iter::repeat_n(op.id(), times));
+                }
+                _ => {}
+            }
         }
+        traffic
     }
+}
+
+/// What a certificate shows at most of what goes in, and of what comes out. Where that is not enough, the
+/// numbers in its words have to do.
+const SHOWN_MAX: usize = 16;
+
+fn shown(ops: &[OpId], wanted: usize) -> &[OpId] {
+    &ops[..wanted.min(SHOWN_MAX)]
 }
 
 #[derive(Default)]
@@ -97,22 +120,18 @@ pub fn check(part: &Part<'_>, exactly_once: bool) -> Result<Judged, Unfit> {
             "enqueue" => {
                 let flow = flows.of(op.argument());
                 flow.attempts += 1;
-                flow.first_in = flow.first_in.or(Some(op.id()));
-                if is_ok {
-                    flow.acked += 1;
-                    flow.last_acked = Some(op.id());
-                }
+                flow.acked += u64::from(is_ok);
             }
             "dequeue" if is_ok => {
                 last_out = Some(op.id());
                 if !op.result().is_nil() {
-                    flows.of(op.result()).comes_out(op.id());
+                    flows.of(op.result()).out += 1;
                 }
             }
             "drain" if is_ok => {
                 last_out = Some(op.id());
                 for value in elements_of(op)?.unwrap_or_default() {
-                    flows.of(value).comes_out(op.id());
+                    flows.of(value).out += 1;
                 }
             }
             "drain" if op.status() != Status::Fail => unknown_drain = Some(op.id()),
@@ -174,8 +193,11 @@ fn conclude(
 }
 
 fn never_came(part: &Part<'_>, flow: &Flow<'_>, last_out: Option<OpId>) -> Anomaly {
-    let enqueue = flow.last_acked.expect("what is lost was acknowledged");
-    let mut ops = vec![enqueue];
+    let Traffic { acked, out, .. } = Traffic::of(part, flow.value);
+    // One more than came out: for one of these nothing is left.
+    let went_in = shown(&acked, out.len() + 1);
+    let enqueue = *went_in.last().expect("what is lost was acknowledged");
+    let mut ops = [went_in, shown(&out, out.len())].concat();
     let mut chain = vec![Link {
         from: enqueue,
         to: enqueue,
@@ -205,7 +227,8 @@ fn never_came(part: &Part<'_>, flow: &Flow<'_>, last_out: Option<OpId>) -> Anoma
 
 fn from_nowhere(part: &Part<'_>, flow: &Flow<'_>) -> Anomaly {
     let value = flow.value;
-    let out = flow.first_out.expect("what nobody put in came out");
+    let traffic = Traffic::of(part, value);
+    let out = *traffic.out.first().expect("what nobody put in came out");
     part.anomaly(
         AnomalyKind::Unexpected,
         &[out],
@@ -229,19 +252,18 @@ fn too_often(part: &Part<'_>, flow: &Flow<'_>) -> Anomaly {
         out,
         ..
     } = flow;
-    let first = flow.first_in.expect("somebody tried to put it in");
-    let ops: Vec<OpId> = [Some(first), flow.first_out, flow.second_out]
-        .into_iter()
-        .flatten()
-        .collect();
-    let last = *ops.last().expect("it came out");
+    let traffic = Traffic::of(part, value);
+    // One more than went in.
+    let came_out = shown(&traffic.out, traffic.attempts.len() + 1);
+    let went_in = shown(&traffic.attempts, traffic.attempts.len());
+    let ops = [went_in, came_out].concat();
     part.anomaly(
         AnomalyKind::Duplicated,
         &ops,
         &[value],
         vec![Link {
-            from: flow.first_out.expect("it came out"),
-            to: last,
+            from: came_out[0],
+            to: *came_out.last().expect("it came out"),
             reason: Reason::SameResult,
         }],
         Words {

@@ -117,7 +117,13 @@ impl Script {
     }
 
     /// A whole poll of three records at most.
-    fn poll_as(&mut self, process: u32, by: Option<(u32, u32)>, from: &str, entries: &[&str]) {
+    pub(crate) fn poll_as(
+        &mut self,
+        process: u32,
+        by: Option<(u32, u32)>,
+        from: &str,
+        entries: &[&str],
+    ) {
         let poll = self.invoke_poll(process, by, from);
         self.ok(poll, poll_answer(entries));
     }
@@ -132,7 +138,7 @@ impl Script {
         self.ok(read, read_answer(entries, tail));
     }
 
-    fn read_tier(&mut self, process: u32, source: Source, entries: &[&str]) {
+    pub(crate) fn read_tier(&mut self, process: u32, source: Source, entries: &[&str]) {
         let read = Call::Read {
             from: lsn("e1:1"),
             limit: 9,
@@ -677,10 +683,10 @@ fn committed_ranges_tile() {
 // White-box durability
 
 /// A log, an LSN, a wave, the nodes that synced, and the event before which they had.
-type Row = (u32, &'static str, u32, &'static [u8], u64);
+pub(crate) type Row = (u32, &'static str, u32, &'static [u8], u64);
 
 /// Two appends, acknowledged at events 1 and 3; the verdict on this evidence where two copies are enough.
-fn white_box(evidence: &[Row]) -> Verdict {
+pub(crate) fn white_box(evidence: &[Row]) -> Verdict {
     let mut script = Script::default();
     script.append(1, 1, "e1:1");
     script.append(1, 2, "e1:2");
@@ -742,12 +748,12 @@ fn an_acknowledgement_before_enough_copies_is_found() {
 
 const POSITIONS: u64 = 7;
 
-fn at(position: u64) -> Lsn {
+pub(crate) fn at(position: u64) -> Lsn {
     Lsn::new(1, u32::try_from(position).expect("small"))
 }
 
 /// A short history of a subscription or two: what a right log could have delivered, then damaged.
-fn random_subscriptions(rng: &mut impl Rng) -> History {
+pub(crate) fn random_subscriptions(rng: &mut impl Rng) -> History {
     let mut s = Script::default();
     let mut truth: BTreeMap<u64, u64> = BTreeMap::new();
     for position in 1..=POSITIONS {
@@ -1058,7 +1064,7 @@ fn subscriptions_are_judged_as_position_by_position() {
 }
 
 /// Reads of all kinds, tails and trims, of two processes and at random; no appends.
-fn random_observations(rng: &mut impl Rng) -> History {
+pub(crate) fn random_observations(rng: &mut impl Rng) -> History {
     let mut s = Script::default();
     let mut trim: Option<OpId> = None;
     for _ in 0..rng.random_range(2..8) {

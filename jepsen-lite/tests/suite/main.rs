@@ -4,6 +4,7 @@ mod anomalies;
 mod browser;
 mod brute;
 mod brute_force;
+mod certificates;
 mod command;
 mod conditions;
 mod corpora;

@@ -20,8 +20,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use AnomalyKind::{Duplicated, Lost, OutOfBounds, Stale, Unexpected};
 
 /// A history of an object in the making: each event has the next index.
-struct Objects {
-    recorder: ObjectRecorder,
+pub(crate) struct Objects {
+    pub(crate) recorder: ObjectRecorder,
     next: u64,
     key: ValueId,
 }
@@ -45,7 +45,7 @@ impl Objects {
         }
     }
 
-    fn invoke(&mut self, process: u32, function: &str, argument: Value) -> OpId {
+    pub(crate) fn invoke(&mut self, process: u32, function: &str, argument: Value) -> OpId {
         let asked = Asked {
             function: self.recorder.function(function),
             key: self.key,
@@ -63,47 +63,47 @@ impl Objects {
         ended.expect("a well-formed script");
     }
 
-    fn ok(&mut self, op: OpId, result: Value) {
+    pub(crate) fn ok(&mut self, op: OpId, result: Value) {
         self.end(op, Status::Ok, result);
     }
 
-    fn info(&mut self, op: OpId) {
+    pub(crate) fn info(&mut self, op: OpId) {
         self.end(op, Status::Info, Value::Nil);
     }
 
-    fn fail(&mut self, op: OpId) {
+    pub(crate) fn fail(&mut self, op: OpId) {
         self.end(op, Status::Fail, Value::Nil);
     }
 
     /// A whole operation of process 0.
-    fn whole(&mut self, function: &str, argument: Value, result: Value) -> OpId {
+    pub(crate) fn whole(&mut self, function: &str, argument: Value, result: Value) -> OpId {
         let op = self.invoke(0, function, argument);
         self.ok(op, result);
         op
     }
 
-    fn add(&mut self, number: i64) -> OpId {
+    pub(crate) fn add(&mut self, number: i64) -> OpId {
         self.whole("add", Value::Int(number), Value::Nil)
     }
 
-    fn read(&mut self, result: Value) -> OpId {
+    pub(crate) fn read(&mut self, result: Value) -> OpId {
         self.whole("read", Value::Nil, result)
     }
 
-    fn enqueue(&mut self, number: i64) -> OpId {
+    pub(crate) fn enqueue(&mut self, number: i64) -> OpId {
         self.whole("enqueue", Value::Int(number), Value::Nil)
     }
 
-    fn dequeue(&mut self, number: i64) -> OpId {
+    pub(crate) fn dequeue(&mut self, number: i64) -> OpId {
         self.whole("dequeue", Value::Nil, Value::Int(number))
     }
 }
 
-fn numbers(numbers: &[i64]) -> Value {
+pub(crate) fn numbers(numbers: &[i64]) -> Value {
     Value::list(numbers.iter().map(|&number| Value::Int(number)))
 }
 
-fn history(write: impl FnOnce(&mut Objects)) -> ObjectHistory {
+pub(crate) fn history(write: impl FnOnce(&mut Objects)) -> ObjectHistory {
     let mut objects = Objects::default();
     write(&mut objects);
     objects.recorder.finish()
@@ -639,7 +639,7 @@ fn what_a_check_does_not_know_is_no_verdict() {
 // Against judges that look at every pair of operations.
 
 /// A short history of additions and reads; what reads return is damaged now and then.
-fn random_history(rng: &mut impl Rng, of_numbers: bool) -> ObjectHistory {
+pub(crate) fn random_history(rng: &mut impl Rng, of_numbers: bool) -> ObjectHistory {
     let mut o = Objects::default();
     let mut open: Vec<(OpId, Option<i64>)> = Vec::new();
     let mut there: Vec<i64> = Vec::new();
@@ -689,7 +689,7 @@ fn random_history(rng: &mut impl Rng, of_numbers: bool) -> ObjectHistory {
     o.recorder.finish()
 }
 
-fn before(one: ObjectOp<'_>, two: ObjectOp<'_>) -> bool {
+pub(crate) fn before(one: ObjectOp<'_>, two: ObjectOp<'_>) -> bool {
     let returned = matches!(one.status(), Status::Ok | Status::Fail);
     returned && one.completed().expect("it returned").index < two.invoked().index
 }
