@@ -8,6 +8,7 @@ mod certificates;
 mod command;
 mod conditions;
 mod corpora;
+mod every_kind;
 mod formats;
 mod formats_damage;
 mod formats_round_trip;
