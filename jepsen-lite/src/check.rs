@@ -2,6 +2,11 @@
 //!
 //! Logs are independent, so each is judged alone. The verdict on the whole is that of the worst part:
 //! invalid, else unknown, else valid.
+//!
+//! A check that finds nothing to look at says valid, and so does that of an empty history: nothing in it
+//! breaks the property. How much there was to look at the counts say. Only where a check needs something
+//! said to call a property kept, as durability needs final reads of what was acknowledged, does it say
+//! unknown without it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
