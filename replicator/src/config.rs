@@ -7,6 +7,8 @@ use hstore_core::quorum::{Location, QuorumError, QuorumSystem, Replication};
 use hstore_core::{LogId, NodeId, NodeSet};
 use serde::{Deserialize, Serialize};
 
+use crate::placement::copyset::CopysetSelector;
+
 /// A cluster: its nodes, where its registers live, its logs. The same on every node and client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterConfig {
@@ -25,9 +27,18 @@ pub struct ClusterConfig {
 pub struct LogSpec {
     /// The nodes that store the log, and which sets of them are quorums.
     pub quorums: QuorumSystem,
+    /// Which of its copysets a record gets.
+    pub copysets: CopysetSelector,
 }
 
 impl LogSpec {
+    /// A log on a quorum system, each record on copies of its own.
+    #[must_use]
+    pub fn new(quorums: QuorumSystem) -> Self {
+        let copysets = CopysetSelector::Random;
+        Self { quorums, copysets }
+    }
+
     /// A log on a nodeset, replicated over it. The nodes stand where the cluster says.
     ///
     /// # Errors
@@ -41,7 +52,7 @@ impl LogSpec {
         let place = |node| (node, nodes.get(&node).copied().unwrap_or_default());
         let locations = nodeset.iter().map(place).collect();
         let quorums = QuorumSystem::new(locations, replication)?;
-        Ok(Self { quorums })
+        Ok(Self::new(quorums))
     }
 }
 
@@ -124,8 +135,10 @@ pub struct Timing {
     pub hand_over_patience: Duration,
     /// A wave that is not complete by then is followed by the next.
     pub wave_timeout: Duration,
-    /// How long a node that failed a wave is avoided.
+    /// How long a node that failed a wave, or is slow, is avoided.
     pub grey_list: Duration,
+    /// A node whose answers take no longer than this is never slow.
+    pub slow_answer: Duration,
     /// How long a release waits for more to release.
     pub release_delay: Duration,
     /// An unanswered request between nodes is sent again after this.
@@ -160,6 +173,7 @@ impl Default for Timing {
             hand_over_patience: ms(500),
             wave_timeout: ms(60),
             grey_list: ms(500),
+            slow_answer: ms(10),
             release_delay: ms(3),
             resend: ms(80),
             recovery_grace: ms(10),

@@ -239,6 +239,13 @@ pub enum Event {
         /// The wave that failed.
         wave: u32,
     },
+    /// A node answers so much later than others that copysets do without it for a while.
+    Slow {
+        /// The log.
+        log: LogId,
+        /// The slow node.
+        node: NodeId,
+    },
     /// This node's durable bounds of a log, after they changed.
     Bounds {
         /// The log.

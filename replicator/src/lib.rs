@@ -16,6 +16,7 @@
 //! | [`recovery`] | [`recovery::EpochRecovery`]: one old epoch | the sequencer's node |
 //! | [`storage`] | [`storage::StorageNode`]: copies, seals, serving | storage nodes |
 //! | [`register`] | [`register::Proposer`], [`register::Acceptor`] | sequencers; metadata nodes |
+//! | [`placement`] | copysets, nodesets, whom to avoid | sequencers; where clusters are planned |
 //! | [`detector`] | [`detector::Detector`]: who is alive, who steps in | every node |
 //! | [`sessions`] | [`sessions::Sessions`]: drops duplicate requests | every node |
 //!
@@ -33,6 +34,7 @@ pub mod detector;
 pub mod effects;
 pub mod keys;
 pub mod message;
+pub mod placement;
 pub mod reader;
 pub mod recovery;
 pub mod register;

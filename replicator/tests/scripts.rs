@@ -8,7 +8,7 @@
 //!
 //! | command | |
 //! |---|---|
-//! | `cluster nodes=3 copies=2` | starts afresh; `detector`: with failure detectors, which activate; `stores=2`: the configuration puts the log on the first two |
+//! | `cluster nodes=3 copies=2` | starts afresh; `stores=2`: the configuration puts the log on the first two; without `copies`: on the quorum system in the line below; `sticky=9`: blocks of 9 records; `detector`: with failure detectors, which activate |
 //! | `activate n0` | n0 tries to become the sequencer |
 //! | `append c1 to=n0 record=a` | client c1 sends a request; `times=9`; `life=1`: meant for n0's first life |
 //! | `tail c1 to=n0` | the same for a tail |
@@ -34,9 +34,11 @@ use std::time::Duration;
 
 use datadriven::{TestCase, TestFile};
 use harness::{Cluster, Pattern, Telling};
+use hstore_core::quorum::{Names, QuorumSystem};
 use hstore_core::{ClientId, Lsn, NodeId, NodeSet};
-use hstore_replicator::config::Timing;
+use hstore_replicator::config::{LogSpec, Timing};
 use hstore_replicator::message::{ClientAsk, Move};
+use hstore_replicator::placement::copyset::CopysetSelector;
 
 #[test]
 fn scripts() {
@@ -50,13 +52,12 @@ fn scripts() {
 fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String> {
     if case.directive == "cluster" {
         let nodes = number(case, "nodes")?.ok_or("how many nodes?")?;
-        let copies = number(case, "copies")?.ok_or("how many copies?")?;
-        let with_detector = flag(case, "detector");
         let stores = number(case, "stores")?.unwrap_or(nodes);
+        let spec = spec(case, stores as u8)?;
+        let with_detector = flag(case, "detector");
         *slot = Some(Cluster::start(
             nodes as u8,
-            stores as u8,
-            copies as u8,
+            spec,
             with_detector,
             Timing::default(),
         ));
@@ -176,6 +177,24 @@ fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String
         other => return Err(format!("there is no command `{other}`")),
     }
     finish(slot, case)
+}
+
+/// The log's: so many copies, or a quorum system in the line below.
+fn spec(case: &mut TestCase, stores: u8) -> Result<LogSpec, String> {
+    let quorums = match number(case, "copies")? {
+        Some(copies) => QuorumSystem::flat(stores, copies as u8).map_err(|error| error.to_string()),
+        None => {
+            QuorumSystem::parse(&case.input, &mut Names::open()).map_err(|error| error.to_string())
+        }
+    };
+    let mut spec = LogSpec::new(quorums?);
+    if let Some(records) = number(case, "sticky")? {
+        spec.copysets = CopysetSelector::Sticky {
+            records: records as u32,
+            lasts: Duration::from_secs(1),
+        };
+    }
+    Ok(spec)
 }
 
 fn finish(slot: &mut Option<Cluster>, case: &TestCase) -> Result<String, String> {

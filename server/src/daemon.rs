@@ -337,6 +337,7 @@ impl Host {
             }
             Event::Acked { .. } => "appends_acknowledged",
             Event::WaveFailed { .. } => "waves_failed",
+            Event::Slow { .. } => "nodes_found_slow",
             Event::Activated { .. } => "epochs_activated",
             Event::Moved { .. } => "moves",
             Event::Draining { .. } => "moves_begun",

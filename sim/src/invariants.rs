@@ -145,6 +145,7 @@ impl Invariants {
             | Event::Opened { .. }
             | Event::Stopped { .. }
             | Event::RecoveryBegan { .. }
+            | Event::Slow { .. }
             | Event::WaveFailed { .. }
             | Event::Bounds { .. }
             | Event::Purged { .. } => {}

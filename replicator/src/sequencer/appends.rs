@@ -12,9 +12,10 @@ use hstore_core::{
     Address, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Record, Stamp, Stamped, Timestamp,
 };
 
-use super::copyset;
 use crate::effects::{Env, Event};
 use crate::message::{Message, StorageAsk, StoreOutcome};
+use crate::placement::copyset::Copysets;
+use crate::placement::grey::GreyList;
 
 /// How many records an epoch has placed and not yet answered at most; more are pushed back.
 pub const WINDOW: usize = 256;
@@ -33,8 +34,9 @@ pub(super) struct Appends {
     window: BTreeMap<Offset, Appender>,
     /// Retired records whose clients wait for their answer.
     unanswered: BTreeMap<Offset, Retired>,
-    /// Nodes to avoid for a while: they failed a wave.
-    grey: BTreeMap<NodeId, Timestamp>,
+    copysets: Copysets,
+    /// Nodes to avoid for a while: they failed a wave, or are slow.
+    grey: GreyList,
 }
 
 /// A record on its way.
@@ -49,6 +51,8 @@ struct Appender {
     stored: NodeSet,
     /// Nodes that answered any wave: they need no payload again.
     holders: NodeSet,
+    /// When this wave was sent.
+    sent: Timestamp,
     /// When to go on to the next wave.
     deadline: Timestamp,
     retired: bool,
@@ -73,7 +77,8 @@ impl Appends {
             last_known_good: Offset(0),
             window: BTreeMap::new(),
             unanswered: BTreeMap::new(),
-            grey: BTreeMap::new(),
+            copysets: Copysets::default(),
+            grey: GreyList::default(),
         }
     }
 
@@ -130,6 +135,7 @@ impl Appends {
                 copyset: NodeSet::EMPTY,
                 stored: NodeSet::EMPTY,
                 holders: NodeSet::EMPTY,
+                sent: env.now,
                 deadline: env.now,
                 retired: false,
             },
@@ -165,6 +171,16 @@ impl Appends {
                 it.holders.insert(from);
                 if wave == it.wave && !it.retired {
                     it.stored.insert(from);
+                    let timing = &env.config.timing;
+                    let took = env.now.since(it.sent);
+                    let until = env.now + timing.grey_list;
+                    let slow = timing.slow_answer;
+                    if it.copyset.contains(from)
+                        && self.grey.answered(from, took, slow, until, quorums)
+                    {
+                        let log = self.log;
+                        env.out.events.push(Event::Slow { log, node: from });
+                    }
                     it.retired = quorums.is_write_quorum(it.stored);
                 }
             }
@@ -198,7 +214,7 @@ impl Appends {
 
     /// Goes on to the next wave of every record whose wave is late.
     pub(super) fn on_time(&mut self, quorums: &QuorumSystem, env: &mut Env) {
-        self.grey.retain(|_, until| *until > env.now);
+        self.grey.on_time(env.now);
         let late: Vec<Offset> = self
             .window
             .iter()
@@ -209,7 +225,7 @@ impl Appends {
         for offset in late {
             let it = &self.window[&offset];
             for node in it.copyset.difference(it.stored).iter() {
-                self.grey.insert(node, until);
+                self.grey.failed(node, until);
             }
             env.out.events.push(Event::WaveFailed {
                 log: self.log,
@@ -221,11 +237,17 @@ impl Appends {
     }
 
     fn next_wave(&mut self, offset: Offset, quorums: &QuorumSystem, env: &mut Env) {
-        let avoid: NodeSet = self.grey.keys().copied().collect();
+        self.grey.on_time(env.now);
+        let selector = &env.config.logs[&self.log].copysets;
+        let avoid = self.grey.nodes();
+        let copyset = self
+            .copysets
+            .draw(selector, quorums, avoid, env.now, env.rng);
         let it = self.window.get_mut(&offset).expect("placed");
         it.wave += 1;
-        it.copyset = copyset::draw(quorums, avoid, env.rng);
+        it.copyset = copyset;
         it.stored = NodeSet::EMPTY;
+        it.sent = env.now;
         it.deadline = env.now + env.config.timing.wave_timeout;
         let lsn = Lsn::at(self.epoch, offset);
         it.send(self.log, lsn, self.last_known_good, it.copyset, env);

@@ -8,7 +8,6 @@
 //! A reign that is asked to move the log ends in good order ([`moving`]).
 
 mod appends;
-mod copyset;
 mod moving;
 mod probe;
 mod reign;

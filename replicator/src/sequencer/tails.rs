@@ -10,9 +10,9 @@ use std::collections::VecDeque;
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Address, Epoch, LogId, Lsn, NodeId, NodeSet, Timestamp};
 
-use super::copyset;
 use crate::effects::Env;
 use crate::message::{Message, StorageAsk};
+use crate::placement::copyset;
 
 /// How many tail requests a reign has open at most; more are pushed back.
 pub const TAILS_MAX: usize = 256;
@@ -76,7 +76,7 @@ impl Tails {
         };
         self.next_nonce += 1;
         // One write quorum is enough, if it answers; all are asked when it is late.
-        let first = copyset::draw(quorums, NodeSet::EMPTY, env.rng);
+        let first = copyset::random(quorums, NodeSet::EMPTY, env.rng);
         check.ask(log, first, env);
         self.checks.push_back(check);
         true

@@ -1007,7 +1007,7 @@ fn marks(out: &Outputs) -> Marks {
 fn config(sequencer: usize) -> ClusterConfig {
     let all = 0..=REGISTER.0;
     let quorums = QuorumSystem::flat(NODES as u8, 2).expect("two copies have room");
-    let spec = LogSpec { quorums };
+    let spec = LogSpec::new(quorums);
     let timing = Timing {
         activation_patience: NEVER,
         release_delay: if sequencer == 0 {
@@ -1017,6 +1017,7 @@ fn config(sequencer: usize) -> ClusterConfig {
         },
         wave_timeout: if sequencer == 0 { WAVE_TIMEOUT } else { NEVER },
         grey_list: NEVER,
+        slow_answer: NEVER,
         resend: NEVER,
         recovery_grace: Duration::ZERO,
         recovery_timeout: Duration::ZERO,

@@ -128,20 +128,10 @@ impl InFlight {
 }
 
 impl Cluster {
-    /// Starts a cluster of `nodes` nodes of which the first `stores` are configured to store the log,
-    /// `copies` copies of each record. The first three nodes, or as many as there are, hold the
-    /// registers.
-    pub(crate) fn start(
-        nodes: u8,
-        stores: u8,
-        copies: u8,
-        with_detector: bool,
-        timing: Timing,
-    ) -> Self {
+    /// Starts a cluster of `nodes` nodes with one log. The first three nodes, or as many as there are,
+    /// hold the registers.
+    pub(crate) fn start(nodes: u8, spec: LogSpec, with_detector: bool, timing: Timing) -> Self {
         let ids = || (0..nodes).map(NodeId);
-        let spec = LogSpec {
-            quorums: QuorumSystem::flat(stores, copies).expect("the script's nodes can carry it"),
-        };
         let config = ClusterConfig {
             nodes: ids().map(|node| (node, Location::default())).collect(),
             metadata: ids().take(3).collect(),

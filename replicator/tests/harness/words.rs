@@ -318,6 +318,7 @@ pub(crate) fn event(event: &Event) -> String {
         }
         Event::EpochClean { epoch, ballot, .. } => format!("{epoch} is clean @{ballot}"),
         Event::Acked { lsn, stored, .. } => format!("acks {lsn}, stored on {stored}"),
+        Event::Slow { node, .. } => format!("finds {node} slow"),
         Event::WaveFailed { lsn, wave, .. } => format!("wave {wave} of {lsn} failed"),
         Event::Bounds { sealed, clean, .. } => format!("sealed {sealed}, clean {clean}"),
         Event::Purged { epoch, .. } => format!("purged {epoch}"),

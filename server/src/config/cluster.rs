@@ -8,6 +8,7 @@
 //! address = "10.0.0.1:7100"   # where the others and clients reach it
 //! rack = 1                    # failure domains, 0 if left out
 //! region = 1
+//! weight = 2                  # how much it takes, compared with others, 1 if left out
 //!
 //! [[logs]]
 //! log = 1
@@ -15,6 +16,10 @@
 //! racks = 2                   # over so many racks and regions, 1 if left out
 //! regions = 1
 //! nodes = [0, 1, 2]           # all, if left out
+//! size = 2                    # so many of these, by weight and spread over racks and regions; else all
+//! copysets = "sticky"         # "random" if left out, "weighted": by the nodes' weights, or "sticky": the
+//! sticky_records = 1000       # same for so many records (1000) and so many milliseconds (1000)
+//! sticky_ms = 1000
 //!
 //! [[logs]]
 //! log = 2
@@ -39,8 +44,11 @@ use std::time::Duration;
 
 use config::{Config, ValueKind};
 use hstore_core::quorum::{Location, Names, QuorumSystem, Replication, SystemError};
-use hstore_core::{LogId, NodeId, NodeSet};
+use hstore_core::{LogId, NodeId, NodeSet, Rng};
 use hstore_replicator::config::{ClusterConfig, ConfigError as Misfit, LogSpec, Timing};
+
+use hstore_replicator::placement::copyset::CopysetSelector;
+use hstore_replicator::placement::nodeset::{self, Candidate};
 
 use super::ConfigError;
 use super::table::{self, Table};
@@ -49,6 +57,10 @@ use super::table::{self, Table};
 const NAME_CHARACTERS_MAX: usize = 64;
 /// So many nodes hold the registers, if nothing else is said.
 const METADATA_NODES: usize = 5;
+/// The highest weight of a node.
+const WEIGHT_MAX: u64 = 1_000;
+/// The most records of a block that shares a copyset; so many there are, if nothing else is said.
+const STICKY_RECORDS: (u64, u64) = (1_000_000, 1_000);
 /// The longest of all waits.
 const TIMING_MS_MAX: u64 = 3_600_000;
 
@@ -87,6 +99,10 @@ impl Cluster {
             None => nodes.keys().copied().take(METADATA_NODES).collect(),
         };
         let logs = parse_logs(&mut table, &nodes)?;
+        let nodes: BTreeMap<NodeId, Location> = nodes
+            .into_iter()
+            .map(|(node, it)| (node, it.location))
+            .collect();
         let timing = match table.table("timing_ms")? {
             Some(table) => parse_timing(table)?,
             None => default_timing(),
@@ -164,11 +180,11 @@ pub(super) fn address(text: &str) -> Option<String> {
 
 pub(super) const ADDRESS: &str = "a host and a port, for example \"10.0.0.1:7100\"";
 
-type Nodes = (BTreeMap<NodeId, String>, BTreeMap<NodeId, Location>);
+type Nodes = (BTreeMap<NodeId, String>, BTreeMap<NodeId, Candidate>);
 
 fn parse_nodes(table: &mut Table) -> Result<Nodes, ConfigError> {
     let mut addresses = BTreeMap::new();
-    let mut locations = BTreeMap::new();
+    let mut candidates = BTreeMap::new();
     let tables = table.tables("nodes")?;
     if tables.is_empty() {
         return Err(table.missing("nodes", "a table `[[nodes]]` for each node"));
@@ -193,22 +209,25 @@ fn parse_nodes(table: &mut Table) -> Result<Nodes, ConfigError> {
             let expected = "a number that no other node has";
             return Err(table.invalid("node", &number.into(), expected));
         }
-        locations.insert(node, location);
+        let weight = table.number("weight", 0..=WEIGHT_MAX)?.unwrap_or(1) as u32;
+        candidates.insert(node, Candidate { location, weight });
         table.finish()?;
     }
-    Ok((addresses, locations))
+    Ok((addresses, candidates))
 }
 
 fn parse_logs(
     table: &mut Table,
-    nodes: &BTreeMap<NodeId, Location>,
+    nodes: &BTreeMap<NodeId, Candidate>,
 ) -> Result<BTreeMap<LogId, LogSpec>, ConfigError> {
     let mut logs = BTreeMap::new();
     for mut table in table.tables("logs")? {
         let number = table.number("log", 1..=u64::from(u32::MAX))?;
         let number = number.ok_or_else(|| table.missing("log", "the log's number"))?;
         let log = LogId(number as u32);
-        let spec = parse_log(log, &mut table, nodes)?;
+        let quorums = parse_quorums(log, &mut table, nodes)?;
+        let copysets = parse_copysets(&mut table, nodes)?;
+        let spec = LogSpec { quorums, copysets };
         if logs.insert(log, spec).is_some() {
             let expected = "a number that no other log has";
             return Err(table.invalid("log", &number.into(), expected));
@@ -221,28 +240,34 @@ fn parse_logs(
     Ok(logs)
 }
 
-fn parse_log(
+fn parse_quorums(
     log: LogId,
     table: &mut Table,
-    nodes: &BTreeMap<NodeId, Location>,
-) -> Result<LogSpec, ConfigError> {
+    nodes: &BTreeMap<NodeId, Candidate>,
+) -> Result<QuorumSystem, ConfigError> {
     let most = NodeSet::MAX_NODES as u64;
     let copies = table.number("copies", 1..=most)?;
     let racks = table.number("racks", 1..=most)?;
     let regions = table.number("regions", 1..=most)?;
-    let nodeset = match table.numbers("nodes", 0..=most - 1)? {
+    let named = match table.numbers("nodes", 0..=most - 1)? {
         Some(numbers) => node_set(&numbers),
         None => nodes.keys().copied().collect(),
     };
+    let size = table.number("size", 1..=most)?;
     if let Some(value) = table.take("quorums") {
-        let counts = [("copies", copies), ("racks", racks), ("regions", regions)];
+        let counts = [
+            ("copies", copies),
+            ("racks", racks),
+            ("regions", regions),
+            ("size", size),
+        ];
         if let Some((key, count)) = counts.iter().find_map(|it| Some((it.0, it.1?))) {
             let expected =
                 "nothing: `quorums` says it all, for example \"nodeset(5, copies=3, rack=2)\"";
             return Err(table.invalid(key, &count.into(), expected));
         }
-        let mut places = nodes.clone();
-        places.retain(|node, _| nodeset.contains(*node));
+        let places = nodes.iter().filter(|(node, _)| named.contains(**node));
+        let places = places.map(|(node, it)| (*node, it.location)).collect();
         let quorums = match &value.kind {
             ValueKind::String(text) => QuorumSystem::parse(text, &mut Names::cluster(&places))
                 .map_err(|error| match error {
@@ -251,10 +276,7 @@ fn parse_log(
                 }),
             _ => Err("a text: a quorum system".to_owned()),
         };
-        return match quorums {
-            Ok(quorums) => Ok(LogSpec { quorums }),
-            Err(expected) => Err(table.invalid("quorums", &value, &expected)),
-        };
+        return quorums.map_err(|expected| table.invalid("quorums", &value, &expected));
     }
     let copies = copies.ok_or_else(|| {
         table.missing(
@@ -267,8 +289,44 @@ fn parse_log(
         racks: racks.unwrap_or(1) as u8,
         regions: regions.unwrap_or(1) as u8,
     };
-    LogSpec::replicated(nodes, nodeset, replication)
-        .map_err(|error| table.misfit(Misfit::Quorum { log, error }))
+    let misfit = |error| table.misfit(Misfit::Quorum { log, error });
+    let locations = nodes.iter().map(|(node, it)| (*node, it.location));
+    let locations = locations.collect();
+    let mut chosen = named;
+    if let Some(size) = size {
+        let mut candidates = nodes.clone();
+        candidates.retain(|node, _| named.contains(*node));
+        // The same on every node and client; different for each log.
+        let mut rng = Rng::from_seed(u64::from(log.0));
+        chosen = nodeset::choose(&candidates, size as usize, replication, &mut rng)
+            .map_err(|error| table.invalid("size", &size.into(), &format!("another: {error}")))?;
+    }
+    let spec = LogSpec::replicated(&locations, chosen, replication).map_err(misfit)?;
+    Ok(spec.quorums)
+}
+
+fn parse_copysets(
+    table: &mut Table,
+    nodes: &BTreeMap<NodeId, Candidate>,
+) -> Result<CopysetSelector, ConfigError> {
+    let (most, records) = STICKY_RECORDS;
+    let records = table.number("sticky_records", 1..=most)?.unwrap_or(records);
+    let lasts = table
+        .number("sticky_ms", 1..=TIMING_MS_MAX)?
+        .unwrap_or(1_000);
+    let wanted = "\"random\", \"weighted\" or \"sticky\"";
+    let selector = table.text("copysets", wanted, |text| match text {
+        "random" => Some(CopysetSelector::Random),
+        "weighted" => Some(CopysetSelector::Weighted {
+            weights: nodes.iter().map(|(node, it)| (*node, it.weight)).collect(),
+        }),
+        "sticky" => Some(CopysetSelector::Sticky {
+            records: records as u32,
+            lasts: Duration::from_millis(lasts),
+        }),
+        _ => None,
+    })?;
+    Ok(selector.unwrap_or_default())
 }
 
 fn node_set(numbers: &[u64]) -> NodeSet {
@@ -309,6 +367,7 @@ fn parse_timing(mut table: Table) -> Result<Timing, ConfigError> {
         hand_over_patience,
         wave_timeout,
         grey_list,
+        slow_answer,
         release_delay,
         resend,
         recovery_grace,
@@ -329,6 +388,7 @@ fn parse_timing(mut table: Table) -> Result<Timing, ConfigError> {
         ("hand_over_patience", hand_over_patience),
         ("wave_timeout", wave_timeout),
         ("grey_list", grey_list),
+        ("slow_answer", slow_answer),
         ("release_delay", release_delay),
         ("resend", resend),
         ("recovery_grace", recovery_grace),
@@ -409,6 +469,30 @@ mod tests {
     }
 
     #[test]
+    fn nodesets_and_copysets_are_chosen_as_asked() {
+        let text = plain()
+            .replacen("node = 2", "weight = 0\nnode = 2", 1)
+            .replacen(
+                "copies = 3",
+                "copies = 2\nsize = 2\ncopysets = \"weighted\"",
+                1,
+            )
+            .replacen(
+                "copies = 3",
+                "copies = 2\ncopysets = \"sticky\"\nsticky_records = 7",
+                1,
+            );
+        let cluster = read(&text).expect("valid");
+        let spec = |log| &cluster.config.logs[&LogId(log)];
+        assert_eq!(spec(1).quorums, QuorumSystem::flat(2, 2).expect("valid"));
+        let weights = [(NodeId(0), 1), (NodeId(1), 1), (NodeId(2), 0)].into();
+        assert_eq!(spec(1).copysets, CopysetSelector::Weighted { weights });
+        let (records, lasts) = (7, Duration::from_secs(1));
+        assert_eq!(spec(2).copysets, CopysetSelector::Sticky { records, lasts });
+        assert_eq!(spec(2).quorums.nodes().len(), 3);
+    }
+
+    #[test]
     fn errors_name_place_key_value_and_what_was_expected() {
         for (from, to, error) in [
             (
@@ -439,7 +523,7 @@ mod tests {
             (
                 "log = 2\n",
                 "log = 2\ncolour = \"red\"\n",
-                "x.toml: `logs[1].colour` (which is `red`) is no key here: expected one of `log`, `copies`, `racks`, `regions`, `nodes`, `quorums`",
+                "x.toml: `logs[1].colour` (which is `red`) is no key here: expected one of `log`, `copies`, `racks`, `regions`, `nodes`, `size`, `quorums`, `sticky_records`, `sticky_ms`, `copysets`",
             ),
             (
                 "copies = 3",
@@ -460,6 +544,16 @@ mod tests {
                 "copies = 3",
                 "quorums = \"write: n0*n1; seal: n2\"",
                 "x.toml: `logs[0].quorums` is `write: n0*n1; seal: n2`: expected a quorum system; the write quorum {n0,n1} and the seal quorum {n2} do not meet: leave one side out and it becomes the other's dual",
+            ),
+            (
+                "copies = 3",
+                "copies = 3\nsize = 2",
+                "x.toml: `logs[0].size` is `2`: expected another: 3 copies need a nodeset of at least 3 nodes, not of 2",
+            ),
+            (
+                "copies = 3",
+                "copies = 3\ncopysets = \"best\"",
+                "x.toml: `logs[0].copysets` is `best`: expected \"random\", \"weighted\" or \"sticky\"",
             ),
             (
                 "copies = 3",
