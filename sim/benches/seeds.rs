@@ -23,6 +23,7 @@ fn seeds(criterion: &mut Criterion) {
                         seed,
                         profile: &PROFILES[0],
                         engine,
+                        quorums: None,
                         mutant: None,
                         white_box,
                         stop_at_violation: false,

@@ -39,7 +39,7 @@ const SAME_TRACE: &str = "same-seed-same-trace";
 const ACKED_APPENDS: (&str, &str) = ("appends_acked", "acked_appends");
 
 /// Which seeds to run, and with what.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CampaignRequest {
     /// The seeds.
     pub seeds: SeedRange,
@@ -314,7 +314,7 @@ struct Totals {
 impl Totals {
     fn new(request: &CampaignRequest) -> Self {
         Self {
-            settings: request.settings,
+            settings: request.settings.clone(),
             outcomes: BTreeMap::new(),
             virtual_us: 0,
             counts: BTreeMap::new(),
@@ -374,7 +374,7 @@ impl Totals {
         });
         Summary {
             seeds: request.seeds,
-            settings: request.settings,
+            settings: request.settings.clone(),
             jobs: request.jobs,
             runs,
             passed,

@@ -19,6 +19,7 @@
 //! | [`mutants`] | the planted bugs that can be turned on |
 //! | [`settings`], [`seed_range`] | what a person chooses: what to run, and which seeds |
 //! | [`campaign`], [`ordered`] | many seeds on many threads, one summary |
+//! | [`quorums`] | the protocol on many quorum systems, one table |
 //! | [`determinism`] | each seed twice, in fresh processes |
 //! | [`run_dir`], [`fresh_dir`], [`provenance`] | what is kept of a run, whole or not at all, and where it comes from |
 //! | [`stopwatch`], [`memory`] | what a run cost |
@@ -47,6 +48,7 @@ pub mod outcome;
 pub mod page;
 pub mod plan;
 pub mod provenance;
+pub mod quorums;
 pub mod report;
 pub mod run;
 pub mod run_dir;

@@ -138,7 +138,7 @@ impl Draw<'_> {
         if self.rng.chance(0.7) {
             return self.node_or_sequencer();
         }
-        Target::Nodes(self.group(2..=self.nodes() / 2 + 1))
+        Target::Nodes(self.group(2..=(self.nodes() / 2 + 1).max(2)))
     }
 
     /// Some nodes.

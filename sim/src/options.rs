@@ -1,8 +1,13 @@
 //! What a seed draws: the whole configuration of a run, printed first and kept with it.
 
-use hstore_core::quorum::{Location, Replication};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hstore_core::quorum::{Location, QuorumSystem, Replication};
 use hstore_core::{LogId, NodeId, NodeSet, Rng};
 use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
+use hstore_replicator::placement::copyset::CopysetSelector;
+use hstore_replicator::placement::nodeset::{self, Candidate};
 use hstore_workloads::Spec;
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +41,14 @@ pub struct SimOptions {
     /// The nodes that store the logs at first; absent: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodeset: Option<NodeSet>,
-    /// How records are replicated.
+    /// How records are replicated, unless `quorums` says otherwise.
     pub replication: Replication,
+    /// Which copyset a record gets.
+    #[serde(default, skip_serializing_if = "is_random")]
+    pub copysets: CopysetSelector,
+    /// The quorum system of every log, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorums: Option<QuorumSystem>,
     /// How many of the nodes keep the registers.
     pub metadata_nodes: u8,
     /// What clients do.
@@ -58,6 +69,10 @@ pub struct SimOptions {
     /// Nothing goes wrong in this much of it, the first part.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub quiet_us: u64,
+}
+
+fn is_random(copysets: &CopysetSelector) -> bool {
+    *copysets == CopysetSelector::Random
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -134,7 +149,7 @@ pub struct Profile {
 }
 
 /// The profiles there are; the first is the default.
-pub const PROFILES: [Profile; 3] = [
+pub const PROFILES: [Profile; 4] = [
     Profile {
         name: "default",
         about: "5 nodes, 500 operations; crashes, power failures, pauses, partitions, bad links, slow disks",
@@ -167,7 +182,48 @@ pub const PROFILES: [Profile; 3] = [
         },
         adapt: on_the_move,
     },
+    Profile {
+        name: "placement",
+        about: "9 nodes in 3 racks, logs on 5 to 9 of them by weight; copysets random, weighted or sticky; slow disks, bad links, crashes",
+        draw_faults: |rng| FaultOptions {
+            crashes: rng.within(1..=3) as u32,
+            power_failures: rng.below(2) as u32,
+            pauses: rng.below(2) as u32,
+            partitions: rng.within(1..=2) as u32,
+            degradations: rng.within(1..=2) as u32,
+            slow_disks: rng.within(2..=4) as u32,
+        },
+        adapt: spread_out,
+    },
 ];
+
+/// A cluster with room, a nodeset out of it, any selector.
+fn spread_out(options: &mut SimOptions, rng: &mut Rng) {
+    let candidate = |n: u16, rng: &mut Rng| Candidate {
+        location: Location {
+            region: 0,
+            rack: n / 3,
+        },
+        weight: rng.within(1..=4) as u32,
+    };
+    let nodes: BTreeMap<NodeId, Candidate> = (0..9)
+        .map(|n| (NodeId(n as u8), candidate(n, rng)))
+        .collect();
+    options.locations = nodes.values().map(|it| it.location).collect();
+    let size = rng.within(5..=9) as usize;
+    let nodeset = nodeset::choose(&nodes, size, options.replication, rng);
+    options.nodeset = Some(nodeset.expect("five of nine nodes carry what five carry"));
+    options.copysets = match rng.below(3) {
+        0 => CopysetSelector::Random,
+        1 => CopysetSelector::Weighted {
+            weights: nodes.iter().map(|(node, it)| (*node, it.weight)).collect(),
+        },
+        _ => CopysetSelector::Sticky {
+            records: rng.within(2..=50) as u32,
+            lasts: Duration::from_millis(rng.within(50..=2_000)),
+        },
+    };
+}
 
 /// More nodes than store a log at a time, and planned moves.
 fn on_the_move(options: &mut SimOptions, rng: &mut Rng) {
@@ -234,6 +290,8 @@ impl Profile {
                 racks: if rack_spread { 2 } else { 1 },
                 ..Replication::copies(copies)
             },
+            copysets: CopysetSelector::Random,
+            quorums: None,
             metadata_nodes: *rng.pick(&[3, 5]).expect("not empty"),
             workload: Spec::draw(500, rng),
             net: NetOptions {
@@ -264,10 +322,25 @@ impl Profile {
 }
 
 impl SimOptions {
+    /// The same on a quorum system, with as many nodes as it needs.
+    #[must_use]
+    pub fn on(mut self, quorums: QuorumSystem) -> Self {
+        let nodes = quorums.nodes().iter().last().map_or(0, |last| last.0 + 1);
+        let places = self.locations.iter().copied().cycle();
+        self.locations = places.take(usize::from(nodes)).collect();
+        self.metadata_nodes = self.metadata_nodes.min(nodes);
+        // Logs stay on what was asked for; their leaders may change.
+        self.nodeset = None;
+        self.moves.nodeset = 0;
+        self.moves.quorums = 0;
+        self.quorums = Some(quorums);
+        self
+    }
+
     /// The cluster that these options describe.
     #[must_use]
     pub fn cluster(&self) -> ClusterConfig {
-        let nodes: std::collections::BTreeMap<NodeId, Location> = self
+        let nodes: BTreeMap<NodeId, Location> = self
             .locations
             .iter()
             .enumerate()
@@ -275,8 +348,12 @@ impl SimOptions {
             .collect();
         let all: NodeSet = nodes.keys().copied().collect();
         let nodeset = self.nodeset.unwrap_or(all);
-        let spec = LogSpec::replicated(&nodes, nodeset, self.replication)
-            .expect("profiles draw what their nodes can carry");
+        let mut spec = match &self.quorums {
+            Some(quorums) => LogSpec::new(quorums.clone()),
+            None => LogSpec::replicated(&nodes, nodeset, self.replication)
+                .expect("profiles draw what their nodes can carry"),
+        };
+        spec.copysets = self.copysets.clone();
         ClusterConfig {
             metadata: all.iter().take(usize::from(self.metadata_nodes)).collect(),
             logs: (1..=self.workload.logs)

@@ -4,6 +4,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Timestamp, planted};
 use jepsen_lite::check::{self, Check, CheckOptions};
 use jepsen_lite::history::{History, OpKind, Status};
@@ -30,6 +31,9 @@ pub struct RunRequest {
     pub profile: &'static Profile,
     /// The store under each node.
     pub engine: Engine,
+    /// The quorum system of every log, instead of what the seed draws. The cluster has as many nodes as
+    /// it needs.
+    pub quorums: Option<QuorumSystem>,
     /// The planted bug to turn on; a name of [`crate::mutants::MUTANTS`].
     pub mutant: Option<String>,
     /// Whether checks look inside the cluster too.
@@ -71,7 +75,7 @@ pub fn run(request: &RunRequest) -> RunArtifacts {
 
 fn run_here(request: &RunRequest) -> RunArtifacts {
     let seeds = SimSeeds(request.seed);
-    let options = SimOptions {
+    let mut options = SimOptions {
         engine: request.engine,
         mutant: request.mutant.clone(),
         white_box: request.white_box,
@@ -79,6 +83,9 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
             .profile
             .draw(request.seed, &mut seeds.stream(Stream::Options))
     };
+    if let Some(quorums) = &request.quorums {
+        options = options.on(quorums.clone());
+    }
     let plan = FaultPlan {
         moves: draw_moves(&options, &mut seeds.stream(Stream::Moves)),
         ..draw_plan(&options, &mut seeds.stream(Stream::Faults))

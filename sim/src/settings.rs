@@ -1,6 +1,7 @@
 //! What a seed is run with: everything that a person chooses on the command line.
 
 use clap::ValueEnum;
+use hstore_core::quorum::QuorumSystem;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
@@ -12,12 +13,14 @@ use crate::run::RunRequest;
 pub const DEFAULT_ENGINE: Engine = Engine::Rocksdb;
 
 /// What to run seeds with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// What seeds draw from.
     pub profile: &'static Profile,
     /// The store under each node.
     pub engine: Engine,
+    /// The quorum system of every log, instead of what seeds draw.
+    pub quorums: Option<QuorumSystem>,
     /// The planted bug to turn on.
     pub mutant: Option<&'static Mutant>,
     /// Whether checks look inside the cluster too.
@@ -31,6 +34,7 @@ impl Default for Settings {
         Self {
             profile: &PROFILES[0],
             engine: DEFAULT_ENGINE,
+            quorums: None,
             mutant: None,
             white_box: true,
             stop_at_violation: false,
@@ -46,6 +50,7 @@ impl Settings {
             seed,
             profile: self.profile,
             engine: self.engine,
+            quorums: self.quorums.clone(),
             mutant: self.mutant.map(|mutant| mutant.name.to_owned()),
             white_box: self.white_box,
             stop_at_violation: self.stop_at_violation,
@@ -67,6 +72,9 @@ impl Settings {
         if self.engine != default.engine {
             choose("--engine", &engine_name(self.engine));
         }
+        if let Some(quorums) = &self.quorums {
+            choose("--quorums", &quorums.to_string());
+        }
         if let Some(mutant) = self.mutant {
             choose("--mutant", mutant.name);
         }
@@ -86,21 +94,33 @@ impl Settings {
         words.extend(["--seed".to_owned(), seed.to_string()]);
         words.extend(self.arguments());
         words.extend(["--revision".to_owned(), revision.to_owned()]);
-        words.join(" ")
+        shell_line(&words)
     }
 }
 
 /// As in `summary.json`.
 impl Serialize for Settings {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Settings", 5)?;
+        let mut fields = serializer.serialize_struct("Settings", 6)?;
         fields.serialize_field("profile", self.profile.name)?;
         fields.serialize_field("engine", &self.engine)?;
+        fields.serialize_field("quorums", &self.quorums)?;
         fields.serialize_field("mutant", &self.mutant.map(|mutant| mutant.name))?;
         fields.serialize_field("white_box", &self.white_box)?;
         fields.serialize_field("stop_at_violation", &self.stop_at_violation)?;
         fields.end()
     }
+}
+
+/// Words as a line for a shell.
+#[must_use]
+pub fn shell_line(words: &[String]) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
+    let word = |word: &String| match word.chars().all(plain) && !word.is_empty() {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The engine's name on the command line.
@@ -123,15 +143,16 @@ mod tests {
         );
         let special = Settings {
             profile: Profile::by_name("calm").expect("a profile"),
+            quorums: Some(QuorumSystem::flat(3, 2).expect("valid")),
             mutant: Some(&MUTANTS[0]),
             white_box: false,
             stop_at_violation: true,
-            ..plain
+            ..plain.clone()
         };
         assert_eq!(
             special.reproduce("x/hstore-sim", 7, "abc"),
             format!(
-                "x/hstore-sim run --seed 7 --profile calm --mutant {} --white-box off --stop-at-violation --revision abc",
+                "x/hstore-sim run --seed 7 --profile calm --quorums 'nodeset(n0, n1, n2, copies=2)' --mutant {} --white-box off --stop-at-violation --revision abc",
                 MUTANTS[0].name
             )
         );

@@ -102,6 +102,15 @@ fn bad_arguments_get_one_line_and_leave_nothing_behind() {
             "possible values: rocksdb, model",
         ),
         ("run --seed 1 --white-box maybe", "possible values: on, off"),
+        (
+            "run --seed 1 --quorums a*",
+            "column 3: found the end, expected a node",
+        ),
+        (
+            "run --seed 1 --quorums write:a;seal:b",
+            "the write quorum {n0} and the seal quorum {n1} do not meet",
+        ),
+        ("quorums --seeds 1..2 --random x", "--random <N>"),
         ("run --seed 1 --frobnicate", "--frobnicate"),
         ("run --seed 1 extra", "extra"),
         ("run --seed 1 --out ..", "does not name a directory"),

@@ -20,6 +20,7 @@ fn report(
         seed,
         profile,
         engine,
+        quorums: None,
         mutant: mutant.map(|mutant| mutant.name.to_owned()),
         white_box,
         stop_at_violation: false,

@@ -57,6 +57,7 @@ fn request(engine: Engine, seed: u64, profile: &'static Profile) -> RunRequest {
         seed,
         profile,
         engine,
+        quorums: None,
         mutant: None,
         white_box: true,
         stop_at_violation: false,

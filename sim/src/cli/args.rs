@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hstore_core::quorum::{Names, QuorumSystem};
 use hstore_sim::mutants::{MUTANTS, Mutant};
 use hstore_sim::options::{Engine, PROFILES, Profile};
 use hstore_sim::seed_range::SeedRange;
@@ -12,6 +13,9 @@ use hstore_sim::settings::{DEFAULT_ENGINE, Settings};
 
 /// More threads than this are certainly a mistake.
 const JOBS_MAX: u64 = 1024;
+
+/// Of more random systems each new one is mostly one that was there.
+const RANDOM_MAX: u64 = 5_000;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -56,6 +60,9 @@ pub(crate) enum Command {
     /// Run each seed twice, in two fresh processes, and compare
     #[command(after_help = EXIT_CODES)]
     Determinism(DeterminismArgs),
+    /// Run seeds on the quorum systems of the literature with at most 7 nodes, and on random ones
+    #[command(after_help = EXIT_CODES)]
+    Quorums(QuorumsArgs),
     /// List what there is to choose from
     List(ListArgs),
 }
@@ -115,6 +122,30 @@ pub(crate) struct DeterminismArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct QuorumsArgs {
+    /// The seeds that each system is run with, both ends included
+    #[arg(long, value_name = "A..B")]
+    pub(crate) seeds: SeedRange,
+    /// How many random systems to run after those of the literature
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = RangedU64ValueParser::<u64>::new().range(0..=RANDOM_MAX))]
+    pub(crate) random: u64,
+    /// What the random systems are drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) random_seed: u64,
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    /// The store under each node
+    #[arg(long, value_enum, default_value_t = Engine::Model)]
+    pub(crate) engine: Engine,
+    /// What seeds draw from: see `list profiles`
+    #[arg(long, value_name = "NAME", value_parser = profile, default_value = PROFILES[0].name)]
+    pub(crate) profile: &'static Profile,
+    /// Print the table as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Of what
     pub(crate) what: Listed,
@@ -153,6 +184,11 @@ pub(crate) struct SettingsArgs {
     /// What seeds draw from: see `list profiles`
     #[arg(long, value_name = "NAME", value_parser = profile, default_value = PROFILES[0].name)]
     profile: &'static Profile,
+    /// Run every log on this quorum system, such as `a*b + c*d` (writes: "or" and "and"), `majority(5)`,
+    /// `choose(2, a, b, c)`, `grid(2 x 3)`, `weighted(a:2, b:1, c:1; 3)`, `nodeset(6, copies=3, rack=2 of 3)`,
+    /// `seal: a + b`, or `write: ...; seal: ...`, on as many nodes as it names
+    #[arg(long, value_name = "EXPR", value_parser = quorums)]
+    quorums: Option<QuorumSystem>,
     /// A planted bug to turn on: see `list mutants`
     #[arg(long, value_name = "NAME", value_parser = mutant)]
     mutant: Option<&'static Mutant>,
@@ -175,6 +211,7 @@ impl SettingsArgs {
         Settings {
             profile: self.profile,
             engine: self.engine,
+            quorums: self.quorums.clone(),
             mutant: self.mutant,
             white_box: self.white_box == Switch::On,
             stop_at_violation: self.stop_at_violation,
@@ -185,6 +222,10 @@ impl SettingsArgs {
 fn profile(name: &str) -> Result<&'static Profile, String> {
     let known = PROFILES.iter().map(|profile| profile.name);
     Profile::by_name(name).ok_or_else(|| unknown("profile", known))
+}
+
+fn quorums(text: &str) -> Result<QuorumSystem, String> {
+    QuorumSystem::parse(text, &mut Names::open()).map_err(|error| error.to_string())
 }
 
 fn mutant(name: &str) -> Result<&'static Mutant, String> {

@@ -9,7 +9,7 @@ use hstore_sim::ordered::for_each_in_order;
 use hstore_sim::outcome::Outcome;
 use hstore_sim::provenance::provenance;
 use hstore_sim::seed_range::SeedRange;
-use hstore_sim::settings::Settings;
+use hstore_sim::settings::{Settings, shell_line};
 use serde::Serialize;
 
 use super::args::DeterminismArgs;
@@ -39,18 +39,18 @@ pub(crate) fn determinism(args: &DeterminismArgs) -> anyhow::Result<u8> {
     let settings = args.settings.settings();
     let twins = Twins {
         program: std::env::current_exe().context("this program cannot find itself")?,
-        settings,
+        settings: settings.clone(),
     };
     let mut found = Found {
         outcome: Outcome::Passed,
         seeds: args.seeds,
-        settings,
         runs: 0,
         agreed: 0,
         differed: 0,
         not_passed: 0,
         differences: Vec::new(),
         provenance: provenance(&settings),
+        settings,
     };
     let progress = output::progress(args.seeds.count());
     let work = |seed| twins.compare(seed);
@@ -141,6 +141,6 @@ fn one_difference(seed: u64, difference: &Difference, found: &Found) -> String {
     let mut again = vec![output::program(), "determinism".to_owned()];
     again.extend(["--seeds".to_owned(), format!("{seed}..{seed}")]);
     again.extend(found.settings.arguments());
-    lines.extend(labelled("reproduce", &again.join(" "), 3));
+    lines.extend(labelled("reproduce", &shell_line(&again), 3));
     lines.join("\n") + "\n"
 }

@@ -8,6 +8,7 @@ mod campaign;
 mod determinism;
 mod list;
 mod output;
+mod quorums;
 mod run;
 
 use std::io::IsTerminal;
@@ -35,6 +36,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Campaign(args) => campaign::campaign(&args),
         Command::Determinism(args) => determinism::determinism(&args),
+        Command::Quorums(args) => quorums::quorums(&args),
         Command::List(args) => list::list(&args),
     }))
 }
