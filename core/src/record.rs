@@ -33,9 +33,7 @@ pub struct Attributes {
 }
 
 /// Names a record among all of a log, before it has an LSN.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ProducerSequence {
     /// Who appends it.
     pub producer: ProducerId,

@@ -55,6 +55,8 @@ pub struct SimOptions {
     pub moves: MoveOptions,
     /// How long the chaos lasts at least, in microseconds of virtual time.
     pub chaos_us: u64,
+    /// How many records after one checkpoint a sequencer makes the next.
+    pub checkpoint_records: u32,
     /// Nothing goes wrong in this much of it, the first part.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub quiet_us: u64,
@@ -134,18 +136,11 @@ pub struct Profile {
 }
 
 /// The profiles there are; the first is the default.
-pub const PROFILES: [Profile; 3] = [
+pub const PROFILES: [Profile; 4] = [
     Profile {
         name: "default",
         about: "5 nodes, 500 operations; crashes, power failures, pauses, partitions, bad links, slow disks",
-        draw_faults: |rng| FaultOptions {
-            crashes: rng.within(2..=4) as u32,
-            power_failures: rng.within(1..=2) as u32,
-            pauses: rng.below(3) as u32,
-            partitions: rng.within(1..=3) as u32,
-            degradations: rng.below(3) as u32,
-            slow_disks: rng.below(3) as u32,
-        },
+        draw_faults: of_every_family,
         adapt: |_, _| {},
     },
     Profile {
@@ -167,7 +162,27 @@ pub const PROFILES: [Profile; 3] = [
         },
         adapt: on_the_move,
     },
+    Profile {
+        name: "appends",
+        about: "as default; most appends are conditional or idempotent, checkpoints are frequent",
+        draw_faults: of_every_family,
+        adapt: |options, rng| {
+            options.workload.demand(rng);
+            options.checkpoint_records = rng.within(4..=60) as u32;
+        },
+    },
 ];
+
+fn of_every_family(rng: &mut Rng) -> FaultOptions {
+    FaultOptions {
+        crashes: rng.within(2..=4) as u32,
+        power_failures: rng.within(1..=2) as u32,
+        pauses: rng.below(3) as u32,
+        partitions: rng.within(1..=3) as u32,
+        degradations: rng.below(3) as u32,
+        slow_disks: rng.below(3) as u32,
+    }
+}
 
 /// More nodes than store a log at a time, and planned moves.
 fn on_the_move(options: &mut SimOptions, rng: &mut Rng) {
@@ -257,6 +272,7 @@ impl Profile {
                 flush_bytes: *rng.pick(&[8, 24, 64, 128]).expect("not empty") << 10,
                 level0_tables: rng.within(2..=5) as u16,
             },
+            checkpoint_records: Timing::default().checkpoint_records,
         };
         (self.adapt)(&mut options, rng);
         options
@@ -283,7 +299,10 @@ impl SimOptions {
                 .map(|log| (LogId(log), spec.clone()))
                 .collect(),
             nodes,
-            timing: Timing::default(),
+            timing: Timing {
+                checkpoint_records: self.checkpoint_records,
+                ..Timing::default()
+            },
         }
     }
 }

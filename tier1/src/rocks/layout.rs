@@ -49,8 +49,8 @@
 
 use bytes::Bytes;
 use hstore_core::{
-    Attributes, Ballot, Chain, Entry, Epoch, LogId, Lsn, NodeSet, Offset, Precedence, Record, Stamp,
-    Stamped, StoredCopy, WallTime,
+    Attributes, Ballot, Chain, Entry, Epoch, LogId, Lsn, NodeSet, Offset, Precedence, Record,
+    Stamp, Stamped, StoredCopy, WallTime,
 };
 
 /// The version of the layout.
@@ -122,9 +122,7 @@ pub(super) fn metadata_key_of(key: &[u8]) -> Option<&[u8]> {
 
 pub(super) fn encode(copy: &StoredCopy) -> Vec<u8> {
     let payload = match &copy.entry {
-        Entry::Record(it) => {
-            RECORD_HEADER_BYTES + ATTRIBUTES_BYTES_MAX + it.record.payload.len()
-        }
+        Entry::Record(it) => RECORD_HEADER_BYTES + ATTRIBUTES_BYTES_MAX + it.record.payload.len(),
         Entry::Hole | Entry::Bridge => 0,
     };
     let mut value = Vec::with_capacity(HEADER_BYTES + payload);
@@ -270,27 +268,29 @@ mod tests {
                 any::<u32>(),
                 any::<(u64, u32, u32)>(),
             )
-                .prop_map(|(payload, producer, token, crc32c, (time, previous, own))| {
-                    let attributes = Attributes {
-                        producer: producer.map(|(producer, sequence)| ProducerSequence {
-                            producer: ProducerId(producer),
-                            sequence,
-                        }),
-                        sets_token: token.map(Token),
-                    };
-                    Entry::Record(Stamped {
-                        stamp: Stamp {
-                            time: WallTime(time),
-                            previous: Chain(previous),
-                            own: Chain(own),
-                        },
-                        record: Record {
-                            payload: payload.into(),
-                            attributes,
-                            crc32c,
-                        },
-                    })
-                }),
+                .prop_map(
+                    |(payload, producer, token, crc32c, (time, previous, own))| {
+                        let attributes = Attributes {
+                            producer: producer.map(|(producer, sequence)| ProducerSequence {
+                                producer: ProducerId(producer),
+                                sequence,
+                            }),
+                            sets_token: token.map(Token),
+                        };
+                        Entry::Record(Stamped {
+                            stamp: Stamp {
+                                time: WallTime(time),
+                                previous: Chain(previous),
+                                own: Chain(own),
+                            },
+                            record: Record {
+                                payload: payload.into(),
+                                attributes,
+                                crc32c,
+                            },
+                        })
+                    }
+                ),
         ];
         (recovery, any::<u32>(), any::<u128>(), any::<u32>(), entry).prop_map(
             |(recovery, wave, copyset, last_known_good, entry)| StoredCopy {
