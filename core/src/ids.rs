@@ -49,6 +49,17 @@ integer_id!(
     ""
 );
 integer_id!(
+    /// Who appends idempotently: whoever numbers the records. Chosen by the client; two that use one
+    /// number at a time take each other's records for their own.
+    ProducerId(u64),
+    "p"
+);
+integer_id!(
+    /// A log's fencing token: set by a record, demanded by appends that only its setter may make.
+    Token(u64),
+    "t"
+);
+integer_id!(
     /// Counts the lives of a node. Each start takes the next number, durably, before it speaks.
     Incarnation(u64),
     "#"

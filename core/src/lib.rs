@@ -20,6 +20,9 @@
 //!   LSN to the end of its epoch.
 //! - **Stamp** ([`Stamp`]): what the sequencer adds to a record: a time, and a link in the **chain** of
 //!   its epoch.
+//! - **Producer**, **sequence** ([`ProducerSequence`]): names a record that is appended *idempotently*:
+//!   however often it is tried, it stands in the log once.
+//! - **Fencing token** ([`Token`]): what a record set last, and a *conditional* append can demand.
 //! - **Release pointer**: up to where readers may read.
 //! - **Register**: the consensus value of a log that says which epochs there are and which are
 //!   clean; agreed among the *metadata nodes*.
@@ -36,10 +39,14 @@ mod record;
 mod rng;
 mod time;
 
-pub use ids::{Address, ClientId, Epoch, Incarnation, LogId, Lsn, NodeId, Offset, ParseLsnError};
+pub use ids::{
+    Address, ClientId, Epoch, Incarnation, LogId, Lsn, NodeId, Offset, ParseLsnError, ProducerId,
+    Token,
+};
 pub use node_set::NodeSet;
 pub use record::{
-    Ballot, Chain, ChecksumError, Entry, Precedence, Record, Stamp, Stamped, StoredCopy,
+    Attributes, Ballot, Chain, ChecksumError, Entry, Precedence, ProducerSequence, Record, Stamp,
+    Stamped, StoredCopy,
 };
 pub use rng::Rng;
 pub use time::{Timestamp, WallTime};

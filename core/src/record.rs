@@ -1,46 +1,87 @@
 //! What a log holds: records with their checksum, and the copies of them that nodes store.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
-use crate::ids::{Epoch, LogId, Lsn, Offset};
+use crate::ids::{Epoch, LogId, Lsn, Offset, ProducerId, Token};
 use crate::node_set::NodeSet;
 use crate::time::WallTime;
 
 /// A client's record. The CRC32C is taken by the client before the record leaves it and is verified
-/// wherever the payload changes hands, last by the reader.
+/// wherever the record changes hands, last by the reader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// What the client appended.
     pub payload: Bytes,
-    /// CRC32C of the payload.
+    /// What the record does to its log beside standing in it.
+    pub attributes: Attributes,
+    /// CRC32C of the payload, and of the attributes if there are any.
     pub crc32c: u32,
 }
 
-/// A payload that does not match its checksum.
+/// What a record does to its log beside standing in it. Most have none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Attributes {
+    /// Which record of which producer it is: an append that is repeated under the same name stands in
+    /// the log once.
+    pub producer: Option<ProducerSequence>,
+    /// The record sets the log's fencing token.
+    pub sets_token: Option<Token>,
+}
+
+/// Names a record among all of a log, before it has an LSN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProducerSequence {
+    /// Who appends it.
+    pub producer: ProducerId,
+    /// Counts the producer's records, from 0. A record that is appended again keeps its number; no
+    /// other record ever has it.
+    pub sequence: u64,
+}
+
+impl fmt::Display for ProducerSequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.producer, self.sequence)
+    }
+}
+
+/// A record that does not match its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the record's CRC32C is {found:#010x}, it was appended with {expected:#010x}")]
 pub struct ChecksumError {
     /// The checksum the record was appended with.
     pub expected: u32,
-    /// The checksum of the payload as it is now.
+    /// The checksum of the record as it is now.
     pub found: u32,
 }
 
 impl Record {
-    /// A record with the checksum of `payload`.
+    /// A record with the checksum of `payload`, and without attributes.
     #[must_use]
     pub fn new(payload: Bytes) -> Self {
-        let crc32c = crc32c::crc32c(&payload);
-        Self { payload, crc32c }
+        Self::with(payload, Attributes::default())
     }
 
-    /// Checks the payload against the checksum it was appended with.
+    /// A record with the checksum of `payload` and `attributes`.
+    #[must_use]
+    pub fn with(payload: Bytes, attributes: Attributes) -> Self {
+        let crc32c = checksum(&payload, &attributes);
+        Self {
+            payload,
+            attributes,
+            crc32c,
+        }
+    }
+
+    /// Checks the record against the checksum it was appended with.
     ///
     /// # Errors
     /// If they differ.
     pub fn verify(&self) -> Result<(), ChecksumError> {
-        let found = crc32c::crc32c(&self.payload);
+        let found = checksum(&self.payload, &self.attributes);
         if found == self.crc32c {
             Ok(())
         } else {
@@ -49,6 +90,75 @@ impl Record {
                 found,
             })
         }
+    }
+}
+
+fn checksum(payload: &[u8], attributes: &Attributes) -> u32 {
+    let crc = crc32c::crc32c(payload);
+    if attributes.is_none() {
+        return crc;
+    }
+    crc32c::crc32c_append(crc, &attributes.encode())
+}
+
+/// The bits of the first byte of encoded attributes.
+const HAS_PRODUCER: u8 = 1;
+const SETS_TOKEN: u8 = 2;
+
+impl Attributes {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// As bytes, the same on every machine and in every version. All numbers are little endian:
+    ///
+    /// ```text
+    /// | which: u8 | producer: u64 | sequence: u64 | token: u64 |
+    /// ```
+    ///
+    /// Bit 0 of `which` says that producer and sequence are there, bit 1 that the token is.
+    #[must_use]
+    pub fn encode(&self) -> SmallVec<[u8; 25]> {
+        let mut bytes = SmallVec::new();
+        bytes.push(0);
+        if let Some(ProducerSequence { producer, sequence }) = self.producer {
+            bytes[0] |= HAS_PRODUCER;
+            bytes.extend_from_slice(&producer.0.to_le_bytes());
+            bytes.extend_from_slice(&sequence.to_le_bytes());
+        }
+        if let Some(token) = self.sets_token {
+            bytes[0] |= SETS_TOKEN;
+            bytes.extend_from_slice(&token.0.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// The attributes that [`encode`](Self::encode) put at the start of `bytes`, and what follows them.
+    /// `None` if none stand there.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (&which, mut rest) = bytes.split_first()?;
+        if which & !(HAS_PRODUCER | SETS_TOKEN) != 0 {
+            return None;
+        }
+        let mut number = || {
+            let (number, after) = rest.split_first_chunk()?;
+            rest = after;
+            Some(u64::from_le_bytes(*number))
+        };
+        let mut attributes = Self::default();
+        if which & HAS_PRODUCER != 0 {
+            attributes.producer = Some(ProducerSequence {
+                producer: ProducerId(number()?),
+                sequence: number()?,
+            });
+        }
+        if which & SETS_TOKEN != 0 {
+            attributes.sets_token = Some(Token(number()?));
+        }
+        Some((attributes, rest))
     }
 }
 
@@ -148,8 +258,8 @@ pub struct Ballot {
     pub attempt: u32,
 }
 
-impl std::fmt::Display for Ballot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Ballot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.seal.0, self.attempt)
     }
 }
@@ -216,6 +326,54 @@ mod tests {
                 ..record
             };
             assert!(damaged.verify().is_err());
+        }
+    }
+
+    fn all_attributes() -> Vec<Attributes> {
+        let producer = ProducerSequence {
+            producer: ProducerId(7),
+            sequence: 1 << 40,
+        };
+        let mut all = Vec::new();
+        for producer in [None, Some(producer)] {
+            for sets_token in [None, Some(Token(3))] {
+                all.push(Attributes {
+                    producer,
+                    sets_token,
+                });
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn attributes_round_trip_and_a_cut_is_noticed() {
+        for attributes in all_attributes() {
+            let bytes = attributes.encode();
+            let followed = [&bytes[..], b"rest"].concat();
+            assert_eq!(
+                Attributes::decode(&followed),
+                Some((attributes, &b"rest"[..]))
+            );
+            for length in 0..bytes.len() {
+                assert_eq!(Attributes::decode(&bytes[..length]), None);
+            }
+        }
+        assert_eq!(Attributes::decode(&[4]), None);
+    }
+
+    #[test]
+    fn changed_attributes_are_noticed() {
+        for attributes in all_attributes() {
+            let record = Record::with(Bytes::from_static(b"hello"), attributes);
+            assert_eq!(record.verify(), Ok(()));
+            for other in all_attributes() {
+                let changed = Record {
+                    attributes: other,
+                    ..record.clone()
+                };
+                assert_eq!(changed.verify().is_ok(), other == attributes);
+            }
         }
     }
 

@@ -1,7 +1,12 @@
 //! The client: appends, tails and reads, to whichever node sequences a log.
 //!
 //! The outcome of an append is one of three, and they are kept apart: it stands at an LSN; it certainly
-//! has no effect; or nobody can say. A plain append that a node may have received is never sent again.
+//! has no effect, for some reason; or nobody can say. An append that a node may have received is never
+//! sent again, conditional or not; only one that names its producer and sequence is, under a new request
+//! number, until it is answered or the time is over. However often that one is taken, it stands once.
+//!
+//! Once a request of an append has been left without an answer, nothing but its LSN is certain any more.
+//! That a later request was refused says nothing of the earlier one: it may yet arrive, and be taken.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +15,10 @@ use hstore_core::{ClientId, Epoch, Incarnation, LogId, Lsn, NodeId, Record, Rng,
 use serde::Serialize;
 
 use crate::config::ClusterConfig;
-use crate::message::{ClientAnswer, ClientAsk, Message, Move, Reply, Request, StorageAnswer};
+use crate::message::{
+    ClientAnswer, ClientAsk, Conditions, Message, Mismatch, Move, Refusal, Reply, Request,
+    StorageAnswer,
+};
 use crate::reader::{Delivery, Reader};
 
 /// What a client can be asked to do.
@@ -22,6 +30,8 @@ pub enum Call {
         log: LogId,
         /// With the checksum taken where the payload was made.
         record: Record,
+        /// What must be so.
+        conditions: Conditions,
     },
     /// Where does the log end? Linearizable.
     Tail {
@@ -66,10 +76,42 @@ pub enum Outcome {
     },
     /// The log moved: this epoch has begun.
     Moved(Epoch),
+    /// Certainly no effect: what the append demands was not so.
+    Mismatch(Mismatch),
+    /// Certainly no effect: the log cannot take the append.
+    Refused(Refusal),
     /// Certainly no effect: no node took the request in time.
     Failed,
     /// A read or a tail without an answer, or an append or a move whose fate nobody can tell.
     Unknown,
+}
+
+impl Outcome {
+    /// Whether the call certainly had no effect and never will have one.
+    #[must_use]
+    pub fn is_without_effect(&self) -> bool {
+        match self {
+            Self::Mismatch(_) | Self::Refused(_) | Self::Failed => true,
+            Self::Appended(_)
+            | Self::Tail(_)
+            | Self::Read { .. }
+            | Self::Moved(_)
+            | Self::Unknown => false,
+        }
+    }
+
+    /// Whether the same call may be made again, as it is, without the danger of appending twice, and might
+    /// end otherwise. `idempotent`: it is an append that names its producer and sequence, or no append.
+    #[must_use]
+    pub fn may_retry(&self, idempotent: bool) -> bool {
+        match self {
+            Self::Failed => true,
+            Self::Unknown => idempotent,
+            // The log will have to change first, or the conditions.
+            Self::Mismatch(_) | Self::Refused(_) => false,
+            Self::Appended(_) | Self::Tail(_) | Self::Read { .. } | Self::Moved(_) => false,
+        }
+    }
 }
 
 /// Names a call.
@@ -108,7 +150,7 @@ struct Running {
     deadline: Timestamp,
     /// A request that might have an effect is on its way, unanswered.
     exposed: bool,
-    /// Another was, before this one: moves are asked for again.
+    /// An earlier request might have had an effect, or might yet.
     in_doubt: bool,
     /// A hint was followed since the last pause: two nodes may point at each other.
     hinted: bool,
@@ -231,13 +273,12 @@ impl Client {
         for id in ids {
             let running = &self.calls[&id];
             if running.deadline <= now {
-                let in_doubt = running.exposed || running.in_doubt;
-                let outcome = if in_doubt || !running.call.has_effects() {
+                let outcome = if running.exposed || !running.call.has_effects() {
                     Outcome::Unknown
                 } else {
                     Outcome::Failed
                 };
-                self.end(id, outcome, out);
+                self.end_without(id, outcome, out);
                 continue;
             }
             match running.phase {
@@ -247,14 +288,11 @@ impl Client {
                     self.ask(now, id, out);
                 }
                 Phase::Asking { node, retry_at, .. } if retry_at <= now => {
-                    let append = matches!(running.call, Call::Append { .. });
-                    if running.exposed && append {
+                    if running.exposed && !running.call.may_repeat() {
                         // Asking again could append twice.
                         self.wait_on(id);
                     } else {
                         let log = running.call.log();
-                        let running = self.calls.get_mut(&id).expect("running");
-                        running.in_doubt |= running.exposed;
                         self.forget_leader(log, node);
                         self.ask(now, id, out);
                     }
@@ -306,10 +344,16 @@ impl Client {
         let running = self.calls.get_mut(&id).expect("running");
         // No node has life 0: it refuses and tells its own. Such a request has no effect.
         let incarnation = self.incarnations.get(&node).copied().unwrap_or_default();
+        running.in_doubt |= running.exposed;
         let ask = match &running.call {
-            Call::Append { record, .. } => {
+            Call::Append {
+                record, conditions, ..
+            } => {
                 running.exposed = incarnation != Incarnation(0);
-                ClientAsk::Append(record.clone())
+                ClientAsk::Append {
+                    record: record.clone(),
+                    conditions: *conditions,
+                }
             }
             Call::Move { wanted, .. } => {
                 running.exposed = incarnation != Incarnation(0);
@@ -360,7 +404,21 @@ impl Client {
                 self.leaders.insert(log, leader);
                 self.end(id, Outcome::Moved(*epoch), out);
             }
+            ClientAnswer::Unknown if running.call.is_named_append() => {
+                running.in_doubt = true;
+                running.exposed = false;
+                running.phase = Phase::Waiting { retry_at };
+                self.forget_leader(log, from);
+            }
             ClientAnswer::Unknown => self.end(id, Outcome::Unknown, out),
+            ClientAnswer::Mismatch(mismatch) => {
+                self.leaders.insert(log, from);
+                self.end_without(id, Outcome::Mismatch(*mismatch), out);
+            }
+            ClientAnswer::Refused(why) => {
+                self.leaders.insert(log, from);
+                self.end_without(id, Outcome::Refused(*why), out);
+            }
             ClientAnswer::Tail { lsn, epochs } => {
                 self.leaders.insert(log, from);
                 let (from, limit) = match running.call {
@@ -398,13 +456,11 @@ impl Client {
                 let known = self.incarnations.entry(from).or_default();
                 *known = (*known).max(*incarnation);
                 self.leaders.entry(log).or_insert(from);
-                let append = matches!(running.call, Call::Append { .. });
-                if running.exposed && append {
+                if running.exposed && !running.call.may_repeat() {
                     // The life it was meant for may have taken it before it ended; what this life
                     // refused may be a duplicate.
                     self.end(id, Outcome::Unknown, out);
                 } else {
-                    running.in_doubt |= running.exposed;
                     self.ask(now, id, out);
                 }
             }
@@ -440,6 +496,16 @@ impl Client {
         }
     }
 
+    /// Ends a call whose last request had no effect, or that was asked nothing last.
+    fn end_without(&mut self, id: CallId, outcome: Outcome, out: &mut ClientOutputs) {
+        let outcome = if self.calls[&id].in_doubt {
+            Outcome::Unknown
+        } else {
+            outcome
+        };
+        self.end(id, outcome, out);
+    }
+
     fn end(&mut self, id: CallId, outcome: Outcome, out: &mut ClientOutputs) {
         self.calls.remove(&id);
         out.done.push((id, outcome));
@@ -458,9 +524,22 @@ impl Call {
         }
     }
 
-    /// Whether asking twice may have another effect than asking once.
+    /// Whether it can have an effect.
     fn has_effects(&self) -> bool {
         matches!(self, Self::Append { .. } | Self::Move { .. })
+    }
+
+    /// Whether asking twice has no other effect than asking once.
+    fn may_repeat(&self) -> bool {
+        !matches!(self, Self::Append { .. }) || self.is_named_append()
+    }
+
+    /// Whether it is an append of a record that names its producer and sequence.
+    fn is_named_append(&self) -> bool {
+        match self {
+            Self::Append { record, .. } => record.attributes.producer.is_some(),
+            Self::Tail { .. } | Self::Read { .. } | Self::Move { .. } => false,
+        }
     }
 }
 
@@ -489,7 +568,11 @@ mod tests {
         let mut client = Client::new(ClientId(1), Arc::new(config), 1);
         let mut out = ClientOutputs::default();
         let record = Record::new(Bytes::from_static(b"r"));
-        let call = Call::Append { log: LOG, record };
+        let call = Call::Append {
+            log: LOG,
+            record,
+            conditions: Conditions::NONE,
+        };
         client.call(Timestamp::ZERO, call, &mut out);
         (client, out)
     }

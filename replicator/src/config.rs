@@ -112,7 +112,7 @@ impl ClusterConfig {
     }
 }
 
-/// Timeouts and intervals. None of them bears on safety.
+/// Timeouts, intervals and the like. None of them bears on safety.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
     /// Between two heartbeats of a node.
@@ -156,6 +156,9 @@ pub struct Timing {
     pub reader_grace: Duration,
     /// After this a client gives an operation up.
     pub operation_timeout: Duration,
+    /// So many records after the last checkpoint of what appends are judged by, a sequencer makes
+    /// another. This many are about what the next one has to read before it takes idempotent appends.
+    pub checkpoint_records: u32,
 }
 
 impl Default for Timing {
@@ -182,6 +185,7 @@ impl Default for Timing {
             client_retry: ms(25),
             reader_grace: ms(300),
             operation_timeout: ms(1500),
+            checkpoint_records: 4096,
         }
     }
 }

@@ -246,6 +246,13 @@ pub enum Event {
         /// The slow node.
         node: NodeId,
     },
+    /// The register keeps a checkpoint of what appends are judged by.
+    Checkpointed {
+        /// The log.
+        log: LogId,
+        /// Up to here records are in it.
+        as_of: Lsn,
+    },
     /// This node's durable bounds of a log, after they changed.
     Bounds {
         /// The log.

@@ -6,7 +6,7 @@
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
     Ballot, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset, Record, Stamped,
-    StoredCopy,
+    StoredCopy, Token,
 };
 use serde::{Deserialize, Serialize};
 
@@ -74,8 +74,13 @@ pub struct Request {
 /// What a client asks of a log's sequencer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ClientAsk {
-    /// Append a record.
-    Append(Record),
+    /// Append a record, if the conditions hold.
+    Append {
+        /// The record.
+        record: Record,
+        /// What must be so.
+        conditions: Conditions,
+    },
     /// Where does the log end?
     Tail,
     /// Begin a new epoch: with another leader, on other nodes, or both.
@@ -109,6 +114,65 @@ impl Move {
     }
 }
 
+/// What must be so at the place where a record is appended, for it to be appended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Conditions {
+    /// The last record of the log stands here; [`Lsn::MIN`] stands for a log without a record. Holes and
+    /// bridges are no records.
+    pub last_record: Option<Lsn>,
+    /// This is the token that was set last.
+    pub token: Option<Token>,
+}
+
+impl Conditions {
+    /// Nothing must be so.
+    pub const NONE: Self = Self {
+        last_record: None,
+        token: None,
+    };
+
+    /// Whether anything must be so.
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        *self != Self::NONE
+    }
+}
+
+/// What was so instead of an append's conditions: exactly this, at one moment between request and
+/// answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mismatch {
+    /// The last record of the log stood here; [`Lsn::MIN`] if it had none.
+    pub last_record: Lsn,
+    /// The token that was set last; told to those who asked for one.
+    pub token: TokenSeen,
+}
+
+/// What is told of a log's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TokenSeen {
+    /// Nothing: the append did not ask.
+    Unasked,
+    /// No record ever set one.
+    NeverSet,
+    /// This one was set last.
+    Set(Token),
+}
+
+/// Why an append cannot be taken, now or later. It had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The sequence lies below its producer's window: whether the record stands in the log cannot be
+    /// told any more.
+    SequenceTooOld,
+    /// The log knows nothing of a producer whose sequence says that it has a past.
+    UnknownProducer,
+    /// The log has as many producers as it can have.
+    TooManyProducers,
+    /// Records of the log were lost. What they set, or whose they were, cannot be told.
+    HistoryLost,
+}
+
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reply {
@@ -139,6 +203,10 @@ pub enum ClientAnswer {
     WrongIncarnation(Incarnation),
     /// Not now: the window is full, or the log is about to move. The request had no effect.
     Busy,
+    /// What the append demands was not so; it had no effect.
+    Mismatch(Mismatch),
+    /// The append cannot be taken; it had no effect.
+    Refused(Refusal),
     /// The record, or the move, was on its way when the sequencer was deposed or lost patience: it may
     /// have taken effect, or yet do so.
     Unknown,

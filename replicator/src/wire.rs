@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::message::Message;
 
 /// The version of [`MESSAGES`] this build speaks.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 9;
 /// The longest body of a message that is sent or accepted, in bytes.
@@ -161,7 +161,7 @@ fn checksum(version: u8, body: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{ClientAsk, Request};
+    use crate::message::{ClientAsk, Conditions, Request};
     use hstore_core::{Incarnation, LogId, Record};
 
     fn sample() -> Message {
@@ -169,7 +169,10 @@ mod tests {
             incarnation: Incarnation(3),
             number: 300,
             log: LogId(1),
-            ask: ClientAsk::Append(Record::new(Bytes::from_static(b"payload"))),
+            ask: ClientAsk::Append {
+                record: Record::new(Bytes::from_static(b"payload")),
+                conditions: Conditions::NONE,
+            },
         })
     }
 

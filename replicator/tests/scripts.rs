@@ -8,9 +8,9 @@
 //!
 //! | command | |
 //! |---|---|
-//! | `cluster nodes=3 copies=2` | starts afresh; `stores=2`: the configuration puts the log on the first two; without `copies`: on the quorum system in the line below; `sticky=9`: blocks of 9 records; `detector`: with failure detectors, which activate |
+//! | `cluster nodes=3 copies=2` | starts afresh; `stores=2`: the configuration puts the log on the first two; without `copies`: on the quorum system in the line below; `sticky=9`: blocks of 9 records; `detector`: with failure detectors, which activate; `checkpoint=4`: sequencers make a checkpoint every 4 records |
 //! | `activate n0` | n0 tries to become the sequencer |
-//! | `append c1 to=n0 record=a` | client c1 sends a request; `times=9`; `life=1`: meant for n0's first life |
+//! | `append c1 to=n0 record=a` | client c1 sends a request; `times=9`; `life=1`: meant for n0's first life; `last=1.2`, `token=7`: only if the last record is e1:2 (`0.0`: if there is none), if the token is 7; `sets=8`: sets the token; `producer=5 sequence=3`: under this name |
 //! | `tail c1 to=n0` | the same for a tail |
 //! | `move c1 to=n0 lead=n1 on=0.1.3 copies=2` | the same for a move: n1 is to lead, on these nodes; each may be left out |
 //! | `read c1 from=1.1 until=2.1` | client c1 begins to read `[e1:1, e2:1)`, from the nodes that its last tail told |
@@ -35,9 +35,11 @@ use std::time::Duration;
 use datadriven::{TestCase, TestFile};
 use harness::{Cluster, Pattern, Telling};
 use hstore_core::quorum::{Names, QuorumSystem};
-use hstore_core::{ClientId, Lsn, NodeId, NodeSet};
+use hstore_core::{
+    Attributes, ClientId, Lsn, NodeId, NodeSet, ProducerId, ProducerSequence, Token,
+};
 use hstore_replicator::config::{LogSpec, Timing};
-use hstore_replicator::message::{ClientAsk, Move};
+use hstore_replicator::message::{ClientAsk, Conditions, Move};
 use hstore_replicator::placement::copyset::CopysetSelector;
 
 #[test]
@@ -55,11 +57,15 @@ fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String
         let stores = number(case, "stores")?.unwrap_or(nodes);
         let spec = spec(case, stores as u8)?;
         let with_detector = flag(case, "detector");
+        let mut timing = Timing::default();
+        if let Some(records) = number(case, "checkpoint")? {
+            timing.checkpoint_records = records as u32;
+        }
         *slot = Some(Cluster::start(
             nodes as u8,
             spec,
             with_detector,
-            Timing::default(),
+            timing,
         ));
         return finish(slot, case);
     }
@@ -74,8 +80,18 @@ fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String
             let (client, to) = (client(case)?, target(case)?);
             let record = word(case, "record")?.ok_or("which record?")?;
             let life = number(case, "life")?;
+            let producer = number(case, "producer")?.map(ProducerId);
+            let sequence = number(case, "sequence")?.unwrap_or(0);
+            let attributes = Attributes {
+                producer: producer.map(|producer| ProducerSequence { producer, sequence }),
+                sets_token: number(case, "sets")?.map(Token),
+            };
+            let conditions = Conditions {
+                last_record: optional_lsn(case, "last")?,
+                token: number(case, "token")?.map(Token),
+            };
             for _ in 0..number(case, "times")?.unwrap_or(1) {
-                cluster.append(client, to, life, &record);
+                cluster.append(client, to, life, &record, attributes, conditions);
             }
         }
         "tail" => {
@@ -268,12 +284,18 @@ fn number(case: &mut TestCase, name: &str) -> Result<Option<u64>, String> {
 
 /// `from=1.2` is e1:2.
 fn lsn(case: &mut TestCase, name: &str) -> Result<Lsn, String> {
-    let text = word(case, name)?.ok_or(format!("{name} where?"))?;
+    optional_lsn(case, name)?.ok_or(format!("{name} where?"))
+}
+
+fn optional_lsn(case: &mut TestCase, name: &str) -> Result<Option<Lsn>, String> {
+    let Some(text) = word(case, name)? else {
+        return Ok(None);
+    };
     let parse = || {
         let (epoch, offset) = text.split_once('.')?;
         Some(Lsn::new(epoch.parse().ok()?, offset.parse().ok()?))
     };
-    parse().ok_or(format!("`{text}` is no LSN"))
+    parse().map(Some).ok_or(format!("`{text}` is no LSN"))
 }
 
 fn duration(case: &mut TestCase) -> Result<Duration, String> {

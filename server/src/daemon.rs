@@ -305,7 +305,7 @@ impl Host {
         if let Address::Client(client) = from
             && let Message::Request(Request {
                 number,
-                ask: ClientAsk::Append(_),
+                ask: ClientAsk::Append { .. },
                 ..
             }) = message
         {
@@ -349,6 +349,7 @@ impl Host {
             Event::EpochClean { .. } => "epochs_cleaned",
             Event::Bounds { .. } => "bounds_changed",
             Event::Purged { .. } => "epochs_purged",
+            Event::Checkpointed { .. } => "checkpoints_kept",
         };
         self.metrics.count(counter);
         match event {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use common::{Nodes, output, read_all};
 use hstore_core::{LogId, Lsn, NodeId, Record};
 use hstore_replicator::client::{Call, Outcome};
+use hstore_replicator::message::Conditions;
 use hstore_replicator::reader::Delivery;
 use hstore_server::client::Session;
 use hstore_server::clock::Clock;
@@ -113,7 +114,13 @@ async fn a_failing_store_ends_the_node() {
     loop {
         let payload = Bytes::from(format!("{:060000}", acknowledged.len()));
         let record = Record::new(payload.clone());
-        let outcome = session.call(Call::Append { log, record }).await;
+        let outcome = session
+            .call(Call::Append {
+                log,
+                record,
+                conditions: Conditions::NONE,
+            })
+            .await;
         match outcome.expect("the session goes on") {
             Outcome::Appended(lsn) => acknowledged.push((lsn, payload)),
             Outcome::Failed | Outcome::Unknown => break,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use common::Nodes;
 use hstore_core::{ClientId, Incarnation, LogId, NodeId, Record};
 use hstore_replicator::client::{Call, Outcome};
-use hstore_replicator::message::{ClientAsk, Message, Request};
+use hstore_replicator::message::{ClientAsk, Conditions, Message, Request};
 use hstore_replicator::wire::{self, BODY_BYTES_MAX, HEADER_BYTES};
 use hstore_server::client::Session;
 use hstore_server::clock::Clock;
@@ -71,7 +71,10 @@ fn request(payload: usize) -> Message {
         incarnation: Incarnation(1),
         number: 1,
         log: LogId(1),
-        ask: ClientAsk::Append(Record::new(Bytes::from(vec![b'x'; payload]))),
+        ask: ClientAsk::Append {
+            record: Record::new(Bytes::from(vec![b'x'; payload])),
+            conditions: Conditions::NONE,
+        },
     })
 }
 
@@ -98,7 +101,14 @@ impl Good {
     async fn works(&mut self) {
         let log = LogId(1);
         let record = Record::new(Bytes::from(format!("record {}", self.appended)));
-        let appended = self.session.call(Call::Append { log, record }).await;
+        let appended = self
+            .session
+            .call(Call::Append {
+                log,
+                record,
+                conditions: Conditions::NONE,
+            })
+            .await;
         let appended = appended.expect("the session goes on");
         assert!(matches!(appended, Outcome::Appended(_)), "{appended:?}");
         self.appended += 1;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use hstore_core::{ClientId, LogId, Lsn, Offset, Record, Timestamp};
+use hstore_core::{ClientId, LogId, Lsn, Offset, Record, Timestamp, Token};
 use hstore_replicator::client::{Call, Client, ClientOutputs, Outcome};
 use hstore_replicator::config::ClusterConfig;
+use hstore_replicator::message::{Conditions, Mismatch, TokenSeen};
 use hstore_replicator::reader::{Delivery, GapKind};
 use hstore_workloads::{Operation, record_id};
-use jepsen_lite::history::{self, OpId, ProcessId, ReadOutcome, RecordId, Recorder};
+use jepsen_lite::history::{self, OpId, ProcessId, ReadOutcome, RecordId, Recorder, Terms};
 
 /// One place at which a client process works. A process that does not know how its operation ended is
 /// followed by a new one.
@@ -31,13 +32,17 @@ pub struct Running {
     pub log: LogId,
     /// Whether it is an append.
     pub append: bool,
+    /// The token it sets.
+    pub sets: Option<Token>,
 }
 
 /// How an operation ended, for those who count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// A record stands here.
-    Appended(LogId, Lsn),
+    /// A record stands here, and has set a token.
+    Appended(LogId, Lsn, Option<Token>),
+    /// An append had no effect: the last record was this one, the token that one.
+    AppendMismatched(LogId, Lsn, Option<Token>),
     /// An append had no effect.
     AppendFailed,
     /// Nobody knows what an append came to.
@@ -73,13 +78,28 @@ impl Slot {
     ) -> OpId {
         let process = ProcessId(self.client.id().0);
         let (log, call, asked) = match operation {
-            Operation::Append { log, id, payload } => (
+            Operation::Append {
+                log,
+                id,
+                payload,
+                attributes,
+                last_record,
+                token,
+            } => (
                 log,
                 Call::Append {
                     log,
-                    record: Record::new(payload),
+                    record: Record::with(payload, attributes),
+                    conditions: Conditions { last_record, token },
                 },
-                history::Call::append(RecordId(id)),
+                history::Call::Append {
+                    record: RecordId(id),
+                    terms: Terms {
+                        last: last_record,
+                        token: token.map(told_token),
+                        sets: attributes.sets_token.map(told_token),
+                    },
+                },
             ),
             Operation::Read { log, from, limit } => (
                 log,
@@ -93,10 +113,19 @@ impl Slot {
             Operation::Tail { log } => (log, Call::Tail { log }, history::Call::Tail),
         };
         let append = matches!(asked, history::Call::Append { .. });
+        let sets = match &call {
+            Call::Append { record, .. } => record.attributes.sets_token,
+            Call::Tail { .. } | Call::Read { .. } | Call::Move { .. } => None,
+        };
         let op = recorder
             .invoke(process, log, asked, now.0)
             .expect("a process has one operation at a time");
-        self.running = Some(Running { op, log, append });
+        self.running = Some(Running {
+            op,
+            log,
+            append,
+            sets,
+        });
         self.client.call(now, call, out);
         op
     }
@@ -117,7 +146,23 @@ impl Slot {
         let ended = match outcome {
             Outcome::Appended(lsn) => {
                 ok(recorder, history::Outcome::Append { lsn });
-                Ended::Appended(running.log, lsn)
+                Ended::Appended(running.log, lsn, running.sets)
+            }
+            Outcome::Mismatch(Mismatch { last_record, token }) => {
+                let told = history::Mismatch {
+                    last: Some(last_record),
+                    token: match token {
+                        TokenSeen::Unasked => None,
+                        TokenSeen::NeverSet => Some(None),
+                        TokenSeen::Set(token) => Some(Some(told_token(token))),
+                    },
+                };
+                ok(recorder, history::Outcome::Mismatch(told));
+                let token = match token {
+                    TokenSeen::Set(token) => Some(token),
+                    TokenSeen::Unasked | TokenSeen::NeverSet => None,
+                };
+                Ended::AppendMismatched(running.log, last_record, token)
             }
             Outcome::Tail(tail) => {
                 ok(recorder, history::Outcome::Tail { tail });
@@ -130,7 +175,7 @@ impl Slot {
                 Ended::Read(records)
             }
             Outcome::Moved(_) => unreachable!("only the administrator moves logs"),
-            Outcome::Failed => {
+            Outcome::Failed | Outcome::Refused(_) => {
                 recorder
                     .fail(running.op, now.0)
                     .expect("an operation ends once");
@@ -149,6 +194,11 @@ impl Slot {
         };
         (running.op, ended)
     }
+}
+
+/// A token as the history tells it.
+fn told_token(token: Token) -> history::Token {
+    history::Token(token.0)
 }
 
 /// A read as the history tells it. A record that is none of ours gets an id that no append has.

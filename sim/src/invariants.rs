@@ -147,6 +147,7 @@ impl Invariants {
             | Event::RecoveryBegan { .. }
             | Event::Slow { .. }
             | Event::WaveFailed { .. }
+            | Event::Checkpointed { .. }
             | Event::Bounds { .. }
             | Event::Purged { .. } => {}
         }
@@ -230,6 +231,7 @@ impl Invariants {
 
 fn fingerprint(entry: &Entry) -> u64 {
     match entry {
+        // The chain value covers the checksum, and with it the attributes.
         Entry::Record(it) => xxh3_64(&it.record.payload) ^ u64::from(it.stamp.own.0),
         Entry::Hole => 1,
         Entry::Bridge => 2,

@@ -10,7 +10,7 @@ pub struct Mutant {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 9] = [
+pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "ack-before-epoch-metadata",
         about: "a sequencer that moves its log goes on at once on the new nodes, before the register has an epoch for them",
@@ -24,12 +24,32 @@ pub const MUTANTS: [Mutant; 9] = [
         about: "a new sequencer answers at once, before the older epochs are sealed and recovered",
     },
     Mutant {
+        name: "conditional-over-hole",
+        about: "a conditional append is stored before lower offsets have retired",
+    },
+    Mutant {
+        name: "dedup-by-max",
+        about: "a sequence up to the highest of its producer is taken for applied",
+    },
+    Mutant {
+        name: "deposed-tail",
+        about: "a sequencer answers a tail from memory",
+    },
+    Mutant {
+        name: "duplicate-on-retry",
+        about: "a record that stands is appended again when its append is repeated",
+    },
+    Mutant {
         name: "epoch-reuse",
         about: "an acceptor of the register answers once its state is written, before it is synced: an epoch may be begun twice",
     },
     Mutant {
         name: "f-majority-off-by-one",
         about: "one node fewer than a seal quorum counts as one",
+    },
+    Mutant {
+        name: "open-without-quorum",
+        about: "one node's word that the epoch is not sealed is taken for a write quorum's",
     },
     Mutant {
         name: "racing-repairs",

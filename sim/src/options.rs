@@ -66,6 +66,8 @@ pub struct SimOptions {
     pub moves: MoveOptions,
     /// How long the chaos lasts at least, in microseconds of virtual time.
     pub chaos_us: u64,
+    /// How many records after one checkpoint a sequencer makes the next.
+    pub checkpoint_records: u32,
     /// Nothing goes wrong in this much of it, the first part.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub quiet_us: u64,
@@ -149,18 +151,11 @@ pub struct Profile {
 }
 
 /// The profiles there are; the first is the default.
-pub const PROFILES: [Profile; 4] = [
+pub const PROFILES: [Profile; 5] = [
     Profile {
         name: "default",
         about: "5 nodes, 500 operations; crashes, power failures, pauses, partitions, bad links, slow disks",
-        draw_faults: |rng| FaultOptions {
-            crashes: rng.within(2..=4) as u32,
-            power_failures: rng.within(1..=2) as u32,
-            pauses: rng.below(3) as u32,
-            partitions: rng.within(1..=3) as u32,
-            degradations: rng.below(3) as u32,
-            slow_disks: rng.below(3) as u32,
-        },
+        draw_faults: of_every_family,
         adapt: |_, _| {},
     },
     Profile {
@@ -195,6 +190,15 @@ pub const PROFILES: [Profile; 4] = [
         },
         adapt: spread_out,
     },
+    Profile {
+        name: "appends",
+        about: "as default; most appends are conditional or idempotent, checkpoints are frequent",
+        draw_faults: of_every_family,
+        adapt: |options, rng| {
+            options.workload.demand(rng);
+            options.checkpoint_records = rng.within(4..=60) as u32;
+        },
+    },
 ];
 
 /// A cluster with room, a nodeset out of it, any selector.
@@ -223,6 +227,17 @@ fn spread_out(options: &mut SimOptions, rng: &mut Rng) {
             lasts: Duration::from_millis(rng.within(50..=2_000)),
         },
     };
+}
+
+fn of_every_family(rng: &mut Rng) -> FaultOptions {
+    FaultOptions {
+        crashes: rng.within(2..=4) as u32,
+        power_failures: rng.within(1..=2) as u32,
+        pauses: rng.below(3) as u32,
+        partitions: rng.within(1..=3) as u32,
+        degradations: rng.below(3) as u32,
+        slow_disks: rng.below(3) as u32,
+    }
 }
 
 /// More nodes than store a log at a time, and planned moves.
@@ -315,6 +330,7 @@ impl Profile {
                 flush_bytes: *rng.pick(&[8, 24, 64, 128]).expect("not empty") << 10,
                 level0_tables: rng.within(2..=5) as u16,
             },
+            checkpoint_records: Timing::default().checkpoint_records,
         };
         (self.adapt)(&mut options, rng);
         options
@@ -360,7 +376,10 @@ impl SimOptions {
                 .map(|log| (LogId(log), spec.clone()))
                 .collect(),
             nodes,
-            timing: Timing::default(),
+            timing: Timing {
+                checkpoint_records: self.checkpoint_records,
+                ..Timing::default()
+            },
         }
     }
 }

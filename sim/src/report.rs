@@ -88,6 +88,8 @@ pub struct Counts {
     pub appends_acked: u64,
     /// Appends that certainly had no effect.
     pub appends_failed: u64,
+    /// Appends that were refused because what they demand was not so.
+    pub appends_mismatched: u64,
     /// Appends whose fate no client learned.
     pub appends_unknown: u64,
     /// Reads that were answered.
@@ -102,6 +104,8 @@ pub struct Counts {
     pub recoveries: u64,
     /// Recovery attempts.
     pub recovery_attempts: u64,
+    /// Checkpoints of what appends are judged by.
+    pub checkpoints: u64,
     /// Holes that recoveries plugged.
     pub holes: u64,
     /// Epochs purged by a node that was not part of their recovery.

@@ -200,7 +200,8 @@ fn lists_name_what_there_is() {
         text.lines().map(first_word).collect()
     };
     assert_eq!(names("profiles"), PROFILES.map(|profile| profile.name));
-    assert_eq!(names("mutants"), MUTANTS.map(|mutant| mutant.name));
+    let planted: Vec<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+    assert_eq!(names("mutants"), planted);
     assert!(names("faults").contains(&"crash".to_owned()));
     assert!(names("invariants").contains(&"acked-is-durable".to_owned()));
 }

@@ -110,6 +110,30 @@ fn a_seal_quorum_that_is_one_node_short_is_found() {
     assert!(["durability", "linearizability"].contains(&violation.checker.as_str()));
 }
 
+/// Bugs of appends that are judged by what stands, and of what a sequencer says of the log's end: each is
+/// found from what clients saw, for what it is.
+#[test]
+fn bugs_of_appends_are_found_for_what_they_are() {
+    let profile = Profile::by_name("appends").expect("the profile exists");
+    for (name, property, checker) in [
+        (
+            "conditional-over-hole",
+            "ConditionViolation",
+            "linearizability",
+        ),
+        ("dedup-by-max", "LostWrite", "durability"),
+        ("deposed-tail", "StaleRead", "linearizability"),
+        ("duplicate-on-retry", "Duplicate", "linearizability"),
+        ("open-without-quorum", "StaleRead", "linearizability"),
+    ] {
+        let report = found_by(Engine::Model, profile, name, 2_000, false);
+        let violation = report.violation.expect("a failure says what is violated");
+        assert_eq!(report.outcome, Outcome::Safety, "{name}");
+        let found = (violation.property.as_str(), violation.checker.as_str());
+        assert_eq!(found, (property, checker), "{name}");
+    }
+}
+
 /// What a power failure left of a batch is taken for the batch: it cannot be read, or is not what others
 /// have.
 #[test]
@@ -198,7 +222,7 @@ fn moves_take_effect_under_load() {
 fn planted_bugs_that_are_off_are_not_reached() {
     let report = report(Engine::Rocksdb, 3, &PROFILES[0], None, true);
     assert_eq!(report.counts.mutant_reached, 0);
-    assert_eq!(MUTANTS.len(), 9, "each planted bug has a test here");
+    assert_eq!(MUTANTS.len(), 14, "each planted bug has a test here");
 }
 
 #[test]

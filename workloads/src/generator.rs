@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use hstore_core::{LogId, Lsn, Rng};
+use hstore_core::{Attributes, LogId, Lsn, ProducerId, ProducerSequence, Rng, Token};
 use serde::Serialize;
 
 use crate::spec::Spec;
+
+/// How many producers each log has.
+const PRODUCERS: u64 = 2;
 
 /// An operation to carry out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,6 +23,12 @@ pub enum Operation {
         id: u64,
         /// What to append.
         payload: Bytes,
+        /// Whose record it is, and the token it sets.
+        attributes: Attributes,
+        /// Only if this is the last record; [`Lsn::MIN`]: only if there is none.
+        last_record: Option<Lsn>,
+        /// Only if this token was set last.
+        token: Option<Token>,
     },
     /// Read.
     Read {
@@ -46,6 +55,13 @@ pub struct Generator {
     next_id: u64,
     /// LSNs at which records are known to stand: where reads start.
     known: BTreeMap<LogId, Vec<Lsn>>,
+    /// The last record of each log, for all that clients were told.
+    last: BTreeMap<LogId, Lsn>,
+    /// The token of each log, for all that clients were told.
+    tokens: BTreeMap<LogId, Token>,
+    next_token: u64,
+    /// The next sequence of each producer. A producer appends to one log.
+    sequences: BTreeMap<ProducerId, u64>,
     /// Records that differ from what was drawn in one bit, by id: the byte that differs.
     flipped: BTreeMap<u64, usize>,
 }
@@ -60,6 +76,10 @@ impl Generator {
             issued: 0,
             next_id: 1,
             known: BTreeMap::new(),
+            last: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            next_token: 1,
+            sequences: BTreeMap::new(),
             flipped: BTreeMap::new(),
         }
     }
@@ -72,18 +92,86 @@ impl Generator {
         self.issued += 1;
         let log = LogId(1 + self.rng.below(u64::from(self.spec.logs)) as u32);
         let mix = self.spec.mix;
-        let draw = self.rng.below(u64::from(mix.append + mix.read + mix.tail)) as u32;
-        Some(if draw < mix.append {
+        let mut draw = self.rng.below(u64::from(mix.total())) as u32;
+        let mut is = |share: u32| {
+            let is = draw < share;
+            draw = draw.saturating_sub(share);
+            is
+        };
+        Some(if is(mix.append) {
             self.append(log)
-        } else if draw < mix.append + mix.read {
+        } else if is(mix.read) {
             Operation::Read {
                 log,
                 from: self.start(log),
                 limit: self.spec.read_limit,
             }
-        } else {
+        } else if is(mix.tail) {
             Operation::Tail { log }
+        } else {
+            let mut demanding = self.append(log);
+            let Operation::Append {
+                attributes,
+                last_record,
+                token,
+                ..
+            } = &mut demanding
+            else {
+                unreachable!("an append is one");
+            };
+            if is(mix.conditional) {
+                *last_record = Some(self.guess_last(log));
+                if self.rng.chance(0.25) {
+                    attributes.producer = Some(self.name(log));
+                }
+            } else if is(mix.token) {
+                // Who sets one without a demand fences off all others.
+                if self.rng.chance(0.75) {
+                    *token = Some(self.guess_token(log));
+                }
+                if token.is_none() || self.rng.chance(0.2) {
+                    attributes.sets_token = Some(Token(self.next_token));
+                    self.next_token += 1;
+                }
+                if self.rng.chance(0.1) {
+                    *last_record = Some(self.guess_last(log));
+                }
+            } else {
+                attributes.producer = Some(self.name(log));
+            }
+            demanding
         })
+    }
+
+    /// Mostly what was the last record a moment ago, for all that is known; sometimes an older one, and
+    /// sometimes the next, which may be on its way.
+    fn guess_last(&mut self, log: LogId) -> Lsn {
+        let last = self.last.get(&log).copied().unwrap_or(Lsn::MIN);
+        let known = self.known.get(&log).map_or(&[][..], Vec::as_slice);
+        match self.rng.below(20) {
+            0 => Lsn::MIN,
+            1..=2 => self.rng.pick(known).copied().unwrap_or(last),
+            3..=6 if last > Lsn::MIN => last.next(),
+            _ => last,
+        }
+    }
+
+    /// Mostly the token, for all that is known; sometimes another one.
+    fn guess_token(&mut self, log: LogId) -> Token {
+        match self.tokens.get(&log) {
+            Some(token) if self.rng.chance(0.85) => *token,
+            _ => Token(self.rng.below(self.next_token + 1)),
+        }
+    }
+
+    /// A name that no record has.
+    fn name(&mut self, log: LogId) -> ProducerSequence {
+        let producer = u64::from(log.0) * PRODUCERS + self.rng.below(PRODUCERS);
+        let producer = ProducerId(producer);
+        let next = self.sequences.entry(producer).or_default();
+        let sequence = *next;
+        *next += 1;
+        ProducerSequence { producer, sequence }
     }
 
     /// Whether all operations were drawn.
@@ -107,7 +195,14 @@ impl Generator {
             bytes[byte] ^= 1;
             payload = bytes.into();
         }
-        Operation::Append { log, id, payload }
+        Operation::Append {
+            log,
+            id,
+            payload,
+            attributes: Attributes::default(),
+            last_record: None,
+            token: None,
+        }
     }
 
     /// Has the record of this id differ in one bit of one byte after its id: to run a workload again
@@ -124,6 +219,18 @@ impl Generator {
     /// A record is known to stand at `lsn`.
     pub fn observe(&mut self, log: LogId, lsn: Lsn) {
         self.known.entry(log).or_default().push(lsn);
+        self.observe_last(log, lsn);
+    }
+
+    /// The last record of a log stood at `lsn` a moment ago, or a later one did.
+    pub fn observe_last(&mut self, log: LogId, lsn: Lsn) {
+        let last = self.last.entry(log).or_default();
+        *last = (*last).max(lsn);
+    }
+
+    /// The token of a log was this one a moment ago.
+    pub fn observe_token(&mut self, log: LogId, token: Token) {
+        self.tokens.insert(log, token);
     }
 
     /// Where a read starts: mostly near the end of what is known, sometimes anywhere.
@@ -173,7 +280,15 @@ mod tests {
         let (mut ids, mut reads, mut tails) = (BTreeSet::new(), 0, 0);
         while let Some(operation) = generator.next_operation() {
             match operation {
-                Operation::Append { id, payload, log } => {
+                Operation::Append {
+                    id,
+                    payload,
+                    log,
+                    attributes,
+                    last_record,
+                    token,
+                } => {
+                    assert!(attributes.is_none() && last_record.is_none() && token.is_none());
                     assert_eq!(record_id(&payload), Some(id));
                     assert!(payload.len() >= spec.payload_bytes_min as usize);
                     assert!(payload.len() <= spec.payload_bytes_max as usize);
@@ -187,5 +302,49 @@ mod tests {
         }
         assert_eq!(ids.len() + reads + tails, 500);
         assert!(ids.len() > 350 && reads > 0 && tails > 0);
+    }
+
+    #[test]
+    fn appends_demand_what_is_known_and_no_name_is_used_twice() {
+        let mut rng = Rng::from_seed(4);
+        let mut spec = Spec::draw(2_000, &mut rng);
+        spec.demand(&mut rng);
+        let mut generator = Generator::new(spec, rng);
+        let (mut names, mut appended) = (BTreeSet::new(), 0);
+        let (mut as_known, mut otherwise, mut tokens) = (0, 0, 0);
+        while let Some(operation) = generator.next_operation() {
+            let Operation::Append {
+                log,
+                attributes,
+                last_record,
+                token,
+                ..
+            } = operation
+            else {
+                continue;
+            };
+            if let Some(name) = attributes.producer {
+                assert!(names.insert(name), "{name} twice");
+            }
+            if let Some(last) = last_record {
+                let known = generator.last.get(&log).copied().unwrap_or(Lsn::MIN);
+                *(if last == known {
+                    &mut as_known
+                } else {
+                    &mut otherwise
+                }) += 1;
+            }
+            tokens += u32::from(token.is_some());
+            if let Some(token) = attributes.sets_token {
+                generator.observe_token(log, token);
+            }
+            appended += 1;
+            generator.observe(log, Lsn::new(1, appended));
+        }
+        assert!(names.len() > 100 && tokens > 50);
+        assert!(
+            as_known > otherwise && otherwise > 50,
+            "{as_known}, {otherwise}"
+        );
     }
 }

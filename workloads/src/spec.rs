@@ -33,6 +33,32 @@ pub struct Mix {
     pub read: u32,
     /// Tails.
     pub tail: u32,
+    /// Appends that demand which record is the last.
+    #[serde(default)]
+    pub conditional: u32,
+    /// Appends that demand the fencing token, set it, or both.
+    #[serde(default)]
+    pub token: u32,
+    /// Appends that name their producer and sequence. Producers are shared by clients, so that one has
+    /// several records on their way.
+    #[serde(default)]
+    pub idempotent: u32,
+}
+
+impl Mix {
+    /// The sum of all.
+    #[must_use]
+    pub fn total(&self) -> u32 {
+        let Self {
+            append,
+            read,
+            tail,
+            conditional,
+            token,
+            idempotent,
+        } = *self;
+        append + read + tail + conditional + token + idempotent
+    }
 }
 
 impl Spec {
@@ -48,11 +74,22 @@ impl Spec {
                 append: 16,
                 read: rng.within(1..=2) as u32,
                 tail: rng.within(1..=2) as u32,
+                conditional: 0,
+                token: 0,
+                idempotent: 0,
             },
             payload_bytes_min,
             payload_bytes_max: payload_bytes_min + *rng.pick(&[16, 200, 1000]).expect("not empty"),
             read_limit: rng.within(5..=40) as u32,
             think_us_max: 300_000,
         }
+    }
+
+    /// Has clients demand something of most appends, and name some.
+    pub fn demand(&mut self, rng: &mut Rng) {
+        self.mix.append = rng.within(3..=8) as u32;
+        self.mix.conditional = rng.within(2..=6) as u32;
+        self.mix.token = rng.within(1..=4) as u32;
+        self.mix.idempotent = rng.within(3..=8) as u32;
     }
 }

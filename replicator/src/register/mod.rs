@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use acceptor::Acceptor;
 pub use proposer::{Committed, Proposer};
-pub use value::{Activation, Change, RegisterValue};
+pub use value::{Activation, Change, Checkpoint, Judgement, RegisterValue};
 
 /// Names one round of a proposer. Never reused: a round is counted within a node's life, and lives
 /// are numbered durably.

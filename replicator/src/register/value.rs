@@ -1,10 +1,11 @@
 //! What a log's register holds, and how it may change.
 
 use hstore_core::quorum::QuorumSystem;
-use hstore_core::{Ballot, Epoch, Incarnation, Lsn, NodeId, planted};
+use hstore_core::{Attributes, Ballot, Epoch, Incarnation, Lsn, NodeId, Token, planted};
 use serde::{Deserialize, Serialize};
 
 use crate::message::{EpochSpan, RecoveredEpoch, quorums_of};
+use crate::producers::ProducerTable;
 
 /// Names one activation. An activation owns an epoch only if the committed value carries its name:
 /// after an ambiguous change that is how it knows.
@@ -32,6 +33,40 @@ pub struct RegisterValue {
     pub winners: Vec<Ballot>,
     /// The last record of the clean epochs; `Lsn::MIN` if there is none.
     pub clean_tail: Lsn,
+    /// What appends are judged by, as it was at some LSN.
+    pub checkpoint: Box<Checkpoint>,
+}
+
+/// What the records of a log have done, as far as later appends are judged by it: a function of all its
+/// records up to some LSN, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The token that was set last.
+    pub token: Option<Token>,
+    /// Which records of which producers stand.
+    pub producers: ProducerTable,
+}
+
+impl Judgement {
+    /// A record stands at `lsn`, above all that were told before.
+    pub fn stands(&mut self, lsn: Lsn, attributes: &Attributes) {
+        if let Some(of) = attributes.producer {
+            self.producers.stands(of, lsn);
+        }
+        if attributes.sets_token.is_some() {
+            self.token = attributes.sets_token;
+        }
+    }
+}
+
+/// A [`Judgement`], so that it need not be made again from the first record. It replaces no record: all
+/// above `as_of` is read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The LSN up to which records are in it: no less, and no more. All up to there stands for good.
+    pub as_of: Lsn,
+    /// What they have done.
+    pub judgement: Judgement,
 }
 
 impl RegisterValue {
@@ -94,6 +129,14 @@ pub enum Change {
         /// The last record of the epoch, if it has any.
         last_record: Option<Lsn>,
     },
+    /// Keep a later checkpoint. Fails if a later activation exists: a deposed sequencer may take for
+    /// certain what is not.
+    Checkpoint {
+        /// Who made it.
+        activation: Activation,
+        /// What to keep.
+        checkpoint: Box<Checkpoint>,
+    },
 }
 
 impl Change {
@@ -153,6 +196,19 @@ impl Change {
                 if let Some(lsn) = last_record {
                     assert!(*lsn > value.clean_tail, "the tail only rises");
                     next.clean_tail = *lsn;
+                }
+                Some(next)
+            }
+            Self::Checkpoint {
+                activation,
+                checkpoint,
+            } => {
+                if value.activation != Some(*activation) {
+                    return None;
+                }
+                let mut next = value.clone();
+                if next.checkpoint.as_of < checkpoint.as_of {
+                    next.checkpoint = checkpoint.clone();
                 }
                 Some(next)
             }

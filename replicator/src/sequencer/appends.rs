@@ -4,12 +4,15 @@
 //! wave, until one wave has a write quorum of durable copies: then it is *retired*. An offset is never
 //! abandoned while its epoch lives. Answers of old waves do not count, so that all copies of a record
 //! name the copyset that holds it.
+//!
+//! A *held* record has an offset and is sent to nobody until everything below it has retired.
 
 use std::collections::BTreeMap;
 
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
-    Address, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Record, Stamp, Stamped, Timestamp,
+    Address, Attributes, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Record, Stamp, Stamped,
+    Timestamp, planted,
 };
 
 use crate::effects::{Env, Event};
@@ -19,6 +22,10 @@ use crate::placement::grey::GreyList;
 
 /// How many records an epoch has placed and not yet answered at most; more are pushed back.
 pub const WINDOW: usize = 256;
+
+/// How many requests wait for one record at most: it was appended again while it was on its way. More are
+/// pushed back.
+pub const ORIGINS_MAX: usize = 8;
 
 /// The appends of a reign.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,14 +44,18 @@ pub(super) struct Appends {
     copysets: Copysets,
     /// Nodes to avoid for a while: they failed a wave, or are slow.
     grey: GreyList,
+    /// What records do that the last known good offset has passed, since it was asked.
+    settled: Vec<(Lsn, Attributes)>,
 }
 
 /// A record on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Appender {
     record: Stamped,
-    /// Whom to answer, and to which request.
-    origin: (Address, u64),
+    /// Whom to answer, and to which requests; at most [`ORIGINS_MAX`].
+    origins: Vec<(Address, u64)>,
+    /// It was sent to nobody yet: something below it has not retired.
+    held: bool,
     wave: u32,
     copyset: NodeSet,
     /// Nodes that answered this wave.
@@ -61,10 +72,30 @@ struct Appender {
 /// A retired record whose client waits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Retired {
-    pub(super) origin: (Address, u64),
+    pub(super) origins: Vec<(Address, u64)>,
     pub(super) lsn: Lsn,
     /// The nodes whose answers made the wave complete.
     pub(super) stored: NodeSet,
+}
+
+/// What became of a record that was placed, when the reign ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It certainly stands nowhere.
+    NoEffect,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// What comes of a request for a record that was placed before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Joined {
+    /// It is answered when the record retires.
+    Waits,
+    /// The record has retired.
+    Retired,
+    /// Too many wait for the record.
+    Full,
 }
 
 impl Appends {
@@ -79,6 +110,7 @@ impl Appends {
             unanswered: BTreeMap::new(),
             copysets: Copysets::default(),
             grey: GreyList::default(),
+            settled: Vec::new(),
         }
     }
 
@@ -105,22 +137,27 @@ impl Appends {
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         self.window
             .values()
-            .filter(|it| !it.retired)
+            .filter(|it| !it.retired && !it.held)
             .map(|it| it.deadline)
             .min()
     }
 
-    /// Places a record. False if the window is full.
+    /// Whether no more records can be placed for now.
+    pub(super) fn is_full(&self) -> bool {
+        self.window.len() + self.unanswered.len() >= WINDOW
+    }
+
+    /// Places a record; there must be room. A `conditional` one is held until everything below it has
+    /// retired: a record that it was judged by may yet become a hole.
     pub(super) fn place(
         &mut self,
         record: Record,
         origin: (Address, u64),
+        conditional: bool,
         quorums: &QuorumSystem,
         env: &mut Env,
-    ) -> bool {
-        if self.window.len() + self.unanswered.len() >= WINDOW {
-            return false;
-        }
+    ) {
+        assert!(!self.is_full(), "the window has room");
         let offset = self.next;
         self.next = offset.next();
         let lsn = Lsn::at(self.epoch, offset);
@@ -130,7 +167,8 @@ impl Appends {
             offset,
             Appender {
                 record: Stamped { stamp, record },
-                origin,
+                origins: vec![origin],
+                held: conditional && !self.window.is_empty() && !planted!("conditional-over-hole"),
                 wave: 0,
                 copyset: NodeSet::EMPTY,
                 stored: NodeSet::EMPTY,
@@ -140,8 +178,23 @@ impl Appends {
                 retired: false,
             },
         );
-        self.next_wave(offset, quorums, env);
-        true
+        if !self.window[&offset].held {
+            self.next_wave(offset, quorums, env);
+        }
+    }
+
+    /// Takes one more request for a record that was placed before.
+    pub(super) fn join(&mut self, offset: Offset, origin: (Address, u64)) -> Joined {
+        match self.window.get_mut(&offset) {
+            Some(it) if !it.retired => {
+                if it.origins.len() >= ORIGINS_MAX {
+                    return Joined::Full;
+                }
+                it.origins.push(origin);
+                Joined::Waits
+            }
+            Some(_) | None => Joined::Retired,
+        }
     }
 
     /// Takes a storage node's answer. `Err` says that the epoch is sealed.
@@ -192,24 +245,42 @@ impl Appends {
             StoreOutcome::Missing | StoreOutcome::Sealed(_) => {}
         }
         if it.retired {
-            self.unanswered.entry(lsn.offset).or_insert(Retired {
-                origin: it.origin,
-                lsn,
-                stored: it.stored,
-            });
-            self.advance();
+            let origins = std::mem::take(&mut it.origins);
+            if !origins.is_empty() {
+                let retired = Retired {
+                    origins,
+                    lsn,
+                    stored: it.stored,
+                };
+                self.unanswered.insert(lsn.offset, retired);
+            }
+            self.advance(quorums, env);
         }
         Ok(())
     }
 
-    /// Moves the last known good offset over the retired records that follow it.
-    fn advance(&mut self) {
+    /// Moves the last known good offset over the retired records that follow it. What is held above
+    /// them is sent.
+    fn advance(&mut self, quorums: &QuorumSystem, env: &mut Env) {
         while let Some(first) = self.window.first_entry()
             && first.get().retired
         {
             self.last_known_good = *first.key();
-            first.remove();
+            let lsn = Lsn::at(self.epoch, self.last_known_good);
+            self.settled
+                .push((lsn, first.remove().record.record.attributes));
         }
+        if let Some(mut first) = self.window.first_entry()
+            && std::mem::take(&mut first.get_mut().held)
+        {
+            let offset = *first.key();
+            self.next_wave(offset, quorums, env);
+        }
+    }
+
+    /// What records do that the last known good offset has passed since this was asked last, in order.
+    pub(super) fn take_settled(&mut self) -> Vec<(Lsn, Attributes)> {
+        std::mem::take(&mut self.settled)
     }
 
     /// Goes on to the next wave of every record whose wave is late.
@@ -218,7 +289,7 @@ impl Appends {
         let late: Vec<Offset> = self
             .window
             .iter()
-            .filter(|(_, it)| !it.retired && it.deadline <= env.now)
+            .filter(|(_, it)| !it.retired && !it.held && it.deadline <= env.now)
             .map(|(&offset, _)| offset)
             .collect();
         let until = env.now + env.config.timing.grey_list;
@@ -258,11 +329,20 @@ impl Appends {
         std::mem::take(&mut self.unanswered).into_values()
     }
 
-    /// Whom to tell that the fate of their record is unknown: all that was placed and not answered.
-    pub(super) fn abandon(self) -> impl Iterator<Item = (Address, u64)> {
+    /// What became of the records that were placed and whose clients were not answered. Nobody knows; but
+    /// one that is held was sent to nobody.
+    pub(super) fn abandon(self) -> impl Iterator<Item = ((Address, u64), Fate)> {
         let placed = self.window.into_values().filter(|it| !it.retired);
-        let retired = self.unanswered.into_values().map(|it| it.origin);
-        placed.map(|it| it.origin).chain(retired)
+        let placed = placed.flat_map(|it| {
+            let fate = if it.held {
+                Fate::NoEffect
+            } else {
+                Fate::Unknown
+            };
+            it.origins.into_iter().map(move |origin| (origin, fate))
+        });
+        let retired = self.unanswered.into_values().flat_map(|it| it.origins);
+        placed.chain(retired.map(|origin| (origin, Fate::Unknown)))
     }
 }
 

@@ -8,21 +8,25 @@
 //! A reign that is asked to move the log ends in good order ([`moving`]).
 
 mod appends;
+mod judge;
 mod moving;
+mod observations;
 mod probe;
+mod rebuild;
 mod reign;
-mod tails;
 
 use std::time::Duration;
 
 use hstore_core::quorum::QuorumSystem;
-use hstore_core::{Address, Epoch, LogId, Lsn, NodeId, Record, Timestamp};
+use hstore_core::{Address, Epoch, LogId, Lsn, NodeId, Timestamp};
 
-pub use appends::WINDOW;
+pub use appends::{ORIGINS_MAX, WINDOW};
+use judge::Append;
+pub use judge::WAITING_MAX;
 use moving::{Moving, Stage};
+pub use observations::OBSERVATIONS_MAX;
 use probe::Probe;
 use reign::{Deposed, Reign, reply};
-pub use tails::TAILS_MAX;
 
 use crate::effects::{Env, Event, StopReason};
 use crate::message::RegisterStep;
@@ -299,9 +303,13 @@ impl Sequencer {
             return;
         };
         match ask {
-            ClientAsk::Append(record) => {
-                let record: Record = record.clone();
-                reign.on_append(origin, record, env);
+            ClientAsk::Append { record, conditions } => {
+                let append = Append {
+                    origin,
+                    record: record.clone(),
+                    conditions: *conditions,
+                };
+                reign.on_append(append, env);
             }
             ClientAsk::Tail => reign.on_tail(origin, env),
             ClientAsk::Move(_) => unreachable!("taken above"),

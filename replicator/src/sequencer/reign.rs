@@ -1,19 +1,21 @@
 //! The reign of a sequencer over one epoch: recover the older ones, then answer.
 //!
-//! Invariant: no observable answer (an ack, a tail) before the register counts every older epoch as
-//! clean. Sealing them is not enough: a record that the old sequencer still gets stored after the
-//! seal of one node can survive at an LSN below one that was acked here.
+//! Invariant: no observable answer (an ack, a tail, a mismatch, a duplicate) before the register counts
+//! every older epoch as clean. Sealing them is not enough: a record that the old sequencer still gets
+//! stored after the seal of one node can survive at an LSN below one that was acked here. Plain appends
+//! are placed before that; those that are judged by what stands in the log are not ([`judge`](super::judge)).
 
 use hstore_core::quorum::QuorumSystem;
-use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, NodeId, Record, Timestamp, planted};
+use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, NodeId, Offset, Timestamp, planted};
 
-use super::appends::Appends;
-use super::tails::Tails;
+use super::appends::{Appends, Fate, Joined};
+use super::judge::{Append, Judge, Ruling};
+use super::observations::{Observations, Observed};
 use crate::effects::{Env, Event};
 use crate::message::RegisterStep;
 use crate::message::{ClientAnswer, Message, RecoveryAnswer, Reply, StorageAnswer, StorageAsk};
 use crate::recovery::{EpochRecovery, RecoveryEnd};
-use crate::register::{Activation, Change, Proposer, RegisterBallot, RegisterValue};
+use crate::register::{Activation, Change, Checkpoint, Proposer, RegisterBallot, RegisterValue};
 
 /// How many clean epochs one answer to a storage node tells of at most.
 const EPOCHS_PER_ANSWER: usize = 32;
@@ -33,7 +35,10 @@ pub(super) struct Reign {
     /// Whether appends are placed; not while the log is about to move.
     placing: bool,
     appends: Appends,
-    tails: Tails,
+    judge: Judge,
+    observations: Observations,
+    /// A checkpoint on its way to the register.
+    checkpoint: Option<Proposer>,
     /// When to tell the nodes what is released, if there is news.
     release_at: Option<Timestamp>,
     /// What they were told last.
@@ -76,7 +81,9 @@ impl Reign {
             patience,
             placing: true,
             appends: Appends::new(log, epoch),
-            tails: Tails::default(),
+            judge: Judge::default(),
+            observations: Observations::new(log, epoch),
+            checkpoint: None,
             release_at: None,
             released: None,
         };
@@ -93,9 +100,12 @@ impl Reign {
         &self.quorums
     }
 
-    /// Places nothing from now on: appends are pushed back.
+    /// Places nothing from now on: appends are pushed back. A checkpoint that is on its way is left to
+    /// itself: the register takes it or not, and an activation of this node's own must not be taken for
+    /// a rival's by it.
     pub(super) fn stop_placing(&mut self) {
         self.placing = false;
+        self.checkpoint = None;
     }
 
     /// Places appends again. False if it did all the time.
@@ -144,7 +154,9 @@ impl Reign {
         [
             progress,
             self.appends.deadline(),
-            self.tails.deadline(),
+            self.judge.deadline(),
+            self.observations.deadline(),
+            self.checkpoint.as_ref().map(Proposer::deadline),
             self.release_at,
         ]
         .into_iter()
@@ -163,29 +175,152 @@ impl Reign {
             Progress::Open => {}
         }
         self.appends.on_time(&self.quorums, env);
-        self.tails.on_time(self.log, &self.quorums, env);
+        self.observations.on_time(&self.quorums, env);
+        if let Some(proposer) = &mut self.checkpoint {
+            proposer.on_time(env);
+        }
+        if self.judge.on_time(env) {
+            self.judge_waiting(env);
+        }
         if self.release_at.is_some_and(|at| at <= env.now) {
             self.release(env);
         }
     }
 
-    /// Takes an append. Not open, it places the record all the same: only the answer waits.
-    pub(super) fn on_append(&mut self, origin: (Address, u64), record: Record, env: &mut Env) {
-        if !self.placing || !self.appends.place(record, origin, &self.quorums, env) {
+    /// Takes an append. Not open, it places a plain one all the same: only the answer waits.
+    pub(super) fn on_append(&mut self, append: Append, env: &mut Env) {
+        let origin = append.origin;
+        if append.is_plain() {
+            self.place(append, env);
+            return;
+        }
+        if !self.is_open() {
+            self.wait(append, env);
+            return;
+        }
+        let last_record = self.last_placed();
+        match self.judge.rule(&append, last_record) {
+            Ruling::Place => self.place(append, env),
+            Ruling::Duplicate(lsn) => self.answer_duplicate(origin, lsn, env),
+            Ruling::Refuse(why) => reply(origin, ClientAnswer::Refused(why), env),
+            Ruling::Mismatch(mismatch) => {
+                // It rests on everything placed so far.
+                let rests_on = Offset(self.appends.tail().offset.0 - 1);
+                let observed = Observed::Mismatch(mismatch);
+                self.observe(origin, observed, rests_on, env);
+            }
+            Ruling::Wait => {
+                self.wait(append, env);
+                self.find_out(env);
+            }
+        }
+    }
+
+    fn place(&mut self, append: Append, env: &mut Env) {
+        if !self.placing || self.appends.is_full() {
+            reply(append.origin, ClientAnswer::Busy, env);
+            return;
+        }
+        let lsn = self.appends.tail();
+        self.judge.placed(lsn, &append.record.attributes);
+        let conditional = append.conditions.is_some();
+        let (record, origin) = (append.record, append.origin);
+        self.appends
+            .place(record, origin, conditional, &self.quorums, env);
+    }
+
+    /// The record stands at `lsn` already, or is on its way there.
+    fn answer_duplicate(&mut self, origin: (Address, u64), lsn: Lsn, env: &mut Env) {
+        let joined = if lsn.epoch == self.epoch {
+            self.appends.join(lsn.offset, origin)
+        } else {
+            Joined::Retired
+        };
+        match joined {
+            Joined::Waits => {}
+            Joined::Retired => reply(origin, ClientAnswer::Appended(lsn), env),
+            Joined::Full => reply(origin, ClientAnswer::Busy, env),
+        }
+    }
+
+    /// The last record that was placed: of this reign, or the last of the older epochs.
+    fn last_placed(&self) -> Lsn {
+        let next = self.appends.tail();
+        if next.offset > Offset::FIRST {
+            Lsn::at(next.epoch, Offset(next.offset.0 - 1))
+        } else {
+            self.value.clean_tail
+        }
+    }
+
+    fn wait(&mut self, append: Append, env: &mut Env) {
+        let origin = append.origin;
+        if !self.judge.wait(append) {
             reply(origin, ClientAnswer::Busy, env);
         }
     }
 
+    fn judge_waiting(&mut self, env: &mut Env) {
+        for append in self.judge.take_waiting() {
+            self.on_append(append, env);
+        }
+    }
+
+    fn find_out(&mut self, env: &mut Env) {
+        let RegisterValue {
+            spans, checkpoint, ..
+        } = &self.value;
+        self.judge
+            .find_out(self.log, self.epoch, spans, checkpoint, env);
+    }
+
     pub(super) fn on_tail(&mut self, origin: (Address, u64), env: &mut Env) {
-        let taken = if self.may_answer() {
-            let tail = self.appends.tail();
-            self.tails.check(origin, tail, self.log, &self.quorums, env)
-        } else {
-            self.tails.wait(origin)
-        };
+        if !self.may_answer() {
+            if !self.observations.wait(origin) {
+                reply(origin, ClientAnswer::Busy, env);
+            }
+            return;
+        }
+        let tail = Observed::Tail(self.appends.tail());
+        if planted!("deposed-tail") {
+            self.tell(origin, tail, env);
+            return;
+        }
+        self.observe(origin, tail, Offset(0), env);
+    }
+
+    fn observe(
+        &mut self,
+        origin: (Address, u64),
+        observed: Observed,
+        rests_on: Offset,
+        env: &mut Env,
+    ) {
+        let taken = self
+            .observations
+            .check(origin, observed, rests_on, &self.quorums, env);
         if !taken {
             reply(origin, ClientAnswer::Busy, env);
         }
+    }
+
+    /// Tells what was observed and has become certain.
+    fn tell_certain(&mut self, env: &mut Env) {
+        let last_known_good = self.appends.last_known_good().offset;
+        for (origin, observed) in self.observations.take_certain(last_known_good) {
+            self.tell(origin, observed, env);
+        }
+    }
+
+    fn tell(&self, origin: (Address, u64), observed: Observed, env: &mut Env) {
+        let answer = match observed {
+            Observed::Tail(lsn) => ClientAnswer::Tail {
+                lsn,
+                epochs: self.value.spans.clone(),
+            },
+            Observed::Mismatch(mismatch) => ClientAnswer::Mismatch(mismatch),
+        };
+        reply(origin, answer, env);
     }
 
     /// A storage node wants to know which epochs are clean.
@@ -211,9 +346,8 @@ impl Reign {
                     .on_answer(from, *lsn, *wave, *outcome, &self.quorums, env)
                     .map_err(|_| Deposed)?;
                 self.answer_retired(env);
-                if self.is_open() && self.appends.last_known_good() > before {
-                    let at = env.now + env.config.timing.release_delay;
-                    self.release_at.get_or_insert(at);
+                if self.appends.last_known_good() > before {
+                    self.settle(round, env);
                 }
                 Ok(())
             }
@@ -229,11 +363,8 @@ impl Reign {
                     // To a question of an earlier reign: what it says may no longer be so.
                     return Ok(());
                 }
-                let answered = self.tails.on_unsealed(from, *nonce, &self.quorums);
-                if let Some((origin, lsn)) = answered {
-                    let epochs = self.value.spans.clone();
-                    reply(origin, ClientAnswer::Tail { lsn, epochs }, env);
-                }
+                self.observations.on_unsealed(from, *nonce, &self.quorums);
+                self.tell_certain(env);
                 Ok(())
             }
             StorageAnswer::Recovery {
@@ -241,10 +372,19 @@ impl Reign {
                 ballot,
                 answer,
             } => self.on_recovery(from, *epoch, *ballot, answer, round, env),
+            StorageAnswer::Fetched {
+                nonce,
+                entries,
+                passed,
+            } => {
+                if self.judge.on_fetched(from, *nonce, entries, *passed, env) {
+                    self.judge_waiting(env);
+                }
+                Ok(())
+            }
             StorageAnswer::Here { .. }
             | StorageAnswer::Recovered(_)
-            | StorageAnswer::RecoveryMetadata { .. }
-            | StorageAnswer::Fetched { .. } => Ok(()),
+            | StorageAnswer::RecoveryMetadata { .. } => Ok(()),
         }
     }
 
@@ -305,6 +445,20 @@ impl Reign {
         round: &mut u64,
         env: &mut Env,
     ) -> Result<(), Deposed> {
+        if let Some(proposer) = &mut self.checkpoint {
+            let committed = proposer.on_step(from, ballot, step, env);
+            *round = (*round).max(proposer.next_round());
+            if let Some(committed) = committed {
+                if !committed.applied {
+                    return Err(Deposed);
+                }
+                self.value = committed.value;
+                self.checkpoint = None;
+                let (log, as_of) = (self.log, self.value.checkpoint.as_of);
+                env.out.events.push(Event::Checkpointed { log, as_of });
+            }
+            return Ok(());
+        }
         let Progress::Advancing(proposer, epoch, winner) = &mut self.progress else {
             return Ok(());
         };
@@ -345,10 +499,49 @@ impl Reign {
         self.progress = Progress::Open;
         let (log, epoch) = (self.log, self.epoch);
         env.out.events.push(Event::Opened { log, epoch });
+        self.judge
+            .open(&self.value.checkpoint, self.value.clean_tail);
         self.answer_retired(env);
         self.release(env);
-        for origin in self.tails.take_waiting() {
+        for origin in self.observations.take_waiting() {
             self.on_tail(origin, env);
+        }
+        self.judge_waiting(env);
+    }
+
+    /// The contiguous retired prefix has grown.
+    fn settle(&mut self, round: &mut u64, env: &mut Env) {
+        for (lsn, attributes) in self.appends.take_settled() {
+            self.judge.settled(lsn, &attributes);
+        }
+        if !self.is_open() {
+            return;
+        }
+        let at = env.now + env.config.timing.release_delay;
+        self.release_at.get_or_insert(at);
+        self.tell_certain(env);
+        if self.judge.unchecked() < env.config.timing.checkpoint_records {
+            return;
+        }
+        // Also where nobody has asked yet: what there is to read grows.
+        self.find_out(env);
+        if self.checkpoint.is_some() || !self.placing {
+            return;
+        }
+        if let Some(judgement) = self.judge.checkpoint() {
+            // Of a prefix that has retired, so that every recovery keeps it as it is.
+            let checkpoint = Box::new(Checkpoint {
+                as_of: self.appends.last_known_good(),
+                judgement,
+            });
+            let activation = self.activation;
+            let change = Change::Checkpoint {
+                activation,
+                checkpoint,
+            };
+            let proposer = Proposer::start(self.log, change, *round, env);
+            *round = proposer.next_round();
+            self.checkpoint = Some(proposer);
         }
     }
 
@@ -367,7 +560,9 @@ impl Reign {
                 lsn: retired.lsn,
                 stored: retired.stored,
             });
-            reply(retired.origin, ClientAnswer::Appended(retired.lsn), env);
+            for origin in retired.origins {
+                reply(origin, ClientAnswer::Appended(retired.lsn), env);
+            }
         }
     }
 
@@ -390,13 +585,20 @@ impl Reign {
         }
     }
 
-    /// Ends the reign: tells every client that waits what is certain; those that asked for the tail,
-    /// that it had no effect and where to go on.
-    pub(super) fn end(self, elsewhere: &ClientAnswer, env: &mut Env) {
-        for origin in self.appends.abandon() {
-            reply(origin, ClientAnswer::Unknown, env);
+    /// Ends the reign: tells every client that waits what is certain; those whose requests had no effect,
+    /// where to go on.
+    pub(super) fn end(mut self, elsewhere: &ClientAnswer, env: &mut Env) {
+        for append in self.judge.take_waiting() {
+            reply(append.origin, elsewhere.clone(), env);
         }
-        for origin in self.tails.abandon() {
+        for (origin, fate) in self.appends.abandon() {
+            let answer = match fate {
+                Fate::NoEffect => elsewhere.clone(),
+                Fate::Unknown => ClientAnswer::Unknown,
+            };
+            reply(origin, answer, env);
+        }
+        for origin in self.observations.abandon() {
             reply(origin, elsewhere.clone(), env);
         }
     }

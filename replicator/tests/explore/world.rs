@@ -38,8 +38,8 @@ use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
 use hstore_replicator::effects::{DiskDone, DiskToken, DiskWork, Durability, Env, Event, Outputs};
 use hstore_replicator::keys::{DurableState, durable_state};
 use hstore_replicator::message::{
-    ClientAnswer, ClientAsk, Message, RecoveryAnswer, RegisterStep, StorageAnswer, StorageAsk,
-    StoreOutcome,
+    ClientAnswer, ClientAsk, Conditions, Message, RecoveryAnswer, RegisterStep, StorageAnswer,
+    StorageAsk, StoreOutcome,
 };
 use hstore_replicator::register::Acceptor;
 use hstore_replicator::sequencer::Sequencer;
@@ -746,8 +746,12 @@ impl World {
                 for seed in 0..SEEDS {
                     let payload = [b'a' + payload];
                     let record = Record::new(Bytes::copy_from_slice(&payload));
+                    let ask = ClientAsk::Append {
+                        record,
+                        conditions: Conditions::NONE,
+                    };
                     let step = |machine: &mut Sequencer, env: &mut Env| {
-                        machine.on_request(CLIENT, 1, &ClientAsk::Append(record), None, env);
+                        machine.on_request(CLIENT, 1, &ask, None, env);
                     };
                     outcomes.push(self.step_sequencer(0, state, seed, NOW, step));
                 }
@@ -775,7 +779,10 @@ impl World {
                     for seed in 0..if ack { SEEDS } else { 1 } {
                         let step = |machine: &mut Sequencer, env: &mut Env| {
                             let ask = if ack {
-                                ClientAsk::Append(Record::new(Bytes::from_static(b"z")))
+                                ClientAsk::Append {
+                                    record: Record::new(Bytes::from_static(b"z")),
+                                    conditions: Conditions::NONE,
+                                }
                             } else {
                                 ClientAsk::Tail
                             };

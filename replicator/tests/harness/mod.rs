@@ -13,7 +13,8 @@ use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, StoreOp};
 use hstore_core::quorum::{Location, QuorumSystem, Replication};
 use hstore_core::{
-    Address, ClientId, Entry, Epoch, Incarnation, Lsn, NodeId, NodeSet, Record, Timestamp,
+    Address, Attributes, ClientId, Entry, Epoch, Incarnation, Lsn, NodeId, NodeSet, Record,
+    Timestamp,
 };
 use hstore_node::Input;
 use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
@@ -22,7 +23,7 @@ use hstore_replicator::effects::{
 };
 use hstore_replicator::keys::MetaKey;
 use hstore_replicator::message::{
-    ClientAnswer, ClientAsk, EpochSpan, Message, Request, StorageAnswer,
+    ClientAnswer, ClientAsk, Conditions, EpochSpan, Message, Request, StorageAnswer,
 };
 use hstore_replicator::reader::Reader;
 use hstore_tier1::model::ModelState;
@@ -430,9 +431,12 @@ impl Cluster {
         to: NodeId,
         life: Option<u64>,
         payload: &str,
+        attributes: Attributes,
+        conditions: Conditions,
     ) {
-        let record = Record::new(Bytes::copy_from_slice(payload.as_bytes()));
-        self.request(client, to, life, ClientAsk::Append(record));
+        let record = Record::with(Bytes::copy_from_slice(payload.as_bytes()), attributes);
+        let ask = ClientAsk::Append { record, conditions };
+        self.request(client, to, life, ask);
     }
 
     /// What a move asks for: other nodes, other copies, or neither.

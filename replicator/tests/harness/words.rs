@@ -1,14 +1,14 @@
 //! Messages, copies and events in the field's words: one short line each, the same in the scripts'
 //! outputs, in their patterns, and in the traces of the exploration.
 
-use hstore_core::{Entry, Offset, Precedence, Record, StoredCopy};
+use hstore_core::{Attributes, Entry, Lsn, Offset, Precedence, Record, StoredCopy};
 use hstore_replicator::effects::Event;
 use hstore_replicator::message::{
-    ClientAnswer, ClientAsk, Message, RecoveryAnswer, RecoveryMetadata, RecoveryStep, RegisterStep,
-    StorageAnswer, StorageAsk, StoreOutcome,
+    ClientAnswer, ClientAsk, Conditions, Message, RecoveryAnswer, RecoveryMetadata, RecoveryStep,
+    RegisterStep, StorageAnswer, StorageAsk, StoreOutcome, TokenSeen,
 };
 use hstore_replicator::reader::{Delivery, GapKind};
-use hstore_replicator::register::RegisterValue;
+use hstore_replicator::register::{Checkpoint, RegisterValue};
 
 /// A message, without sender and receiver.
 pub(crate) fn message(message: &Message) -> String {
@@ -16,7 +16,10 @@ pub(crate) fn message(message: &Message) -> String {
         Message::Request(request) => {
             let number = request.number;
             match &request.ask {
-                ClientAsk::Append(it) => format!("append #{number} {}", record(it)),
+                ClientAsk::Append {
+                    record: it,
+                    conditions: only_if,
+                } => format!("append #{number} {}{}", record(it), conditions(only_if)),
                 ClientAsk::Tail => format!("tail? #{number}"),
                 ClientAsk::Move(it) => {
                     let to = it.to.map_or(String::new(), |to| format!(" to {to}"));
@@ -195,7 +198,22 @@ pub(crate) fn client_answer(answer: &ClientAnswer) -> String {
         ClientAnswer::WrongIncarnation(it) => format!("wrong incarnation, this is {it}"),
         ClientAnswer::Busy => "busy".to_owned(),
         ClientAnswer::Unknown => "unknown".to_owned(),
+        ClientAnswer::Mismatch(it) => {
+            let token = match it.token {
+                TokenSeen::Unasked => String::new(),
+                TokenSeen::NeverSet => ", no token".to_owned(),
+                TokenSeen::Set(token) => format!(", {token}"),
+            };
+            format!("mismatch: last is {}{token}", it.last_record)
+        }
+        ClientAnswer::Refused(why) => format!("refused: {why:?}"),
     }
+}
+
+fn conditions(only_if: &Conditions) -> String {
+    let last = only_if.last_record.map(|it| format!(" if last is {it}"));
+    let token = only_if.token.map(|it| format!(" if {it}"));
+    [last, token].into_iter().flatten().collect()
 }
 
 /// A register's value.
@@ -205,12 +223,23 @@ pub(crate) fn register_value(value: &RegisterValue) -> String {
     });
     let winners: Vec<String> = value.winners.iter().map(|it| format!(" @{it}")).collect();
     format!(
-        "({} by {owner}, clean {}{}, tail {})",
+        "({} by {owner}, clean {}{}, tail {}{})",
         value.epoch,
         value.last_clean(),
         winners.concat(),
-        value.clean_tail
+        value.clean_tail,
+        checkpoint(&value.checkpoint)
     )
+}
+
+fn checkpoint(it: &Checkpoint) -> String {
+    if it.as_of == Lsn::MIN {
+        return String::new();
+    }
+    let token = it.judgement.token.map(|token| format!(", {token}"));
+    let producers = it.judgement.producers.len();
+    let token = token.unwrap_or_default();
+    format!(", checkpoint at {}: {producers} producers{token}", it.as_of)
 }
 
 fn metadata(it: &RecoveryMetadata) -> String {
@@ -220,9 +249,20 @@ fn metadata(it: &RecoveryMetadata) -> String {
     format!("lng {} {bridge}", it.last_known_good)
 }
 
-/// A payload, quoted.
+/// A payload, quoted, and the record's attributes.
 pub(crate) fn record(record: &Record) -> String {
-    format!("'{}'", String::from_utf8_lossy(&record.payload))
+    let Attributes {
+        producer,
+        sets_token,
+    } = record.attributes;
+    let producer = producer.map(|it| format!(" {it}"));
+    let token = sets_token.map(|it| format!(" sets {it}"));
+    format!(
+        "'{}'{}{}",
+        String::from_utf8_lossy(&record.payload),
+        producer.unwrap_or_default(),
+        token.unwrap_or_default()
+    )
 }
 
 /// What stands at an LSN.
@@ -320,6 +360,7 @@ pub(crate) fn event(event: &Event) -> String {
         Event::Acked { lsn, stored, .. } => format!("acks {lsn}, stored on {stored}"),
         Event::Slow { node, .. } => format!("finds {node} slow"),
         Event::WaveFailed { lsn, wave, .. } => format!("wave {wave} of {lsn} failed"),
+        Event::Checkpointed { as_of, .. } => format!("keeps a checkpoint as of {as_of}"),
         Event::Bounds { sealed, clean, .. } => format!("sealed {sealed}, clean {clean}"),
         Event::Purged { epoch, .. } => format!("purged {epoch}"),
     }

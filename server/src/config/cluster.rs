@@ -376,6 +376,8 @@ fn parse_timing(mut table: Table) -> Result<Timing, ConfigError> {
         client_retry,
         reader_grace,
         operation_timeout,
+        // No time.
+        checkpoint_records: _,
     } = &mut timing;
     for (key, duration) in [
         ("heartbeat_interval", heartbeat_interval),

@@ -47,7 +47,7 @@ const _: () = assert!(COPIES_PER_ANSWER * (RECORD_BYTES_MAX + 1024) <= BODY_BYTE
 fn too_long(message: &Message) -> Option<usize> {
     match message {
         Message::Request(Request {
-            ask: ClientAsk::Append(record),
+            ask: ClientAsk::Append { record, .. },
             ..
         }) => Some(record.payload.len()).filter(|length| *length > RECORD_BYTES_MAX),
         _ => None,

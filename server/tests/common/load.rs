@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use hstore_core::{LogId, Lsn, Offset, Record, Rng};
 use hstore_replicator::client::{Call, Outcome};
+use hstore_replicator::message::Conditions;
 use hstore_replicator::reader::{Delivery, GapKind};
 use hstore_server::client::Session;
 use hstore_server::clock::Clock;
@@ -52,6 +53,9 @@ impl Load {
                 append: 18,
                 read: 1,
                 tail: 1,
+                conditional: 0,
+                token: 0,
+                idempotent: 0,
             },
             payload_bytes_min: 9,
             payload_bytes_max: 1000,
@@ -210,7 +214,9 @@ impl Shared {
                 book.recorder.answer(op, history::Outcome::Read(read), now)
             }
             Outcome::Moved(_) => unreachable!("clients under load move nothing"),
-            Outcome::Failed => book.recorder.fail(op, now),
+            Outcome::Failed | Outcome::Mismatch(_) | Outcome::Refused(_) => {
+                book.recorder.fail(op, now)
+            }
             Outcome::Unknown => book.recorder.info(op, now),
         };
         ended.expect("an operation ends once, as its kind ends");
@@ -227,10 +233,20 @@ impl Shared {
 
 fn calls(operation: Operation, is_final: bool) -> (LogId, Call, history::Call) {
     match operation {
-        Operation::Append { log, id, payload } => {
-            let record = Record::new(payload);
-            let asked = history::Call::append(RecordId(id));
-            (log, Call::Append { log, record }, asked)
+        Operation::Append {
+            log,
+            id,
+            payload,
+            attributes,
+            last_record,
+            token,
+        } => {
+            let call = Call::Append {
+                log,
+                record: Record::with(payload, attributes),
+                conditions: Conditions { last_record, token },
+            };
+            (log, call, history::Call::append(RecordId(id)))
         }
         Operation::Read { log, from, limit } => {
             let asked = history::Call::read(from, limit, is_final);

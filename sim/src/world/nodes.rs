@@ -267,6 +267,7 @@ impl World {
             Event::RecoveryDecided { holes, .. } => self.counts.holes += u64::from(*holes),
             Event::EpochClean { .. } => self.counts.recoveries += 1,
             Event::Purged { .. } => self.counts.purges += 1,
+            Event::Checkpointed { .. } => self.counts.checkpoints += 1,
             _ => {}
         }
         self.on_move_event(event);

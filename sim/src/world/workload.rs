@@ -89,9 +89,19 @@ impl World {
     pub(super) fn on_ended(&mut self, slot: usize, ended: &Ended) {
         let counts = &mut self.counts;
         match ended {
-            Ended::Appended(log, lsn) => {
+            Ended::Appended(log, lsn, sets) => {
                 counts.appends_acked += 1;
                 self.generator.observe(*log, *lsn);
+                if let Some(token) = sets {
+                    self.generator.observe_token(*log, *token);
+                }
+            }
+            Ended::AppendMismatched(log, last, token) => {
+                counts.appends_mismatched += 1;
+                self.generator.observe_last(*log, *last);
+                if let Some(token) = token {
+                    self.generator.observe_token(*log, *token);
+                }
             }
             Ended::AppendFailed => counts.appends_failed += 1,
             Ended::AppendUnknown => counts.appends_unknown += 1,

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, CorruptCopy, LogStore, StoreError, StoreOp};
 use hstore_core::{
-    Ballot, Chain, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Precedence, Record, Rng,
-    Stamp, Stamped, StoredCopy, WallTime,
+    Attributes, Ballot, Chain, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Precedence,
+    ProducerId, ProducerSequence, Record, Rng, Stamp, Stamped, StoredCopy, Token, WallTime,
 };
 
 use crate::model::ModelState;
@@ -362,6 +362,28 @@ fn every_kind_of_copy_comes_back<S: LogStore>(store: &mut S) {
         .iter()
         .map(|length| Entry::Record(stamped(&vec![0xa5; *length])))
         .collect();
+    let producer = ProducerSequence {
+        producer: ProducerId(u64::MAX),
+        sequence: 7,
+    };
+    for (producer, sets_token) in [
+        (Some(producer), None),
+        (None, Some(Token(0))),
+        (Some(producer), Some(Token(u64::MAX))),
+    ] {
+        let attributes = Attributes {
+            producer,
+            sets_token,
+        };
+        for length in [0, 30] {
+            let payload = vec![0x5a; length].into();
+            let record = Record::with(payload, attributes);
+            entries.push(Entry::Record(Stamped {
+                record,
+                ..stamped(b"")
+            }));
+        }
+    }
     entries.extend([Entry::Hole, Entry::Bridge]);
     let copysets = [
         NodeSet::EMPTY,

@@ -32,7 +32,7 @@
 
 use std::ops::Range;
 
-/// The longest batch, encoded. Encoding adds about 80 bytes to each record's payload.
+/// The longest batch, encoded. Encoding adds about 100 bytes to each record's payload.
 pub const BATCH_BYTES_MAX: usize = 32 << 20;
 
 /// The longest body of a frame. A longer length is not believed when reading. It exceeds the longest
@@ -40,7 +40,7 @@ pub const BATCH_BYTES_MAX: usize = 32 << 20;
 const BODY_BYTES_MAX: usize = BATCH_BYTES_MAX + (1 << 20);
 
 /// The first bytes of every frame; the last of them is the version of the format.
-const MAGIC: [u8; 4] = [0xF7, b'H', b'S', 2];
+const MAGIC: [u8; 4] = [0xF7, b'H', b'S', 3];
 
 /// What stands before the body.
 const HEADER_BYTES: usize = 32;

@@ -28,7 +28,8 @@
 //! ```
 //!
 //! - `version`: 2.
-//! - `kind`: what the entry is. 0: a record. 1: a hole. 2: a bridge. Nothing follows those.
+//! - `kind`: what the entry is. 0: a record without attributes. 1: a hole. 2: a bridge. Nothing follows
+//!   those. 3: a record with attributes.
 //! - `writer`: 0: a sequencer, and `seal` and `attempt` are 0. 1: a recovery, whose ballot they are.
 //! - `copyset`: node `n` is bit `n`.
 //!
@@ -41,17 +42,19 @@
 //!  +------+----------+-----+--------+- - - - - -+
 //! ```
 //!
-//! RocksDB's own checksums guard keys and values at rest; the CRC32C inside guards the payload on
+//! Attributes, if there are any ([`Attributes::encode`]), stand between CRC32C and payload.
+//!
+//! RocksDB's own checksums guard keys and values at rest; the CRC32C inside guards the record on
 //! its whole way from the client that appended it, and the chain value `own` its place.
 
 use bytes::Bytes;
 use hstore_core::{
-    Ballot, Chain, Entry, Epoch, LogId, Lsn, NodeSet, Offset, Precedence, Record, Stamp, Stamped,
-    StoredCopy, WallTime,
+    Attributes, Ballot, Chain, Entry, Epoch, LogId, Lsn, NodeSet, Offset, Precedence, Record,
+    Stamp, Stamped, StoredCopy, WallTime,
 };
 
 /// The version of the layout.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// Where the version of the layout stands.
 pub(super) const FORMAT_KEY: &[u8] = b"f";
@@ -68,9 +71,12 @@ const VALUE_VERSION: u8 = 2;
 const HEADER_BYTES: usize = 35;
 /// What stands before the payload of a record, behind the header.
 const RECORD_HEADER_BYTES: usize = 20;
+/// Attributes have at most so many bytes.
+const ATTRIBUTES_BYTES_MAX: usize = 25;
 const RECORD: u8 = 0;
 const HOLE: u8 = 1;
 const BRIDGE: u8 = 2;
+const RECORD_WITH_ATTRIBUTES: u8 = 3;
 const BY_SEQUENCER: u8 = 0;
 const BY_RECOVERY: u8 = 1;
 
@@ -116,12 +122,13 @@ pub(super) fn metadata_key_of(key: &[u8]) -> Option<&[u8]> {
 
 pub(super) fn encode(copy: &StoredCopy) -> Vec<u8> {
     let payload = match &copy.entry {
-        Entry::Record(it) => RECORD_HEADER_BYTES + it.record.payload.len(),
+        Entry::Record(it) => RECORD_HEADER_BYTES + ATTRIBUTES_BYTES_MAX + it.record.payload.len(),
         Entry::Hole | Entry::Bridge => 0,
     };
     let mut value = Vec::with_capacity(HEADER_BYTES + payload);
-    let kind = match copy.entry {
-        Entry::Record(_) => RECORD,
+    let kind = match &copy.entry {
+        Entry::Record(it) if it.record.attributes.is_none() => RECORD,
+        Entry::Record(_) => RECORD_WITH_ATTRIBUTES,
         Entry::Hole => HOLE,
         Entry::Bridge => BRIDGE,
     };
@@ -134,27 +141,41 @@ pub(super) fn encode(copy: &StoredCopy) -> Vec<u8> {
         value.extend(stamp.previous.0.to_le_bytes());
         value.extend(stamp.own.0.to_le_bytes());
         value.extend(record.crc32c.to_le_bytes());
+        if kind == RECORD_WITH_ATTRIBUTES {
+            value.extend(&record.attributes.encode()[..]);
+        }
         value.extend(&record.payload[..]);
     }
     value
 }
 
-/// The copy that a value is. The payload is not checked against its CRC.
+/// The copy that a value is. The record is not checked against its CRC.
 pub(super) fn decode(value: &[u8]) -> Result<StoredCopy, BadValue> {
     let precedence = precedence_of(value)?;
     let body = &value[HEADER_BYTES..];
     let entry = match (value[1], body.len()) {
-        (RECORD, RECORD_HEADER_BYTES..) => Entry::Record(Stamped {
-            stamp: Stamp {
-                time: WallTime(u64::from_le_bytes(array(body, 0))),
-                previous: Chain(u32::from_le_bytes(array(body, 8))),
-                own: Chain(u32::from_le_bytes(array(body, 12))),
-            },
-            record: Record {
-                crc32c: u32::from_le_bytes(array(body, 16)),
-                payload: Bytes::copy_from_slice(&body[RECORD_HEADER_BYTES..]),
-            },
-        }),
+        (RECORD | RECORD_WITH_ATTRIBUTES, RECORD_HEADER_BYTES..) => {
+            let rest = &body[RECORD_HEADER_BYTES..];
+            let (attributes, payload) = if value[1] == RECORD {
+                (Attributes::default(), rest)
+            } else {
+                Attributes::decode(rest)
+                    .filter(|(attributes, _)| !attributes.is_none())
+                    .ok_or_else(|| BadValue("its attributes are none".to_owned()))?
+            };
+            Entry::Record(Stamped {
+                stamp: Stamp {
+                    time: WallTime(u64::from_le_bytes(array(body, 0))),
+                    previous: Chain(u32::from_le_bytes(array(body, 8))),
+                    own: Chain(u32::from_le_bytes(array(body, 12))),
+                },
+                record: Record {
+                    payload: Bytes::copy_from_slice(payload),
+                    attributes,
+                    crc32c: u32::from_le_bytes(array(body, 16)),
+                },
+            })
+        }
         (HOLE, 0) => Entry::Hole,
         (BRIDGE, 0) => Entry::Bridge,
         (kind, body) => {
@@ -225,6 +246,7 @@ fn array<const N: usize>(value: &[u8], at: usize) -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
+    use hstore_core::{ProducerId, ProducerSequence, Token};
     use proptest::prelude::*;
 
     use super::*;
@@ -241,22 +263,34 @@ mod tests {
             Just(Entry::Bridge),
             (
                 prop::collection::vec(any::<u8>(), 0..40),
+                prop::option::of((any::<u64>(), any::<u64>())),
+                prop::option::of(any::<u64>()),
                 any::<u32>(),
-                any::<(u64, u32, u32)>()
+                any::<(u64, u32, u32)>(),
             )
-                .prop_map(|(payload, crc32c, (time, previous, own))| {
-                    Entry::Record(Stamped {
-                        stamp: Stamp {
-                            time: WallTime(time),
-                            previous: Chain(previous),
-                            own: Chain(own),
-                        },
-                        record: Record {
-                            payload: payload.into(),
-                            crc32c,
-                        },
-                    })
-                }),
+                .prop_map(
+                    |(payload, producer, token, crc32c, (time, previous, own))| {
+                        let attributes = Attributes {
+                            producer: producer.map(|(producer, sequence)| ProducerSequence {
+                                producer: ProducerId(producer),
+                                sequence,
+                            }),
+                            sets_token: token.map(Token),
+                        };
+                        Entry::Record(Stamped {
+                            stamp: Stamp {
+                                time: WallTime(time),
+                                previous: Chain(previous),
+                                own: Chain(own),
+                            },
+                            record: Record {
+                                payload: payload.into(),
+                                attributes,
+                                crc32c,
+                            },
+                        })
+                    }
+                ),
         ];
         (recovery, any::<u32>(), any::<u128>(), any::<u32>(), entry).prop_map(
             |(recovery, wave, copyset, last_known_good, entry)| StoredCopy {
@@ -306,6 +340,29 @@ mod tests {
             prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
             prop_assert_eq!(lsn_of(&key(a)), Some(Lsn::from_u64(a.1)));
         }
+    }
+
+    #[test]
+    fn attributes_stand_before_the_payload() {
+        let attributes = Attributes {
+            producer: None,
+            sets_token: Some(Token(9)),
+        };
+        let record = Record::with(Bytes::from_static(b"hello"), attributes);
+        let crc32c = record.crc32c;
+        let value = encode(&StoredCopy {
+            precedence: Precedence::of_wave(1),
+            copyset: NodeSet::from_bits(1),
+            last_known_good: Offset(0),
+            entry: Entry::Record(Stamped {
+                stamp: Stamp::default(),
+                record,
+            }),
+        });
+        assert_eq!(value[..3], [2, 3, 0]);
+        assert_eq!(value[51..55], crc32c.to_le_bytes());
+        assert_eq!(value[55..64], [2, 9, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(value[64..], *b"hello");
     }
 
     #[test]

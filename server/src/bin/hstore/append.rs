@@ -7,8 +7,10 @@ use std::path::Path;
 use anyhow::Context;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use hstore_core::{LogId, Lsn, Record, Timestamp};
+use hstore_core::{Attributes, LogId, Lsn, ProducerId, ProducerSequence, Record, Timestamp, Token};
 use hstore_replicator::client::{Call, Outcome};
+use hstore_replicator::message::{Conditions, Mismatch, Refusal, TokenSeen};
+use hstore_replicator::producers::PRODUCER_WINDOW;
 use hstore_server::metrics::{Summary, new_histogram, summary};
 use hstore_server::transport::RECORD_BYTES_MAX;
 use serde::Serialize;
@@ -16,8 +18,70 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::sync::oneshot;
 
 use crate::Which;
-use crate::output::{print, unknown, wrong};
+use crate::output::{print, refused, unknown, wrong};
 use crate::reach::{Joined, Reach};
+
+/// What lines demand, and what their records do.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Demands {
+    /// The first line is appended only if the last record of the log stands here (`e0:0`: if there is none),
+    /// each further one only if the one before it is the last. One line at a time is on its way.
+    #[arg(long, value_name = "LSN")]
+    expect: Option<Lsn>,
+    /// Lines are appended only while this is the log's token; with `--set-token`, the first line is.
+    #[arg(long, value_name = "NUMBER")]
+    token: Option<u64>,
+    /// The first line sets the log's token. If `--token` is given, further lines demand the new one, and
+    /// one line at a time is on its way.
+    #[arg(long, value_name = "NUMBER")]
+    set_token: Option<u64>,
+    /// Lines are records of this producer, numbered from `--sequence` on. At most 32 are on their way.
+    #[arg(long, value_name = "NUMBER")]
+    producer: Option<u64>,
+    /// The sequence of the first line.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        requires = "producer",
+        default_value_t = 0
+    )]
+    sequence: u64,
+}
+
+impl Demands {
+    /// How many lines may be on their way, if `window` may without demands.
+    fn window(&self, window: usize) -> usize {
+        let fences = self.token.is_some() && self.set_token.is_some();
+        if self.expect.is_some() || fences {
+            1
+        } else if self.producer.is_some() {
+            window.min(PRODUCER_WINDOW as usize)
+        } else {
+            window
+        }
+    }
+
+    /// The record of a line, and its conditions. `before` is where the line before stands.
+    fn of_line(&self, line: u64, before: Option<Lsn>, payload: Bytes) -> (Record, Conditions) {
+        let first = line == 1;
+        let attributes = Attributes {
+            producer: self.producer.map(|producer| ProducerSequence {
+                producer: ProducerId(producer),
+                sequence: self.sequence.saturating_add(line - 1),
+            }),
+            sets_token: self.set_token.filter(|_| first).map(Token),
+        };
+        let token = match self.set_token {
+            Some(set) if !first => self.token.map(|_| set),
+            _ => self.token,
+        };
+        let conditions = Conditions {
+            last_record: self.expect.map(|expected| before.unwrap_or(expected)),
+            token: token.map(Token),
+        };
+        (Record::with(payload, attributes), conditions)
+    }
+}
 
 /// What was done.
 #[derive(Debug, Serialize)]
@@ -39,6 +103,7 @@ struct Done {
 struct Sent {
     line: u64,
     record: Record,
+    conditions: Conditions,
     at: Timestamp,
     told: oneshot::Receiver<Outcome>,
 }
@@ -46,6 +111,9 @@ struct Sent {
 struct Appending {
     joined: Joined,
     log: LogId,
+    demands: Demands,
+    /// Where the line stands that was told of last.
+    before: Option<Lsn>,
     records: u64,
     bytes: u64,
     first: Option<Lsn>,
@@ -55,7 +123,13 @@ struct Appending {
 }
 
 /// Runs the command.
-pub(crate) async fn run(log: u32, file: &Path, window: usize, which: &Which) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    log: u32,
+    file: &Path,
+    window: usize,
+    demands: Demands,
+    which: &Which,
+) -> anyhow::Result<()> {
     let reach = Reach::of(which)?;
     let log = reach.log(log)?;
     let mut lines: Box<dyn AsyncBufRead + Unpin + Send> = if file == Path::new("-") {
@@ -72,6 +146,8 @@ pub(crate) async fn run(log: u32, file: &Path, window: usize, which: &Which) -> 
     let mut appending = Appending {
         joined,
         log,
+        demands,
+        before: None,
         records: 0,
         bytes: 0,
         first: None,
@@ -79,7 +155,7 @@ pub(crate) async fn run(log: u32, file: &Path, window: usize, which: &Which) -> 
         out_of_order: 0,
         latency: new_histogram(),
     };
-    appending.all(&mut lines, window).await?;
+    appending.all(&mut lines, demands.window(window)).await?;
     let took = appending.joined.clock.now().since(begin);
     let done = appending.done(took.as_secs_f64());
     let text = if which.json {
@@ -126,12 +202,15 @@ impl Appending {
         loop {
             line += 1;
             match next_line(lines, line).await {
-                Ok(Some(payload)) => match self.send(line, Record::new(payload)).await {
-                    Ok(sent) => on_the_way.push_back(sent),
-                    Err(cause) => {
-                        return Err(self.give_up(cause, Vec::new(), &mut on_the_way).await);
+                Ok(Some(payload)) => {
+                    let (record, conditions) = self.demands.of_line(line, self.before, payload);
+                    match self.send(line, record, conditions).await {
+                        Ok(sent) => on_the_way.push_back(sent),
+                        Err(cause) => {
+                            return Err(self.give_up(cause, Vec::new(), &mut on_the_way).await);
+                        }
                     }
-                },
+                }
                 Ok(None) => break,
                 Err(error) => {
                     ended = Err(error);
@@ -148,16 +227,23 @@ impl Appending {
         ended
     }
 
-    async fn send(&mut self, line: u64, record: Record) -> anyhow::Result<Sent> {
+    async fn send(
+        &mut self,
+        line: u64,
+        record: Record,
+        conditions: Conditions,
+    ) -> anyhow::Result<Sent> {
         let at = self.joined.clock.now();
         let call = Call::Append {
             log: self.log,
             record: record.clone(),
+            conditions,
         };
         match self.joined.session.begin(call).await {
             Ok(told) => Ok(Sent {
                 line,
                 record,
+                conditions,
                 at,
                 told,
             }),
@@ -191,7 +277,9 @@ impl Appending {
         for sent in on_the_way.drain(..) {
             match sent.told.await {
                 Ok(Outcome::Appended(_)) => self.records += 1,
-                Ok(Outcome::Failed) => without_effect.push(sent.line.to_string()),
+                Ok(outcome) if outcome.is_without_effect() => {
+                    without_effect.push(sent.line.to_string());
+                }
                 _ => lines.push(sent.line.to_string()),
             }
         }
@@ -204,6 +292,8 @@ impl Appending {
             return Ok(());
         };
         let begin = sent.at;
+        let named = sent.record.attributes.producer.is_some();
+        let mut tried = false;
         loop {
             let Ok(outcome) = (&mut sent.told).await else {
                 // The session ended with the record on its way.
@@ -216,18 +306,24 @@ impl Appending {
                     self.stands(&sent, lsn);
                     return Ok(());
                 }
-                Outcome::Unknown => return Err(self.lost_track(sent.line, on_the_way).await),
-                _ => {
-                    // Certainly without effect.
+                outcome if !outcome.may_retry(named) => {
+                    return Err(self.ends_with(&sent, &outcome, tried, on_the_way).await);
+                }
+                outcome => {
+                    // Certainly without effect, or under a name that stands once.
+                    tried |= outcome == Outcome::Unknown;
+                    let lines = if tried {
+                        vec![sent.line.to_string()]
+                    } else {
+                        Vec::new()
+                    };
                     if let Err(cause) = self.joined.patience(begin).await {
-                        return Err(self.give_up(cause, Vec::new(), on_the_way).await);
+                        return Err(self.give_up(cause, lines, on_the_way).await);
                     }
                     let at = sent.at;
-                    sent = match self.send(sent.line, sent.record).await {
+                    sent = match self.send(sent.line, sent.record, sent.conditions).await {
                         Ok(again) => again,
-                        Err(cause) => {
-                            return Err(self.give_up(cause, Vec::new(), on_the_way).await);
-                        }
+                        Err(cause) => return Err(self.give_up(cause, lines, on_the_way).await),
                     };
                     sent.at = at;
                 }
@@ -235,7 +331,30 @@ impl Appending {
         }
     }
 
+    /// Nothing more can be done for a line. Waits for the others, and says how it stands.
+    async fn ends_with(
+        &mut self,
+        sent: &Sent,
+        outcome: &Outcome,
+        tried: bool,
+        on_the_way: &mut VecDeque<Sent>,
+    ) -> anyhow::Error {
+        let why = match outcome {
+            // What became of an earlier try is not known.
+            _ if tried => None,
+            Outcome::Mismatch(mismatch) => Some(of_mismatch(mismatch)),
+            Outcome::Refused(why) => Some(of_refusal(*why).to_owned()),
+            _ => None,
+        };
+        let Some(why) = why else {
+            return self.lost_track(sent.line, on_the_way).await;
+        };
+        let cause = refused(format!("line {} was not appended: {why}", sent.line));
+        self.give_up(cause, Vec::new(), on_the_way).await
+    }
+
     fn stands(&mut self, sent: &Sent, lsn: Lsn) {
+        self.before = Some(lsn);
         let took = self.joined.clock.now().since(sent.at).as_micros();
         self.latency
             .saturating_record(u64::try_from(took).unwrap_or(u64::MAX).max(1));
@@ -274,6 +393,34 @@ impl Appending {
             records_per_second: self.records as f64 / seconds,
             mebibytes_per_second: self.bytes as f64 / f64::from(1 << 20) / seconds,
             latency_us: summary(&self.latency),
+        }
+    }
+}
+
+fn of_mismatch(mismatch: &Mismatch) -> String {
+    let last = if mismatch.last_record == Lsn::MIN {
+        "the log had no record".to_owned()
+    } else {
+        format!("the last record was {}", mismatch.last_record)
+    };
+    match mismatch.token {
+        TokenSeen::Unasked => last,
+        TokenSeen::NeverSet => format!("{last}, no token was set"),
+        TokenSeen::Set(token) => format!("{last}, the token was {}", token.0),
+    }
+}
+
+fn of_refusal(why: Refusal) -> &'static str {
+    match why {
+        Refusal::SequenceTooOld => {
+            "its sequence is too far below its producer's highest to tell whether it stands"
+        }
+        Refusal::UnknownProducer => {
+            "the log knows nothing of this producer, whose first sequence must be below 32"
+        }
+        Refusal::TooManyProducers => "the log has as many producers as it can have",
+        Refusal::HistoryLost => {
+            "records were lost, and with them what they set and whose they were"
         }
     }
 }

@@ -34,7 +34,8 @@ Exit codes:
   1  something else failed, such as a file that cannot be read
   2  wrong arguments, a wrong configuration, or no cluster was named
   3  the cluster did not answer in time; for `append`: no record of unknown fate is left
-  4  `append` cannot tell whether some records stand in the log"
+  4  `append` cannot tell whether some records stand in the log
+  5  a line was not appended: what it demands was not so, or the log cannot take it"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -63,11 +64,18 @@ Records keep the order of their lines as long as the log keeps its sequencer; if
 order, that is said. With `--window 1` each waits for the one before it.
 
 When an append's fate is unknown (its node died with it on the way), nothing further is appended, and the
-lines are named: appending them again could write them twice.
+lines are named: appending them again could write them twice. With `--producer` it does not: the same
+lines appended again under the same names stand once, and so lines of unknown fate are tried again.
+
+A line that demands something and does not get it is not appended, and neither is any after it; what was
+so instead is told.
 
 Examples:
   echo hello | hstore append 1
   hstore append 1 --file lines.txt
+  hstore append 1 --file lines.txt --producer 7
+  echo mine | hstore append 1 --expect e3:17
+  hstore append 1 --file lines.txt --token 4 --set-token 5
   hstore append 1 --file lines.txt --json")]
     Append {
         /// The log's number.
@@ -78,6 +86,8 @@ Examples:
         /// How many records may be on their way at a time.
         #[arg(long, value_name = "RECORDS", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=200))]
         window: u16,
+        #[command(flatten)]
+        demands: append::Demands,
         #[command(flatten)]
         which: Which,
     },
@@ -223,8 +233,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
             log,
             file,
             window,
+            demands,
             which,
-        } => append::run(log, &file, usize::from(window), &which).await,
+        } => append::run(log, &file, usize::from(window), demands, &which).await,
         Command::Read {
             log,
             from,

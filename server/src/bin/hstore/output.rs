@@ -28,6 +28,11 @@ pub(crate) fn unknown(text: impl ToString) -> anyhow::Error {
     fail(4, text)
 }
 
+/// An append cannot be made: what it demands is not so, or the log cannot take it.
+pub(crate) fn refused(text: impl ToString) -> anyhow::Error {
+    fail(5, text)
+}
+
 fn fail(code: u8, text: impl ToString) -> anyhow::Error {
     let text = text.to_string();
     Failure { code, text }.into()
