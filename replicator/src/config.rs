@@ -25,6 +25,9 @@ pub struct ClusterConfig {
 pub struct LogSpec {
     /// The nodes that store the log, and which sets of them are quorums.
     pub quorums: QuorumSystem,
+    /// When a copy counts as stored.
+    #[serde(default)]
+    pub durability: CopyDurability,
 }
 
 impl LogSpec {
@@ -41,8 +44,24 @@ impl LogSpec {
         let place = |node| (node, nodes.get(&node).copied().unwrap_or_default());
         let locations = nodeset.iter().map(place).collect();
         let quorums = QuorumSystem::new(locations, replication)?;
-        Ok(Self { quorums })
+        Ok(Self {
+            quorums,
+            durability: CopyDurability::Fsync,
+        })
     }
+}
+
+/// When a node's copy of a record counts as stored, and the node says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyDurability {
+    /// Once it is synced: a power failure of every node loses nothing that was acknowledged.
+    #[default]
+    Fsync,
+    /// Once it is written, to be synced some time later. A node that loses power may lose what it said
+    /// it stored. It then knows that it may have, and its lack of a record proves nothing: see
+    /// [`crate::storage`].
+    Memory,
 }
 
 /// Why a cluster cannot be.
@@ -98,6 +117,14 @@ impl ClusterConfig {
     #[must_use]
     pub fn quorum_system(&self, log: LogId) -> Option<QuorumSystem> {
         self.logs.get(&log).map(|spec| spec.quorums.clone())
+    }
+
+    /// When a copy of a record of `log` counts as stored.
+    #[must_use]
+    pub fn copy_durability(&self, log: LogId) -> CopyDurability {
+        self.logs
+            .get(&log)
+            .map_or(CopyDurability::Fsync, |spec| spec.durability)
     }
 }
 

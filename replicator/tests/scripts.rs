@@ -8,7 +8,7 @@
 //!
 //! | command | |
 //! |---|---|
-//! | `cluster nodes=3 copies=2` | starts afresh; `detector`: with failure detectors, which activate; `stores=2`: the configuration puts the log on the first two |
+//! | `cluster nodes=3 copies=2` | starts afresh; `detector`: with failure detectors, which activate; `stores=2`: the configuration puts the log on the first two; `memory`: copies count once they are written |
 //! | `activate n0` | n0 tries to become the sequencer |
 //! | `append c1 to=n0 record=a` | client c1 sends a request; `times=9`; `life=1`: meant for n0's first life |
 //! | `tail c1 to=n0` | the same for a tail |
@@ -35,7 +35,7 @@ use std::time::Duration;
 use datadriven::{TestCase, TestFile};
 use harness::{Cluster, Pattern, Telling};
 use hstore_core::{ClientId, Lsn, NodeId, NodeSet};
-use hstore_replicator::config::Timing;
+use hstore_replicator::config::{CopyDurability, Timing};
 use hstore_replicator::message::{ClientAsk, Move};
 
 #[test]
@@ -53,10 +53,16 @@ fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String
         let copies = number(case, "copies")?.ok_or("how many copies?")?;
         let with_detector = flag(case, "detector");
         let stores = number(case, "stores")?.unwrap_or(nodes);
+        let durability = if flag(case, "memory") {
+            CopyDurability::Memory
+        } else {
+            CopyDurability::Fsync
+        };
         *slot = Some(Cluster::start(
             nodes as u8,
             stores as u8,
             copies as u8,
+            durability,
             with_detector,
             Timing::default(),
         ));

@@ -34,7 +34,7 @@ use hstore_core::{
     Precedence, Record, Rng, Timestamp, WallTime,
 };
 use hstore_replicator::boot::Boot;
-use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
+use hstore_replicator::config::{ClusterConfig, CopyDurability, LogSpec, Timing};
 use hstore_replicator::effects::{DiskDone, DiskToken, DiskWork, Durability, Env, Event, Outputs};
 use hstore_replicator::keys::{DurableState, durable_state};
 use hstore_replicator::message::{
@@ -1007,7 +1007,10 @@ fn marks(out: &Outputs) -> Marks {
 fn config(sequencer: usize) -> ClusterConfig {
     let all = 0..=REGISTER.0;
     let quorums = QuorumSystem::flat(NODES as u8, 2).expect("two copies have room");
-    let spec = LogSpec { quorums };
+    let spec = LogSpec {
+        quorums,
+        durability: CopyDurability::Fsync,
+    };
     let timing = Timing {
         activation_patience: NEVER,
         release_delay: if sequencer == 0 {

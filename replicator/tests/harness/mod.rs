@@ -16,7 +16,7 @@ use hstore_core::{
     Address, ClientId, Entry, Epoch, Incarnation, Lsn, NodeId, NodeSet, Record, Timestamp,
 };
 use hstore_node::Input;
-use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
+use hstore_replicator::config::{ClusterConfig, CopyDurability, LogSpec, Timing};
 use hstore_replicator::effects::{
     DiskDone, DiskRequest, DiskToken, DiskWork, Durability, Event, Outputs,
 };
@@ -135,12 +135,14 @@ impl Cluster {
         nodes: u8,
         stores: u8,
         copies: u8,
+        durability: CopyDurability,
         with_detector: bool,
         timing: Timing,
     ) -> Self {
         let ids = || (0..nodes).map(NodeId);
         let spec = LogSpec {
             quorums: QuorumSystem::flat(stores, copies).expect("the script's nodes can carry it"),
+            durability,
         };
         let config = ClusterConfig {
             nodes: ids().map(|node| (node, Location::default())).collect(),
@@ -526,14 +528,18 @@ impl Cluster {
                 Message::Stored {
                     answer:
                         StorageAnswer::Fetched {
-                            entries, passed, ..
+                            entries,
+                            passed,
+                            authoritative,
+                            ..
                         },
                     ..
                 },
                 Address::Node(node),
             ) => {
                 if let Some(reader) = self.readers.get_mut(&client) {
-                    reader.on_fetched(node, entries, *passed, self.now, &self.config.timing);
+                    let (passed, sure) = (*passed, *authoritative);
+                    reader.on_fetched(node, entries, passed, sure, self.now, &self.config.timing);
                     self.read_on(client);
                 }
             }

@@ -15,6 +15,7 @@
 //! racks = 2                   # over so many racks and regions, 1 if left out
 //! regions = 1
 //! nodes = [0, 1, 2]           # all, if left out
+//! durability = "memory"       # a copy counts before it is synced; "fsync" if left out
 //!
 //! [[logs]]
 //! log = 2
@@ -40,7 +41,9 @@ use std::time::Duration;
 use config::{Config, ValueKind};
 use hstore_core::quorum::{Location, Names, QuorumSystem, Replication, SystemError};
 use hstore_core::{LogId, NodeId, NodeSet};
-use hstore_replicator::config::{ClusterConfig, ConfigError as Misfit, LogSpec, Timing};
+use hstore_replicator::config::{
+    ClusterConfig, ConfigError as Misfit, CopyDurability, LogSpec, Timing,
+};
 
 use super::ConfigError;
 use super::table::{self, Table};
@@ -230,6 +233,9 @@ fn parse_log(
     let copies = table.number("copies", 1..=most)?;
     let racks = table.number("racks", 1..=most)?;
     let regions = table.number("regions", 1..=most)?;
+    let durability = table
+        .text("durability", DURABILITY, durability)?
+        .unwrap_or_default();
     let nodeset = match table.numbers("nodes", 0..=most - 1)? {
         Some(numbers) => node_set(&numbers),
         None => nodes.keys().copied().collect(),
@@ -252,7 +258,10 @@ fn parse_log(
             _ => Err("a text: a quorum system".to_owned()),
         };
         return match quorums {
-            Ok(quorums) => Ok(LogSpec { quorums }),
+            Ok(quorums) => Ok(LogSpec {
+                quorums,
+                durability,
+            }),
             Err(expected) => Err(table.invalid("quorums", &value, &expected)),
         };
     }
@@ -267,8 +276,19 @@ fn parse_log(
         racks: racks.unwrap_or(1) as u8,
         regions: regions.unwrap_or(1) as u8,
     };
-    LogSpec::replicated(nodes, nodeset, replication)
-        .map_err(|error| table.misfit(Misfit::Quorum { log, error }))
+    let spec = LogSpec::replicated(nodes, nodeset, replication)
+        .map_err(|error| table.misfit(Misfit::Quorum { log, error }))?;
+    Ok(LogSpec { durability, ..spec })
+}
+
+const DURABILITY: &str = "\"fsync\" or \"memory\"";
+
+fn durability(text: &str) -> Option<CopyDurability> {
+    match text {
+        "fsync" => Some(CopyDurability::Fsync),
+        "memory" => Some(CopyDurability::Memory),
+        _ => None,
+    }
 }
 
 fn node_set(numbers: &[u64]) -> NodeSet {
