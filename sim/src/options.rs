@@ -2,7 +2,7 @@
 
 use hstore_core::quorum::{Location, Replication};
 use hstore_core::{LogId, NodeId, NodeSet, Rng};
-use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
+use hstore_replicator::config::{ClusterConfig, CopyDurability, LogSpec, Timing};
 use hstore_workloads::Spec;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,9 @@ pub struct SimOptions {
     pub nodeset: Option<NodeSet>,
     /// How records are replicated.
     pub replication: Replication,
+    /// When a copy counts as stored.
+    #[serde(default)]
+    pub durability: CopyDurability,
     /// How many of the nodes keep the registers.
     pub metadata_nodes: u8,
     /// What clients do.
@@ -76,13 +79,16 @@ pub struct DiskOptions {
     pub read_us: u64,
 }
 
-/// How the store is set up; the model store does without.
+/// How the store is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreOptions {
-    /// So many bytes of batches lead to a flush.
+    /// RocksDB: so many bytes of batches lead to a flush.
     pub flush_bytes: u64,
-    /// So many flushed tables lead to a compaction.
+    /// RocksDB: so many flushed tables lead to a compaction.
     pub level0_tables: u16,
+    /// The model store: so many bytes of batches lead to a new generation; none in a run, if left out.
+    #[serde(default)]
+    pub generation_bytes: Option<u64>,
 }
 
 /// How many faults of each family a plan has.
@@ -100,6 +106,24 @@ pub struct FaultOptions {
     pub degradations: u32,
     /// Slow disks.
     pub slow_disks: u32,
+    /// Crashes of one node within its file operations after a moment of its work.
+    #[serde(default)]
+    pub moments: u32,
+    /// Power failures of one node that leave nothing unsynced.
+    #[serde(default)]
+    pub lost_suffixes: u32,
+    /// Flipped bits.
+    #[serde(default)]
+    pub flipped_bits: u32,
+    /// Times in which metadata is late.
+    #[serde(default)]
+    pub stalls: u32,
+    /// Messages of a kind lost.
+    #[serde(default)]
+    pub drops: u32,
+    /// Times in which messages come back.
+    #[serde(default)]
+    pub echoes: u32,
 }
 
 /// How often logs are moved, all logs together.
@@ -134,7 +158,7 @@ pub struct Profile {
 }
 
 /// The profiles there are; the first is the default.
-pub const PROFILES: [Profile; 3] = [
+pub const PROFILES: [Profile; 4] = [
     Profile {
         name: "default",
         about: "5 nodes, 500 operations; crashes, power failures, pauses, partitions, bad links, slow disks",
@@ -145,6 +169,7 @@ pub const PROFILES: [Profile; 3] = [
             partitions: rng.within(1..=3) as u32,
             degradations: rng.below(3) as u32,
             slow_disks: rng.below(3) as u32,
+            ..FaultOptions::default()
         },
         adapt: |_, _| {},
     },
@@ -164,8 +189,47 @@ pub const PROFILES: [Profile; 3] = [
             partitions: rng.within(1..=2) as u32,
             degradations: rng.below(2) as u32,
             slow_disks: rng.below(2) as u32,
+            ..FaultOptions::default()
         },
         adapt: on_the_move,
+    },
+    Profile {
+        name: "chaos",
+        about: "everything there is, in another mixture for each seed: planted bugs are searched for in it",
+        draw_faults: |rng| {
+            // Each family is there or not: with all of them always, each would hide what another shows.
+            let mut some = |most: u64| {
+                if rng.chance(0.5) {
+                    rng.within(1..=most) as u32
+                } else {
+                    0
+                }
+            };
+            FaultOptions {
+                crashes: some(4),
+                power_failures: some(2),
+                partitions: some(4),
+                degradations: some(2),
+                slow_disks: some(3),
+                moments: some(4),
+                lost_suffixes: some(3),
+                flipped_bits: some(3),
+                stalls: some(2),
+                drops: some(4),
+                echoes: some(2),
+                // Always: it takes effect whatever else there is.
+                pauses: rng.within(1..=3) as u32,
+            }
+        },
+        adapt: |options, rng| {
+            if rng.chance(0.25) {
+                options.durability = CopyDurability::Memory;
+            }
+            options.store.generation_bytes = rng
+                .pick(&[None, Some(8), Some(32)])
+                .expect("not empty")
+                .map(|kib: u64| kib << 10);
+        },
     },
 ];
 
@@ -230,6 +294,7 @@ impl Profile {
             mutant: None,
             white_box: true,
             locations,
+            durability: CopyDurability::Fsync,
             replication: Replication {
                 racks: if rack_spread { 2 } else { 1 },
                 ..Replication::copies(copies)
@@ -256,6 +321,7 @@ impl Profile {
             store: StoreOptions {
                 flush_bytes: *rng.pick(&[8, 24, 64, 128]).expect("not empty") << 10,
                 level0_tables: rng.within(2..=5) as u16,
+                generation_bytes: None,
             },
         };
         (self.adapt)(&mut options, rng);
@@ -275,8 +341,12 @@ impl SimOptions {
             .collect();
         let all: NodeSet = nodes.keys().copied().collect();
         let nodeset = self.nodeset.unwrap_or(all);
-        let spec = LogSpec::replicated(&nodes, nodeset, self.replication)
+        let replicated = LogSpec::replicated(&nodes, nodeset, self.replication)
             .expect("profiles draw what their nodes can carry");
+        let spec = LogSpec {
+            durability: self.durability,
+            ..replicated
+        };
         ClusterConfig {
             metadata: all.iter().take(usize::from(self.metadata_nodes)).collect(),
             logs: (1..=self.workload.logs)

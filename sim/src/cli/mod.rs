@@ -7,6 +7,7 @@ mod args;
 mod campaign;
 mod determinism;
 mod list;
+mod mutants;
 mod output;
 mod run;
 
@@ -35,6 +36,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Campaign(args) => campaign::campaign(&args),
         Command::Determinism(args) => determinism::determinism(&args),
+        Command::Mutants(args) => mutants::mutants(&args),
         Command::List(args) => list::list(&args),
     }))
 }
