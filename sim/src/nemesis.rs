@@ -89,8 +89,10 @@ pub fn draw_plan(options: &SimOptions, rng: &mut Rng) -> FaultPlan {
         }
     }
     let mut draw = Draw { options, rng };
+    // Crashes at the same moment of several nodes are worth having: often all wait for the same.
+    let favourite = *draw.rng.pick(&Moment::ALL).expect("not empty");
     for _ in 0..counts.moments {
-        faults.push(draw.crash_at_moment());
+        faults.push(draw.crash_at_moment(favourite));
     }
     for _ in 0..counts.lost_suffixes {
         let target = draw.node_or_sequencer();
@@ -106,8 +108,16 @@ pub fn draw_plan(options: &SimOptions, rng: &mut Rng) -> FaultPlan {
     }
     for _ in 0..counts.drops {
         let target = draw.node_group_or_sequencer();
-        let which = *draw.rng.pick(&Traffic::ALL).expect("not empty");
-        let count = *draw.rng.pick(&[1, 2, 5, 20, u32::MAX]).expect("not empty");
+        // Without signs of life a sequencer is succeeded while it goes on.
+        let which = if draw.rng.chance(0.3) {
+            Traffic::Heartbeats
+        } else {
+            *draw.rng.pick(&Traffic::ALL).expect("not empty")
+        };
+        let count = match which {
+            Traffic::Heartbeats => u32::MAX,
+            _ => *draw.rng.pick(&[1, 2, 5, 20, u32::MAX]).expect("not empty"),
+        };
         let kind = FaultKind::DropMessages { which, count };
         faults.push(draw.fault(300..=3_000, target, kind));
     }
@@ -159,14 +169,19 @@ impl Draw<'_> {
         }
     }
 
-    fn crash_at_moment(&mut self) -> TimedFault {
+    fn crash_at_moment(&mut self, favourite: Moment) -> TimedFault {
         let target = if self.rng.chance(0.6) {
             Target::Everyone
         } else {
             self.node_or_sequencer()
         };
+        let moment = if self.rng.chance(0.6) {
+            favourite
+        } else {
+            *self.rng.pick(&Moment::ALL).expect("not empty")
+        };
         let trigger = Trigger::AtMoment {
-            moment: *self.rng.pick(&Moment::ALL).expect("not empty"),
+            moment,
             file_operation: self.rng.within(1..=8) as u32,
         };
         self.fault(500..=4_000, target, crash(trigger))

@@ -222,6 +222,12 @@ pub const PROFILES: [Profile; 4] = [
             }
         },
         adapt: |options, rng| {
+            if rng.chance(0.4) {
+                on_the_move(options, rng);
+                options.workload.operations = 800;
+            } else {
+                in_small(options, rng);
+            }
             if rng.chance(0.25) {
                 options.durability = CopyDurability::Memory;
             }
@@ -261,6 +267,17 @@ fn on_the_move(options: &mut SimOptions, rng: &mut Rng) {
         nodeset: rng.within(4..=6) as u32,
         quorums: rng.within(2..=4) as u32,
     };
+}
+
+/// Small clusters, where a few nodes decide, and dense runs, where much happens at a time.
+fn in_small(options: &mut SimOptions, rng: &mut Rng) {
+    let nodes = *rng.pick(&[3, 3, 4, 5, 5, 5]).expect("not empty");
+    options.locations.truncate(usize::from(nodes));
+    options.replication.copies = options.replication.copies.min(nodes - 1);
+    options.metadata_nodes = options.metadata_nodes.min(nodes);
+    let pace = *rng.pick(&[1, 2, 4]).expect("not empty");
+    options.chaos_us /= pace;
+    options.workload.think_us_max /= pace;
 }
 
 impl Profile {

@@ -169,12 +169,14 @@ impl StorageNode {
         }
         let metadata = [state.put_bounds(log), state.put_epoch(log, epoch)];
         if planted!("metadata-not-atomic") {
-            let batch = metadata.to_vec();
-            self.write(batch, Durability::Synced, Continuation::Nothing, env);
+            // What was done is kept first; it is done when that is synced.
+            let done = metadata.to_vec();
+            self.write(done, Durability::Synced, Continuation::Nothing, env);
+            self.store_later(1, batch, Durability::Synced, Continuation::Nothing, env);
         } else {
             batch.extend(metadata);
+            self.write(batch, Durability::Synced, Continuation::Nothing, env);
         }
-        self.write(batch, Durability::Synced, Continuation::Nothing, env);
         env.out.events.push(Event::Purged { log, epoch });
         self.believe(log, env);
         self.ask_again(log, env);

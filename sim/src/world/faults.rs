@@ -247,6 +247,8 @@ impl World {
                 self.faults[index].nodes = NodeSet::only(node);
                 self.faults[index].countdown = Some(file_operation);
                 self.arm(node, file_operation);
+                // One for each: others may wait for the same moment of another node.
+                return;
             }
         }
     }
