@@ -243,6 +243,7 @@ impl Client {
                         nonce,
                         entries,
                         passed,
+                        authoritative,
                     },
                 ..
             } => {
@@ -259,7 +260,7 @@ impl Client {
                 let Some((id, reader)) = found else {
                     return;
                 };
-                reader.on_fetched(from, entries, *passed, now, &timing);
+                reader.on_fetched(from, entries, *passed, *authoritative, now, &timing);
                 self.read_on(now, id, out);
             }
             // Clients are told nothing else.

@@ -29,14 +29,20 @@ pub struct LogSpec {
     pub quorums: QuorumSystem,
     /// Which of its copysets a record gets.
     pub copysets: CopysetSelector,
+    /// When a copy counts as stored.
+    #[serde(default)]
+    pub durability: CopyDurability,
 }
 
 impl LogSpec {
     /// A log on a quorum system, each record on copies of its own.
     #[must_use]
     pub fn new(quorums: QuorumSystem) -> Self {
-        let copysets = CopysetSelector::Random;
-        Self { quorums, copysets }
+        Self {
+            quorums,
+            copysets: CopysetSelector::Random,
+            durability: CopyDurability::Fsync,
+        }
     }
 
     /// A log on a nodeset, replicated over it. The nodes stand where the cluster says.
@@ -54,6 +60,19 @@ impl LogSpec {
         let quorums = QuorumSystem::new(locations, replication)?;
         Ok(Self::new(quorums))
     }
+}
+
+/// When a node's copy of a record counts as stored, and the node says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyDurability {
+    /// Once it is synced: a power failure of every node loses nothing that was acknowledged.
+    #[default]
+    Fsync,
+    /// Once it is written, to be synced some time later. A node that loses power may lose what it said
+    /// it stored. It then knows that it may have, and its lack of a record proves nothing: see
+    /// [`crate::storage`].
+    Memory,
 }
 
 /// Why a cluster cannot be.
@@ -109,6 +128,14 @@ impl ClusterConfig {
     #[must_use]
     pub fn quorum_system(&self, log: LogId) -> Option<QuorumSystem> {
         self.logs.get(&log).map(|spec| spec.quorums.clone())
+    }
+
+    /// When a copy of a record of `log` counts as stored.
+    #[must_use]
+    pub fn copy_durability(&self, log: LogId) -> CopyDurability {
+        self.logs
+            .get(&log)
+            .map_or(CopyDurability::Fsync, |spec| spec.durability)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::StoreOp;
-use hstore_core::{Ballot, Epoch, LogId};
+use hstore_core::{Ballot, Epoch, Incarnation, LogId};
 use serde::{Deserialize, Serialize};
 
+use crate::register::{AcceptorState, RegisterBallot, RegisterValue};
 use crate::storage::{EpochState, LogBounds};
 
 /// A key.
@@ -41,7 +42,7 @@ impl MetaKey {
     }
 }
 
-/// What a storage node's metadata promises, for observers: none of it may ever go back.
+/// What a node's metadata promises, for observers: none of it may ever go back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DurableState {
     /// The bounds of a log.
@@ -56,6 +57,15 @@ pub enum DurableState {
         /// No recovery ballot below this is obeyed.
         promised: Ballot,
     },
+    /// The acceptor's state of a register.
+    Acceptor {
+        /// No ballot below this is answered.
+        promised: RegisterBallot,
+        /// The ballot of what was accepted last.
+        accepted: RegisterBallot,
+    },
+    /// The node's life.
+    Life(Incarnation),
 }
 
 impl DurableState {
@@ -74,12 +84,20 @@ impl DurableState {
                 },
             ) => hard_seal <= seal && last_clean <= clean,
             (Self::Epoch { promised }, Self::Epoch { promised: next }) => promised <= next,
+            (
+                Self::Acceptor { promised, accepted },
+                Self::Acceptor {
+                    promised: next,
+                    accepted: taken,
+                },
+            ) => promised <= next && accepted <= taken,
+            (Self::Life(life), Self::Life(next)) => life <= next,
             _ => false,
         }
     }
 }
 
-/// Understands a piece of a storage node's metadata; `None` if it is something else.
+/// Understands a piece of a node's metadata; `None` if it is something else.
 #[must_use]
 pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
     match postcard::from_bytes(key).ok()? {
@@ -96,6 +114,35 @@ pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
                 promised: state.promised,
             })
         }
-        MetaKey::Incarnation | MetaKey::Acceptor(_) => None,
+        MetaKey::Acceptor(_) => {
+            let state: AcceptorState = postcard::from_bytes(value).ok()?;
+            Some(DurableState::Acceptor {
+                promised: state.promised,
+                accepted: state.accepted.map_or_else(Default::default, |it| it.0),
+            })
+        }
+        MetaKey::Incarnation => Some(DurableState::Life(postcard::from_bytes(value).ok()?)),
     }
+}
+
+/// The value of a register that a piece of an acceptor's metadata tells of, for observers. It may never
+/// come to be committed.
+#[must_use]
+pub fn accepted_value(key: &[u8], value: &[u8]) -> Option<(LogId, RegisterValue)> {
+    let MetaKey::Acceptor(log) = postcard::from_bytes(key).ok()? else {
+        return None;
+    };
+    let state: AcceptorState = postcard::from_bytes(value).ok()?;
+    state.accepted.map(|(_, value)| (log, value))
+}
+
+/// The epoch that a piece of a storage node's metadata marks as dirty, for observers: copies of it may be
+/// answered before they are synced.
+#[must_use]
+pub fn dirty_epoch(key: &[u8], value: &[u8]) -> Option<(LogId, Epoch)> {
+    let MetaKey::Epoch(log, epoch) = postcard::from_bytes(key).ok()? else {
+        return None;
+    };
+    let state: EpochState = postcard::from_bytes(value).ok()?;
+    state.dirty.map(|_| (log, epoch))
 }

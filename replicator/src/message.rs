@@ -430,6 +430,9 @@ pub enum StorageAnswer {
         entries: Vec<(Lsn, Option<Entry>)>,
         /// All this node holds from the start of the range up to here is in `entries`.
         passed: Lsn,
+        /// Whether the node knows all it ever stored of these epochs. If not, that it has nothing at an
+        /// LSN proves nothing.
+        authoritative: bool,
     },
     /// To a step of a recovery.
     Recovery {
@@ -471,6 +474,9 @@ pub enum RecoveryAnswer {
     Sealed {
         /// The highest last known good offset this node has met: of stores, of releases.
         last_known_good: Offset,
+        /// Whether the node knows all it ever stored of the epoch. If not, it lost power with copies
+        /// in memory, and what it lacks proves nothing.
+        authoritative: bool,
     },
     /// Copies above the offset asked for.
     Digest {
@@ -478,6 +484,8 @@ pub enum RecoveryAnswer {
         after: Offset,
         /// As in `Sealed`, repeated: it may have risen.
         last_known_good: Offset,
+        /// As in `Sealed`, repeated: the node may have lost power since.
+        authoritative: bool,
         /// The copies. `None` is one that cannot be read.
         copies: Vec<(Offset, Option<StoredCopy>)>,
         /// All copies up to here are told; `Offset::MAX` if these were all.

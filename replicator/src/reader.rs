@@ -69,6 +69,8 @@ struct Source {
     passed: Lsn,
     /// What it told and was not delivered yet.
     entries: BTreeMap<Lsn, Option<Entry>>,
+    /// It may have lost some: that it told nothing at an LSN proves nothing.
+    amnesiac: bool,
     /// The question that is open, if any.
     asked: bool,
     resend_at: Timestamp,
@@ -99,6 +101,7 @@ impl Reader {
         let source = Source {
             passed,
             entries: BTreeMap::new(),
+            amnesiac: false,
             asked: false,
             resend_at: now,
         };
@@ -165,6 +168,7 @@ impl Reader {
         from: NodeId,
         entries: &[(Lsn, Option<Entry>)],
         passed: Lsn,
+        authoritative: bool,
         now: Timestamp,
         timing: &Timing,
     ) {
@@ -172,6 +176,7 @@ impl Reader {
             return;
         };
         source.asked = false;
+        source.amnesiac |= !authoritative;
         let log = self.log;
         for (lsn, entry) in entries {
             if *lsn > source.passed && *lsn >= self.next {
@@ -238,10 +243,11 @@ impl Reader {
         let told = |source: &&Source| source.passed >= next;
         let everyone = self.nodes_where(|source| told(&source));
         if !quorums.nodes().is_subset(everyone) {
-            // A copy that cannot be read proves neither a record nor its absence: its node does not
-            // count.
-            let absent =
-                self.nodes_where(|source| told(&source) && !source.entries.contains_key(&next));
+            // A copy that cannot be read proves neither a record nor its absence, nor does what a node
+            // that lost copies has not: they do not count.
+            let absent = self.nodes_where(|source| {
+                told(&source) && !source.amnesiac && !source.entries.contains_key(&next)
+            });
             if !quorums.is_seal_quorum(absent) {
                 return None;
             }
@@ -302,7 +308,7 @@ mod tests {
     fn tell(reader: &mut Reader, node: u8, entries: &[Option<Entry>], now: Timestamp) {
         let entries: Vec<_> = entries.iter().map(|it| (Lsn::FIRST, it.clone())).collect();
         let timing = Timing::default();
-        reader.on_fetched(NodeId(node), &entries, Lsn::FIRST, now, &timing);
+        reader.on_fetched(NodeId(node), &entries, Lsn::FIRST, true, now, &timing);
     }
 
     #[test]

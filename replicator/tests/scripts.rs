@@ -8,7 +8,7 @@
 //!
 //! | command | |
 //! |---|---|
-//! | `cluster nodes=3 copies=2` | starts afresh; `stores=2`: the configuration puts the log on the first two; without `copies`: on the quorum system in the line below; `sticky=9`: blocks of 9 records; `detector`: with failure detectors, which activate; `checkpoint=4`: sequencers make a checkpoint every 4 records |
+//! | `cluster nodes=3 copies=2` | starts afresh; `stores=2`: the configuration puts the log on the first two; without `copies`: on the quorum system in the line below; `sticky=9`: blocks of 9 records; `detector`: with failure detectors, which activate; `memory`: copies count once they are written; `checkpoint=4`: sequencers make a checkpoint every 4 records |
 //! | `activate n0` | n0 tries to become the sequencer |
 //! | `append c1 to=n0 record=a` | client c1 sends a request; `times=9`; `life=1`: meant for n0's first life; `last=1.2`, `token=7`: only if the last record is e1:2 (`0.0`: if there is none), if the token is 7; `sets=8`: sets the token; `producer=5 sequence=3`: under this name |
 //! | `tail c1 to=n0` | the same for a tail |
@@ -38,7 +38,7 @@ use hstore_core::quorum::{Names, QuorumSystem};
 use hstore_core::{
     Attributes, ClientId, Lsn, NodeId, NodeSet, ProducerId, ProducerSequence, Token,
 };
-use hstore_replicator::config::{LogSpec, Timing};
+use hstore_replicator::config::{CopyDurability, LogSpec, Timing};
 use hstore_replicator::message::{ClientAsk, Conditions, Move};
 use hstore_replicator::placement::copyset::CopysetSelector;
 
@@ -55,18 +55,16 @@ fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String
     if case.directive == "cluster" {
         let nodes = number(case, "nodes")?.ok_or("how many nodes?")?;
         let stores = number(case, "stores")?.unwrap_or(nodes);
-        let spec = spec(case, stores as u8)?;
+        let mut spec = spec(case, stores as u8)?;
+        if flag(case, "memory") {
+            spec.durability = CopyDurability::Memory;
+        }
         let with_detector = flag(case, "detector");
         let mut timing = Timing::default();
         if let Some(records) = number(case, "checkpoint")? {
             timing.checkpoint_records = records as u32;
         }
-        *slot = Some(Cluster::start(
-            nodes as u8,
-            spec,
-            with_detector,
-            timing,
-        ));
+        *slot = Some(Cluster::start(nodes as u8, spec, with_detector, timing));
         return finish(slot, case);
     }
     let cluster = slot.as_mut().ok_or("a script begins with `cluster`")?;

@@ -180,6 +180,31 @@ impl SimDisk {
         loss
     }
 
+    /// As [`SimDisk::power_fail`], but nothing is left of what was not synced.
+    pub fn power_fail_to_synced(&mut self) -> PowerLoss {
+        self.process_exit();
+        let mut loss = PowerLoss::default();
+        self.medium.names.lose_unsynced(&mut loss);
+        loss
+    }
+
+    /// The paths of all files, with how many of their first bytes are durable.
+    #[must_use]
+    pub fn durable_files(&self) -> Vec<(String, u64)> {
+        let files = self.medium.names.all_files();
+        files
+            .into_iter()
+            .map(|(path, pages)| (path, pages.shared() as u64))
+            .collect()
+    }
+
+    /// Flips a bit of a durable byte of a file, on the medium and in the cache. False if there is no such
+    /// byte.
+    pub fn flip_bit(&mut self, path: &str, byte: u64, bit: u8) -> bool {
+        let pages = self.medium.names.pages_at(path);
+        pages.is_some_and(|pages| pages.flip_bit(byte as usize, bit))
+    }
+
     /// The process that used the disk ends, the machine goes on: no file is open, a crash that was
     /// armed is over, and nothing is lost.
     pub fn process_exit(&mut self) {

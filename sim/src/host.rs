@@ -10,15 +10,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, LogStore, StoreError, StoreOp};
-use hstore_core::{LogId, Lsn, NodeId, Rng, Timestamp};
+use hstore_core::{Entry, Epoch, LogId, Lsn, NodeId, Rng, Timestamp};
 use hstore_node::Node;
 use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::effects::{DiskDone, DiskRequest, DiskToken, DiskWork, Durability, Outputs};
+use hstore_replicator::keys::dirty_epoch;
 use hstore_tier1::rocks::BackgroundWork;
 use hstore_tier1::rocks::hosted::env::Host as RocksHost;
 
 use crate::disk::{FileOp, PowerLoss, SharedDisk, SimDisk};
 use crate::options::{Engine, StoreOptions};
+use crate::plan::FlipPlace;
 use crate::store::Store;
 
 /// A host.
@@ -40,6 +42,21 @@ pub struct Host {
     pub slow: u32,
     /// What is durable, for those who look inside.
     durable: BTreeSet<(LogId, Lsn)>,
+    /// Of that, what no later write may have deleted: the next process has to find it.
+    kept: BTreeSet<(LogId, Lsn)>,
+    /// Epochs of which copies may be answered unsynced: they are marked as dirty, maybe durably.
+    dirty: BTreeSet<(LogId, Epoch)>,
+    /// Files in which a bit was flipped.
+    flipped: BTreeSet<String>,
+}
+
+/// What a process found when it started.
+#[derive(Debug)]
+pub struct Found {
+    /// All metadata.
+    pub metadata: Vec<Metadata>,
+    /// Copies that were durable and are gone.
+    pub lost: Vec<(LogId, Lsn)>,
 }
 
 #[derive(Debug)]
@@ -88,6 +105,9 @@ impl Host {
             paused: false,
             slow: 1,
             durable: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            flipped: BTreeSet::new(),
         }
     }
 
@@ -120,6 +140,104 @@ impl Host {
         self.durable.contains(&(log, lsn))
     }
 
+    /// Whether the process has a copy at this LSN that was answered or may be, durable or not.
+    #[must_use]
+    pub fn has_copy(&self, log: LogId, lsn: Lsn) -> bool {
+        let is_it = |op: &StoreOp| matches!(op, StoreOp::Put { log: l, lsn: at, .. } if (*l, *at) == (log, lsn));
+        let mut written = self.process.iter().flat_map(|it| &it.written);
+        self.has_durable(log, lsn) || written.any(|written| written.batch.iter().any(is_it))
+    }
+
+    /// Epochs of which a power failure now would take copies, or the certainty that none is gone.
+    /// `is_clean` tells epochs that are recovered: of these nobody will ask what there is.
+    pub fn in_memory(&self, is_clean: impl Fn(LogId, Epoch) -> bool) -> BTreeSet<(LogId, Epoch)> {
+        let unsynced = |key: &(LogId, Epoch)| {
+            let is_of = |op: &StoreOp| matches!(op, StoreOp::Put { log, lsn, .. } if (*log, lsn.epoch) == *key);
+            let mut written = self.process.iter().flat_map(|it| &it.written);
+            written.any(|written| written.batch.iter().any(is_of))
+        };
+        let dirty = self.dirty.iter().copied();
+        dirty
+            .filter(|key| !is_clean(key.0, key.1) || unsynced(key))
+            .collect()
+    }
+
+    /// Whether a bit was flipped in a file that is still there.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        if self.flipped.is_empty() {
+            return false;
+        }
+        let files = self.disk.lock().durable_files();
+        files.iter().any(|(path, _)| self.flipped.contains(path))
+    }
+
+    /// Flips a bit of the payload of a durable copy, beneath the checksums of the store.
+    ///
+    /// # Errors
+    /// If a file operation failed. The process must not go on.
+    pub fn flip_copy(&mut self, log: LogId, lsn: Lsn, pick: u64) -> Result<bool, StoreError> {
+        let Some(process) = &mut self.process else {
+            return Ok(false);
+        };
+        let mut scan = process.store.scan(log, lsn, lsn, 1)?;
+        let Some((_, Ok(mut copy))) = scan.copies.pop() else {
+            return Ok(false);
+        };
+        let Entry::Record(record) = &mut copy.entry else {
+            return Ok(false);
+        };
+        let mut payload = record.payload.to_vec();
+        let bits = payload.len() as u64 * 8;
+        if bits == 0 {
+            return Ok(false);
+        }
+        payload[(pick % bits / 8) as usize] ^= 1 << (pick % 8);
+        record.payload = payload.into();
+        process.store.apply(&[StoreOp::Put { log, lsn, copy }])?;
+        Ok(true)
+    }
+
+    /// A durable record of which a copy is here, if there is any.
+    #[must_use]
+    pub fn pick_copy(&self, pick: u64) -> Option<(LogId, Lsn)> {
+        let count = self.durable.len() as u64;
+        let at = pick.checked_rem(count)?;
+        self.durable.iter().nth(at as usize).copied()
+    }
+
+    /// Flips a durable bit of a file that the store checks. Returns the file, if there was one.
+    pub fn flip_file(&mut self, place: FlipPlace, pick: u64) -> Option<String> {
+        let mut disk = self.disk.lock();
+        let candidates: Vec<(String, u64)> = match place {
+            FlipPlace::Copy => return None,
+            FlipPlace::Log => {
+                let process = self.process.as_ref()?;
+                process.store.log_that_tells_damage().into_iter().collect()
+            }
+            FlipPlace::Table => {
+                let files = disk.durable_files().into_iter();
+                files
+                    .filter(|(path, _)| Store::is_table(self.engine, path))
+                    .collect()
+            }
+        };
+        let bytes: u64 = candidates.iter().map(|(_, length)| length).sum();
+        let mut byte = pick.checked_rem(bytes)?;
+        for (path, length) in candidates {
+            if byte < length {
+                let flipped = disk.flip_bit(&path, byte, (pick >> 56) as u8);
+                drop(disk);
+                return flipped.then(|| {
+                    self.flipped.insert(path.clone());
+                    path
+                });
+            }
+            byte -= length;
+        }
+        None
+    }
+
     /// What the process's store has written in the background.
     #[must_use]
     pub fn background_work(&self) -> BackgroundWork {
@@ -139,7 +257,7 @@ impl Host {
         now: Timestamp,
         seed: u64,
         out: &mut Outputs,
-    ) -> Result<Vec<Metadata>, StoreError> {
+    ) -> Result<Found, StoreError> {
         assert!(self.process.is_none(), "one process at a time");
         self.life += 1;
         let rocks_host = RocksHost {
@@ -153,6 +271,10 @@ impl Host {
             .map_err(|error| StoreError::Damaged(error.to_string()))?;
         let logs = config.logs.keys().copied();
         self.durable = store.places(logs)?.into_iter().collect();
+        let lost = self.kept.difference(&self.durable).copied().collect();
+        self.kept.clone_from(&self.durable);
+        let dirty = metadata.iter().filter_map(|(k, v)| dirty_epoch(k, v));
+        self.dirty = dirty.collect();
         self.timer = None;
         self.process = Some(Process {
             node,
@@ -160,12 +282,18 @@ impl Host {
             written: Vec::new(),
             syncing: None,
         });
-        Ok(metadata)
+        Ok(Found { metadata, lost })
     }
 
     /// The power fails: the process ends, and with it everything unsynced is at the mercy of the disk.
-    pub fn power_fail(&mut self, rng: &mut Rng) -> PowerLoss {
-        let loss = self.disk.lock().power_fail(rng);
+    /// Without `rng` there is no mercy.
+    pub fn power_fail(&mut self, rng: Option<&mut Rng>) -> PowerLoss {
+        let mut disk = self.disk.lock();
+        let loss = match rng {
+            Some(rng) => disk.power_fail(rng),
+            None => disk.power_fail_to_synced(),
+        };
+        drop(disk);
         // What the store does on its way out no longer reaches the disk.
         self.process = None;
         self.life += 1;
@@ -209,6 +337,18 @@ impl Host {
         let token = request.token;
         match request.work {
             DiskWork::Write { batch, until } => {
+                // First: if the power fails inside the write, it may happen all the same.
+                for op in &batch {
+                    match op {
+                        StoreOp::DeleteRange { log, first, last } => {
+                            remove_range(&mut self.kept, *log, *first, *last);
+                        }
+                        StoreOp::PutMeta { key, value } => {
+                            self.dirty.extend(dirty_epoch(key, value));
+                        }
+                        StoreOp::Put { .. } | StoreOp::Amend { .. } => {}
+                    }
+                }
                 let applied = process.store.apply(&batch)?;
                 let awaited = until == Durability::Synced;
                 if !awaited {
@@ -220,7 +360,8 @@ impl Host {
                     awaited,
                     batch,
                 });
-                if process.syncing.is_none() {
+                // What nobody waits for is synced along with what somebody does.
+                if process.syncing.is_none() && awaited {
                     process.syncing = Some(process.written.len());
                     follows.push(Follows::SyncBegins);
                 }
@@ -256,16 +397,11 @@ impl Host {
                 match op {
                     StoreOp::Put { log, lsn, .. } => {
                         self.durable.insert((log, lsn));
+                        self.kept.insert((log, lsn));
                     }
                     StoreOp::DeleteRange { log, first, last } => {
-                        let gone: Vec<_> = self
-                            .durable
-                            .range((log, first)..=(log, last))
-                            .copied()
-                            .collect();
-                        for key in gone {
-                            self.durable.remove(&key);
-                        }
+                        remove_range(&mut self.durable, log, first, last);
+                        remove_range(&mut self.kept, log, first, last);
                     }
                     StoreOp::PutMeta { key, value } => metadata.push((key, value)),
                     StoreOp::Amend { .. } => {}
@@ -276,10 +412,23 @@ impl Host {
                 follows.push(Follows::Done(written.token, done, 0));
             }
         }
-        if !process.written.is_empty() {
+        // The disk took these with the sync, too, or a power failure may: they may be done.
+        for op in process.written.iter().flat_map(|it| &it.batch) {
+            if let StoreOp::DeleteRange { log, first, last } = op {
+                remove_range(&mut self.kept, *log, *first, *last);
+            }
+        }
+        if process.written.iter().any(|written| written.awaited) {
             process.syncing = Some(process.written.len());
             follows.push(Follows::SyncBegins);
         }
         Ok(metadata)
+    }
+}
+
+fn remove_range(places: &mut BTreeSet<(LogId, Lsn)>, log: LogId, first: Lsn, last: Lsn) {
+    let gone: Vec<_> = places.range((log, first)..=(log, last)).copied().collect();
+    for key in gone {
+        places.remove(&key);
     }
 }

@@ -3,7 +3,7 @@
 //! A checker of histories sees what clients saw. These see more, and sooner: they are told of every
 //! event, every message and every durable write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Ballot, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp};
@@ -12,18 +12,26 @@ use hstore_replicator::keys::{DurableState, durable_state};
 use hstore_replicator::message::{Message, StorageAnswer};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::host::Metadata;
+use crate::host::{Found, Metadata};
 use crate::report::Violation;
 
 /// The invariants by name, and what they say.
-pub const INVARIANTS: [(&str, &str); 6] = [
+pub const INVARIANTS: [(&str, &str); 8] = [
     (
         "one-sequencer-per-epoch",
         "no epoch of a log is ever begun by two activations",
     ),
     (
         "acked-is-durable",
-        "at the moment of an ack, the nodes with a synced copy are a write quorum of the epoch",
+        "at the moment of an ack, the nodes with a synced copy are a write quorum of the epoch (a written one, where the log says that is enough)",
+    ),
+    (
+        "clean-is-replicated",
+        "when an epoch is counted as clean, the nodes with a synced copy of what was decided at an LSN are a write quorum",
+    ),
+    (
+        "synced-copies-survive",
+        "what a node has synced is there when it starts again, unless it deleted it",
     ),
     (
         "acks-below-bridge",
@@ -39,9 +47,17 @@ pub const INVARIANTS: [(&str, &str); 6] = [
     ),
     (
         "durable-state-is-monotone",
-        "a node's durable seal, last clean epoch and promises never go back",
+        "a node's durable seal, last clean epoch, promises and life never go back, also over a crash",
     ),
 ];
+
+/// The extent of a decision.
+#[derive(Clone, Copy, Debug)]
+struct Decided {
+    last_known_good: Offset,
+    bridge: Offset,
+    members: NodeSet,
+}
 
 /// Watches a run.
 #[derive(Debug, Default)]
@@ -50,8 +66,8 @@ pub struct Invariants {
     /// Who began each epoch, and what it is made of.
     owners: BTreeMap<(LogId, Epoch), (NodeId, QuorumSystem)>,
     winners: BTreeMap<(LogId, Epoch), Ballot>,
-    /// Bridges as each attempt decided them.
-    decided: BTreeMap<(LogId, Epoch, Ballot), Option<Offset>>,
+    /// What each attempt decided, if it had authority.
+    decided: BTreeMap<(LogId, Epoch, Ballot), Decided>,
     /// Bridges of clean epochs.
     bridges: BTreeMap<(LogId, Epoch), Offset>,
     highest_ack: BTreeMap<(LogId, Epoch), Offset>,
@@ -117,10 +133,19 @@ impl Invariants {
                 log,
                 epoch,
                 ballot,
+                last_known_good,
                 bridge,
+                members,
                 ..
             } => {
-                self.decided.insert((*log, *epoch, *ballot), *bridge);
+                if let Some(bridge) = *bridge {
+                    let decided = Decided {
+                        last_known_good: *last_known_good,
+                        bridge,
+                        members: *members,
+                    };
+                    self.decided.insert((*log, *epoch, *ballot), decided);
+                }
             }
             Event::EpochClean { log, epoch, ballot } => {
                 self.checked += 1;
@@ -133,9 +158,14 @@ impl Invariants {
                         format!("{node} has the register count it as clean by {ballot}"),
                     ));
                 }
-                if let Some(Some(bridge)) = self.decided.get(&(*log, *epoch, *ballot)) {
-                    self.bridges.insert((*log, *epoch), *bridge);
-                    return self.judge_bridge(at, (*log, *epoch));
+                if let Some(&decided) = self.decided.get(&(*log, *epoch, *ballot)) {
+                    self.bridges.insert((*log, *epoch), decided.bridge);
+                    // An epoch that nobody knew it had is empty.
+                    let owner = self.owners.get(&(*log, *epoch)).cloned();
+                    let replicated = owner.and_then(|(_, quorums)| {
+                        self.judge_clean(at, *log, *epoch, decided, &quorums, durable)
+                    });
+                    return replicated.or_else(|| self.judge_bridge(at, (*log, *epoch)));
                 }
             }
             Event::Started(_)
@@ -150,6 +180,38 @@ impl Invariants {
             | Event::Checkpointed { .. }
             | Event::Bounds { .. }
             | Event::Purged { .. } => {}
+        }
+        None
+    }
+
+    /// What a decision wrote, or found, stands on a write quorum.
+    fn judge_clean(
+        &mut self,
+        at: Timestamp,
+        log: LogId,
+        epoch: Epoch,
+        decided: Decided,
+        quorums: &QuorumSystem,
+        durable: impl Fn(LogId, Lsn) -> NodeSet,
+    ) -> Option<Violation> {
+        if !quorums.is_write_quorum(decided.members) {
+            // All that are left were made to hold it.
+            return None;
+        }
+        for offset in decided.last_known_good.0 + 1..=decided.bridge.0 {
+            self.checked += 1;
+            let lsn = Lsn::at(epoch, Offset(offset));
+            let holders = durable(log, lsn);
+            if !quorums.is_write_quorum(holders) {
+                return Some(violation(
+                    at,
+                    "clean-is-replicated",
+                    format!(
+                        "{epoch} of {log} is clean: what stands at {lsn} is on a write quorum ({quorums})"
+                    ),
+                    format!("synced copies are on {holders}"),
+                ));
+            }
         }
         None
     }
@@ -198,6 +260,35 @@ impl Invariants {
             }
         }
         None
+    }
+
+    /// What a node found when it started.
+    pub fn on_start(&mut self, at: Timestamp, node: NodeId, found: &Found) -> Option<Violation> {
+        self.checked += 1;
+        if let Some((log, lsn)) = found.lost.first() {
+            return Some(violation(
+                at,
+                "synced-copies-survive",
+                format!("{node} finds all that it had synced"),
+                format!(
+                    "the copy at {lsn} of {log} is gone, {} in all",
+                    found.lost.len()
+                ),
+            ));
+        }
+        let keys: BTreeSet<&[u8]> = found.metadata.iter().map(|(key, _)| &key[..]).collect();
+        let known = self.durable.iter().filter(|((of, _), _)| *of == node);
+        for ((_, key), state) in known {
+            if !keys.contains(&key[..]) {
+                return Some(violation(
+                    at,
+                    "durable-state-is-monotone",
+                    format!("{node} keeps at least {state:?}"),
+                    "it is gone".to_owned(),
+                ));
+            }
+        }
+        self.on_durable(at, node, &found.metadata)
     }
 
     /// Metadata that became durable on a node, or that it found when it started.

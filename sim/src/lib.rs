@@ -12,11 +12,13 @@
 //! | [`world`] | the cluster, its clients and faults, in one queue of events |
 //! | [`host`] | the host of one node: process, store, group commit |
 //! | [`disk`], [`net`] | the simulated disk and network |
+//! | [`atlas`] | which damage to durable data may strike |
 //! | [`clients`] | client processes that record what they did and saw |
 //! | [`invariants`] | what must hold at every moment, seen from inside |
 //! | [`trace`] | every event under a rolling hash |
 //! | [`run`], [`outcome`], [`report`] | one run from seed to verdict |
 //! | [`mutants`] | the planted bugs that can be turned on |
+//! | [`hunt`] | how many seeds it takes to find each of them |
 //! | [`settings`], [`seed_range`] | what a person chooses: what to run, and which seeds |
 //! | [`campaign`], [`ordered`] | many seeds on many threads, one summary |
 //! | [`quorums`] | the protocol on many quorum systems, one table |
@@ -30,12 +32,14 @@ compile_error!(
      variable replaces; unset RUSTFLAGS, or add `--cfg madsim` to it"
 );
 
+pub mod atlas;
 pub mod campaign;
 pub mod clients;
 pub mod determinism;
 pub mod disk;
 pub mod fresh_dir;
 pub mod host;
+pub mod hunt;
 pub mod invariants;
 pub mod memory;
 pub mod moves;

@@ -1,71 +1,256 @@
-//! The planted bugs that can be turned on by name.
+//! The planted bugs that can be turned on by name, and who may be expected to notice each.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::report::Violation;
 
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mutant {
+    /// Its number in the list of bugs of systems like this one.
+    pub number: u8,
     /// Its name, as in the code's `planted!`.
     pub name: &'static str,
     /// The changed decision, in a sentence.
     pub about: &'static str,
+    /// The families of checkers of which one has to notice it.
+    pub caught_by: &'static [Family],
 }
 
-/// All of them.
+/// A family of checkers: what is wrong, whoever notices. Some are judged from what clients saw, some
+/// from inside, most from both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// The history of clients is not linearizable.
+    Linearizability,
+    /// What was acknowledged is gone; from inside: what a node had synced.
+    Durability,
+    /// Readers, or nodes that serve them, disagree.
+    Agreement,
+    /// Something was acknowledged beyond the end of an epoch, or an epoch has two ends.
+    Seals,
+    /// Too few synced copies stand where a write quorum should.
+    Quorums,
+    /// The tiers disagree.
+    Tiers,
+    /// Something persistent went back.
+    Monotony,
+    /// The healed cluster does not work.
+    Liveness,
+}
+
+use Family::{Agreement, Durability, Linearizability, Liveness, Monotony, Quorums, Seals, Tiers};
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Linearizability,
+        Durability,
+        Agreement,
+        Seals,
+        Quorums,
+        Tiers,
+        Monotony,
+        Liveness,
+    ];
+
+    /// Its letter.
+    #[must_use]
+    pub fn letter(self) -> char {
+        match self {
+            Linearizability => 'L',
+            Durability => 'D',
+            Agreement => 'A',
+            Seals => 'S',
+            Quorums => 'Q',
+            Tiers => 'T',
+            Monotony => 'M',
+            Liveness => 'V',
+        }
+    }
+
+    /// Whether a violation is of this family: by its checker and, for invariants, their name. An
+    /// assertion of the product is of none: it is no checker of ours.
+    #[must_use]
+    pub fn has(self, checker: &str, property: &str) -> bool {
+        match checker {
+            "invariant" => self.invariants().contains(&property),
+            checker => self.checkers().contains(&checker),
+        }
+    }
+
+    fn checkers(self) -> &'static [&'static str] {
+        match self {
+            Linearizability => &["linearizability"],
+            Durability => &["durability"],
+            Agreement => &["prefix-agreement"],
+            Tiers => &["tiering"],
+            Liveness => &["liveness"],
+            Seals | Quorums | Monotony => &[],
+        }
+    }
+
+    fn invariants(self) -> &'static [&'static str] {
+        match self {
+            Durability => &["synced-copies-survive"],
+            Agreement => &["served-entries-agree"],
+            Seals => &["acks-below-bridge", "one-decision-per-epoch"],
+            Quorums => &["acked-is-durable", "clean-is-replicated"],
+            Monotony => &["durable-state-is-monotone", "one-sequencer-per-epoch"],
+            Linearizability | Tiers | Liveness => &[],
+        }
+    }
+}
+
+/// Its letter.
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.letter())
+    }
+}
+
+/// As its letter.
+impl Serialize for Family {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_char(self.letter())
+    }
+}
+
+/// All of them, by number.
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
-        name: "ack-before-epoch-metadata",
-        about: "a sequencer that moves its log goes on at once on the new nodes, before the register has an epoch for them",
-    },
-    Mutant {
+        number: 1,
         name: "ack-before-fsync",
         about: "a storage node answers a store once it is written, before it is synced",
+        caught_by: &[Quorums, Durability],
     },
     Mutant {
-        name: "ack-before-recovery",
-        about: "a new sequencer answers at once, before the older epochs are sealed and recovered",
+        number: 2,
+        name: "amnesiac-authoritative",
+        about: "a node that lost power with copies in memory counts as if it knew all it ever stored",
+        caught_by: &[Durability],
     },
     Mutant {
-        name: "conditional-over-hole",
-        about: "a conditional append is stored before lower offsets have retired",
+        number: 3,
+        name: "recovery-reads-unfenced",
+        about: "recovery goes on once one node is sealed, and reads also those that are not",
+        caught_by: &[Durability, Seals],
     },
     Mutant {
-        name: "dedup-by-max",
-        about: "a sequence up to the highest of its producer is taken for applied",
+        number: 4,
+        name: "fence-not-atomic",
+        about: "a storage node looks whether the epoch is sealed, and stores a few syncs later",
+        caught_by: &[Seals, Durability],
     },
     Mutant {
-        name: "deposed-tail",
-        about: "a sequencer answers a tail from memory",
+        number: 5,
+        name: "seal-not-persisted",
+        about: "a storage node answers a seal that it keeps in memory",
+        caught_by: &[Seals],
     },
     Mutant {
-        name: "duplicate-on-retry",
-        about: "a record that stands is appended again when its append is repeated",
+        number: 7,
+        name: "ack-before-epoch-metadata",
+        about: "a sequencer that moves its log goes on at once on the new nodes, before the register has an epoch for them",
+        caught_by: &[Durability, Quorums],
     },
     Mutant {
-        name: "epoch-reuse",
-        about: "an acceptor of the register answers once its state is written, before it is synced: an epoch may be begun twice",
-    },
-    Mutant {
-        name: "f-majority-off-by-one",
-        about: "one node fewer than a seal quorum counts as one",
-    },
-    Mutant {
-        name: "open-without-quorum",
-        about: "one node's word that the epoch is not sealed is taken for a write quorum's",
-    },
-    Mutant {
-        name: "racing-repairs",
-        about: "an activation that was overtaken may still have the register count an epoch as clean",
-    },
-    Mutant {
+        number: 8,
         name: "reconfig-covers-inflight",
         about: "the register counts the epoch that a change of nodeset ends as written to the new nodes",
+        caught_by: &[Durability],
     },
     Mutant {
+        number: 9,
         name: "recovery-skips-epoch",
         about: "a new sequencer recovers the newest epoch only, and counts the others as clean",
+        caught_by: &[Liveness, Agreement],
     },
     Mutant {
+        number: 10,
+        name: "f-majority-off-by-one",
+        about: "one node fewer than a seal quorum counts as one",
+        caught_by: &[Seals, Durability],
+    },
+    Mutant {
+        number: 11,
+        name: "open-without-quorum",
+        about: "one node's word that the epoch is not sealed is taken for a write quorum's",
+        caught_by: &[Seals, Linearizability],
+    },
+    Mutant {
+        number: 12,
+        name: "mutate-off-by-one",
+        about: "recovery repairs from the second undecided offset on",
+        caught_by: &[Quorums, Durability],
+    },
+    Mutant {
+        number: 14,
+        name: "racing-repairs",
+        about: "an activation that was overtaken may still have the register count an epoch as clean",
+        caught_by: &[Agreement, Liveness],
+    },
+    Mutant {
+        number: 15,
+        name: "deposed-tail",
+        about: "a sequencer answers a tail from memory",
+        caught_by: &[Linearizability],
+    },
+    Mutant {
+        number: 18,
         name: "torn-record-accepted",
         about: "a store takes what it reads from its write-ahead log for whole, whatever the checksums say",
+        caught_by: &[Agreement],
+    },
+    Mutant {
+        number: 19,
+        name: "corruption-is-torn-tail",
+        about: "the model store cuts its write-ahead log at damage in the middle, as if it were a torn end",
+        caught_by: &[Durability],
+    },
+    Mutant {
+        number: 20,
+        name: "metadata-not-atomic",
+        about: "a purge writes that it is done, and deletes in a write of its own",
+        caught_by: &[Monotony, Agreement],
+    },
+    Mutant {
+        number: 22,
+        name: "epoch-reuse",
+        about: "an acceptor of the register answers once its state is written, before it is synced: an epoch may be begun twice",
+        caught_by: &[Agreement, Monotony],
+    },
+    Mutant {
+        number: 23,
+        name: "duplicate-on-retry",
+        about: "a record that stands is appended again when its append is repeated",
+        caught_by: &[Linearizability],
+    },
+    Mutant {
+        number: 32,
+        name: "replay-past-unapplied",
+        about: "the model store makes a checkpoint between logging a batch and applying it",
+        caught_by: &[Durability],
+    },
+    Mutant {
+        number: 36,
+        name: "conditional-over-hole",
+        about: "a conditional append is stored before lower offsets have retired",
+        caught_by: &[Linearizability],
+    },
+    Mutant {
+        number: 40,
+        name: "dedup-by-max",
+        about: "a sequence up to the highest of its producer is taken for applied",
+        caught_by: &[Durability, Linearizability],
+    },
+    Mutant {
+        number: 43,
+        name: "ack-before-recovery",
+        about: "a new sequencer answers at once, before the older epochs are sealed and recovered",
+        caught_by: &[Linearizability],
     },
 ];
 
@@ -74,5 +259,47 @@ impl Mutant {
     #[must_use]
     pub fn by_name(name: &str) -> Option<&'static Self> {
         MUTANTS.iter().find(|mutant| mutant.name == name)
+    }
+
+    /// Whether a checker that may be expected to notice it noticed this.
+    #[must_use]
+    pub fn explains(&self, violation: &Violation) -> bool {
+        let Violation {
+            checker, property, ..
+        } = violation;
+        self.caught_by.iter().any(|it| it.has(checker, property))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jepsen_lite::check::Check;
+
+    use super::*;
+    use crate::invariants::INVARIANTS;
+
+    #[test]
+    fn the_table_is_in_order_and_every_row_can_be_caught() {
+        assert!(MUTANTS.is_sorted_by_key(|it| it.number));
+        for mutant in MUTANTS {
+            let named = MUTANTS.iter().filter(|it| it.name == mutant.name);
+            assert_eq!(named.count(), 1, "{}", mutant.name);
+            assert!(!mutant.caught_by.is_empty(), "{}", mutant.name);
+        }
+    }
+
+    #[test]
+    fn families_name_checkers_that_there_are() {
+        let invariants: Vec<&str> = INVARIANTS.iter().map(|(name, _)| *name).collect();
+        for family in Family::ALL {
+            for name in family.invariants() {
+                assert!(invariants.contains(name), "{name}");
+            }
+            for name in family.checkers() {
+                let is_check = name.parse::<Check>().is_ok();
+                assert!(is_check || *name == "liveness", "{name}");
+            }
+            assert!(!family.has("assertion", "no-panic"));
+        }
     }
 }

@@ -6,11 +6,17 @@ use hstore_core::{LogId, NodeId, NodeSet, Rng};
 
 use crate::net::Degradation;
 use crate::options::SimOptions;
-use crate::plan::{Direction, FaultKind, FaultPlan, Target, TimedFault, Trigger};
+use crate::plan::{
+    Direction, FaultKind, FaultPlan, FlipPlace, Moment, Target, TimedFault, Traffic, Trigger,
+};
 
-/// Draws a plan. It depends on the options and the stream alone: not on the run.
+/// Draws a plan. It depends on the options and the stream alone: not on the run, nor on a planted bug.
+///
+/// # Panics
+/// If the options name a planted bug: they must not, yet.
 #[must_use]
 pub fn draw_plan(options: &SimOptions, rng: &mut Rng) -> FaultPlan {
+    assert_eq!(options.mutant, None, "a plan knows of no planted bug");
     let mut draw = Draw { options, rng };
     let mut faults = Vec::new();
     let counts = options.faults;
@@ -82,6 +88,49 @@ pub fn draw_plan(options: &SimOptions, rng: &mut Rng) -> FaultPlan {
             *in_restart = Some(rng.within(1..=last) as u32);
         }
     }
+    let mut draw = Draw { options, rng };
+    // Crashes at the same moment of several nodes are worth having: often all wait for the same.
+    let favourite = *draw.rng.pick(&Moment::ALL).expect("not empty");
+    for _ in 0..counts.moments {
+        faults.push(draw.crash_at_moment(favourite));
+    }
+    for _ in 0..counts.lost_suffixes {
+        let target = draw.node_or_sequencer();
+        faults.push(draw.fault(200..=3_000, target, FaultKind::LoseSuffix));
+    }
+    for _ in 0..counts.flipped_bits {
+        faults.extend(draw.flipped_bit());
+    }
+    for _ in 0..counts.stalls {
+        let delay_us = draw.rng.within(100..=3_000) * 1_000;
+        let kind = FaultKind::StallMetadata { delay_us };
+        faults.push(draw.fault(500..=4_000, Target::Everyone, kind));
+    }
+    for _ in 0..counts.drops {
+        let target = draw.node_group_or_sequencer();
+        // Without signs of life a sequencer is succeeded while it goes on.
+        let which = if draw.rng.chance(0.3) {
+            Traffic::Heartbeats
+        } else {
+            *draw.rng.pick(&Traffic::ALL).expect("not empty")
+        };
+        let count = match which {
+            Traffic::Heartbeats => u32::MAX,
+            _ => *draw.rng.pick(&[1, 2, 5, 20, u32::MAX]).expect("not empty"),
+        };
+        let kind = FaultKind::DropMessages { which, count };
+        faults.push(draw.fault(300..=3_000, target, kind));
+    }
+    for _ in 0..counts.echoes {
+        let target = draw.node_group_or_sequencer();
+        let delay_us_min = draw.rng.within(1..=500) * 1_000;
+        let kind = FaultKind::Echo {
+            permille: draw.rng.within(5..=200) as u32,
+            delay_us_min,
+            delay_us_max: delay_us_min * draw.rng.within(1..=6),
+        };
+        faults.push(draw.fault(500..=4_000, target, kind));
+    }
     faults.sort_by_key(|fault| fault.at_us);
     FaultPlan {
         faults,
@@ -118,6 +167,53 @@ impl Draw<'_> {
             target,
             kind,
         }
+    }
+
+    fn crash_at_moment(&mut self, favourite: Moment) -> TimedFault {
+        let target = if self.rng.chance(0.6) {
+            Target::Everyone
+        } else {
+            self.node_or_sequencer()
+        };
+        let moment = if self.rng.chance(0.6) {
+            favourite
+        } else {
+            *self.rng.pick(&Moment::ALL).expect("not empty")
+        };
+        let trigger = Trigger::AtMoment {
+            moment,
+            file_operation: self.rng.within(1..=8) as u32,
+        };
+        self.fault(500..=4_000, target, crash(trigger))
+    }
+
+    /// A flipped bit; and, as stores look at most of what they hold only when they are opened, often a
+    /// crash of its node soon after.
+    fn flipped_bit(&mut self) -> Vec<TimedFault> {
+        let target = Target::Node(NodeId(self.rng.below(self.nodes()) as u8));
+        let place = *self
+            .rng
+            .pick(&[
+                FlipPlace::Copy,
+                FlipPlace::Copy,
+                FlipPlace::Log,
+                FlipPlace::Table,
+            ])
+            .expect("not empty");
+        let pick = self.rng.seed();
+        let flip = self.fault(0..=0, target, FaultKind::FlipBit { place, pick });
+        let flipped_us = flip.at_us;
+        let mut faults = vec![flip];
+        if place != FlipPlace::Copy && self.rng.chance(0.8) {
+            let restart = self.fault(50..=1_000, target, crash(Trigger::AtOnce));
+            let at_us = flipped_us + self.rng.within(1..=500_000);
+            faults.push(TimedFault {
+                at_us,
+                until_us: at_us + (restart.until_us - restart.at_us),
+                ..restart
+            });
+        }
+        faults
     }
 
     fn nodes(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hstore_core::quorum::{Location, QuorumSystem, Replication};
 use hstore_core::{LogId, NodeId, NodeSet, Rng};
-use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
+use hstore_replicator::config::{ClusterConfig, CopyDurability, LogSpec, Timing};
 use hstore_replicator::placement::copyset::CopysetSelector;
 use hstore_replicator::placement::nodeset::{self, Candidate};
 use hstore_workloads::Spec;
@@ -49,6 +49,9 @@ pub struct SimOptions {
     /// The quorum system of every log, if one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorums: Option<QuorumSystem>,
+    /// When a copy counts as stored.
+    #[serde(default)]
+    pub durability: CopyDurability,
     /// How many of the nodes keep the registers.
     pub metadata_nodes: u8,
     /// What clients do.
@@ -93,13 +96,16 @@ pub struct DiskOptions {
     pub read_us: u64,
 }
 
-/// How the store is set up; the model store does without.
+/// How the store is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreOptions {
-    /// So many bytes of batches lead to a flush.
+    /// RocksDB: so many bytes of batches lead to a flush.
     pub flush_bytes: u64,
-    /// So many flushed tables lead to a compaction.
+    /// RocksDB: so many flushed tables lead to a compaction.
     pub level0_tables: u16,
+    /// The model store: so many bytes of batches lead to a new generation; none in a run, if left out.
+    #[serde(default)]
+    pub generation_bytes: Option<u64>,
 }
 
 /// How many faults of each family a plan has.
@@ -117,6 +123,24 @@ pub struct FaultOptions {
     pub degradations: u32,
     /// Slow disks.
     pub slow_disks: u32,
+    /// Crashes of one node within its file operations after a moment of its work.
+    #[serde(default)]
+    pub moments: u32,
+    /// Power failures of one node that leave nothing unsynced.
+    #[serde(default)]
+    pub lost_suffixes: u32,
+    /// Flipped bits.
+    #[serde(default)]
+    pub flipped_bits: u32,
+    /// Times in which metadata is late.
+    #[serde(default)]
+    pub stalls: u32,
+    /// Messages of a kind lost.
+    #[serde(default)]
+    pub drops: u32,
+    /// Times in which messages come back.
+    #[serde(default)]
+    pub echoes: u32,
 }
 
 /// How often logs are moved, all logs together.
@@ -151,7 +175,7 @@ pub struct Profile {
 }
 
 /// The profiles there are; the first is the default.
-pub const PROFILES: [Profile; 5] = [
+pub const PROFILES: [Profile; 6] = [
     Profile {
         name: "default",
         about: "5 nodes, 500 operations; crashes, power failures, pauses, partitions, bad links, slow disks",
@@ -174,6 +198,7 @@ pub const PROFILES: [Profile; 5] = [
             partitions: rng.within(1..=2) as u32,
             degradations: rng.below(2) as u32,
             slow_disks: rng.below(2) as u32,
+            ..FaultOptions::default()
         },
         adapt: on_the_move,
     },
@@ -187,6 +212,7 @@ pub const PROFILES: [Profile; 5] = [
             partitions: rng.within(1..=2) as u32,
             degradations: rng.within(1..=2) as u32,
             slow_disks: rng.within(2..=4) as u32,
+            ..FaultOptions::default()
         },
         adapt: spread_out,
     },
@@ -197,6 +223,54 @@ pub const PROFILES: [Profile; 5] = [
         adapt: |options, rng| {
             options.workload.demand(rng);
             options.checkpoint_records = rng.within(4..=60) as u32;
+        },
+    },
+    Profile {
+        name: "chaos",
+        about: "everything there is, in another mixture for each seed: planted bugs are searched for in it",
+        draw_faults: |rng| {
+            // Each family is there or not: with all of them always, each would hide what another shows.
+            let mut some = |most: u64| {
+                if rng.chance(0.5) {
+                    rng.within(1..=most) as u32
+                } else {
+                    0
+                }
+            };
+            FaultOptions {
+                crashes: some(4),
+                power_failures: some(2),
+                partitions: some(4),
+                degradations: some(2),
+                slow_disks: some(3),
+                moments: some(4),
+                lost_suffixes: some(3),
+                flipped_bits: some(3),
+                stalls: some(2),
+                drops: some(4),
+                echoes: some(2),
+                // Always: it takes effect whatever else there is.
+                pauses: rng.within(1..=3) as u32,
+            }
+        },
+        adapt: |options, rng| {
+            if rng.chance(0.4) {
+                on_the_move(options, rng);
+                options.workload.operations = 800;
+            } else {
+                in_small(options, rng);
+            }
+            if rng.chance(0.25) {
+                options.durability = CopyDurability::Memory;
+            }
+            if rng.chance(0.5) {
+                options.workload.demand(rng);
+                options.checkpoint_records = rng.within(4..=60) as u32;
+            }
+            options.store.generation_bytes = rng
+                .pick(&[None, Some(8), Some(32)])
+                .expect("not empty")
+                .map(|kib: u64| kib << 10);
         },
     },
 ];
@@ -237,6 +311,7 @@ fn of_every_family(rng: &mut Rng) -> FaultOptions {
         partitions: rng.within(1..=3) as u32,
         degradations: rng.below(3) as u32,
         slow_disks: rng.below(3) as u32,
+        ..FaultOptions::default()
     }
 }
 
@@ -270,6 +345,17 @@ fn on_the_move(options: &mut SimOptions, rng: &mut Rng) {
     };
 }
 
+/// Small clusters, where a few nodes decide, and dense runs, where much happens at a time.
+fn in_small(options: &mut SimOptions, rng: &mut Rng) {
+    let nodes = *rng.pick(&[3, 3, 4, 5, 5, 5]).expect("not empty");
+    options.locations.truncate(usize::from(nodes));
+    options.replication.copies = options.replication.copies.min(nodes - 1);
+    options.metadata_nodes = options.metadata_nodes.min(nodes);
+    let pace = *rng.pick(&[1, 2, 4]).expect("not empty");
+    options.chaos_us /= pace;
+    options.workload.think_us_max /= pace;
+}
+
 impl Profile {
     /// The profile of a name.
     #[must_use]
@@ -301,6 +387,7 @@ impl Profile {
             mutant: None,
             white_box: true,
             locations,
+            durability: CopyDurability::Fsync,
             replication: Replication {
                 racks: if rack_spread { 2 } else { 1 },
                 ..Replication::copies(copies)
@@ -329,6 +416,7 @@ impl Profile {
             store: StoreOptions {
                 flush_bytes: *rng.pick(&[8, 24, 64, 128]).expect("not empty") << 10,
                 level0_tables: rng.within(2..=5) as u16,
+                generation_bytes: None,
             },
             checkpoint_records: Timing::default().checkpoint_records,
         };
@@ -370,6 +458,7 @@ impl SimOptions {
                 .expect("profiles draw what their nodes can carry"),
         };
         spec.copysets = self.copysets.clone();
+        spec.durability = self.durability;
         ClusterConfig {
             metadata: all.iter().take(usize::from(self.metadata_nodes)).collect(),
             logs: (1..=self.workload.logs)

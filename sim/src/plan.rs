@@ -2,6 +2,8 @@
 
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{LogId, NodeId, NodeSet};
+use hstore_replicator::effects::Event;
+use hstore_replicator::message::{Message, RecoveryStep, RegisterStep, StorageAnswer, StorageAsk};
 use serde::{Deserialize, Serialize};
 
 use crate::net::Degradation;
@@ -84,6 +86,149 @@ pub enum FaultKind {
         /// The factor.
         factor: u32,
     },
+    /// Power failure at once that leaves nothing of what was not synced: the whole of the suffix that
+    /// the durability of a log lets a node keep in memory. It restarts at the end.
+    LoseSuffix,
+    /// One bit of what the target's disk holds durably flips. It does not flip back.
+    FlipBit {
+        /// Of what.
+        place: FlipPlace,
+        /// Which: a number that is reduced to those there are when it strikes.
+        pick: u64,
+    },
+    /// What the metadata nodes say about registers is late, by so many microseconds.
+    StallMetadata {
+        /// The delay.
+        delay_us: u64,
+    },
+    /// Messages of one kind to and from the target are lost, the next so many.
+    DropMessages {
+        /// The kind.
+        which: Traffic,
+        /// How many.
+        count: u32,
+    },
+    /// Some of the messages to and from the target arrive once more, much later: maybe in another life of
+    /// their receiver.
+    Echo {
+        /// How many of a thousand messages do.
+        permille: u32,
+        /// How much later at least, in microseconds.
+        delay_us_min: u64,
+        /// How much later at most, in microseconds.
+        delay_us_max: u64,
+    },
+}
+
+/// What a bit flips in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FlipPlace {
+    /// The payload of a copy, below the checksums of the store that holds it: only the record's own
+    /// tells.
+    Copy,
+    /// A write-ahead log, where the store is able to tell damage from a torn end: see
+    /// [`crate::store::Store::log_that_tells_damage`].
+    Log,
+    /// A table, or a checkpoint.
+    Table,
+}
+
+/// A kind of message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Traffic {
+    /// A storage node's answer to a store.
+    StoreAcks,
+    /// A node's answer to a client.
+    Replies,
+    /// An acceptor's answer that it accepted.
+    Accepts,
+    /// A recovery's request to seal.
+    Seals,
+    /// The answers to it, and those to the later steps of a recovery.
+    RecoveryAnswers,
+    /// A sequencer's word that more may be read.
+    Releases,
+    /// Signs of life.
+    Heartbeats,
+}
+
+impl Traffic {
+    /// All kinds.
+    pub const ALL: [Self; 7] = [
+        Self::StoreAcks,
+        Self::Replies,
+        Self::Accepts,
+        Self::Seals,
+        Self::RecoveryAnswers,
+        Self::Releases,
+        Self::Heartbeats,
+    ];
+
+    /// The kind of a message, if it has one of these.
+    #[must_use]
+    pub fn of(message: &Message) -> Option<Self> {
+        match message {
+            Message::Reply(_) => Some(Self::Replies),
+            Message::Heartbeat(_) => Some(Self::Heartbeats),
+            Message::Register {
+                step: RegisterStep::Accepted,
+                ..
+            } => Some(Self::Accepts),
+            Message::Storage { ask, .. } => match ask {
+                StorageAsk::Recovery {
+                    step: RecoveryStep::Seal,
+                    ..
+                } => Some(Self::Seals),
+                StorageAsk::Release { .. } => Some(Self::Releases),
+                _ => None,
+            },
+            Message::Stored { answer, .. } => match answer {
+                StorageAnswer::Store { .. } => Some(Self::StoreAcks),
+                StorageAnswer::Recovery { .. } => Some(Self::RecoveryAnswers),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// A moment in the work of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Moment {
+    /// It sealed an epoch, or found more of a log clean.
+    Bounds,
+    /// The register gave it an epoch.
+    Activated,
+    /// A recovery of its own decided.
+    Decided,
+    /// A recovery of its own made an epoch clean.
+    Clean,
+    /// It dropped what a recovery left out.
+    Purged,
+}
+
+impl Moment {
+    /// All moments.
+    pub const ALL: [Self; 5] = [
+        Self::Bounds,
+        Self::Activated,
+        Self::Decided,
+        Self::Clean,
+        Self::Purged,
+    ];
+
+    /// The moment that an event tells of, if it is one of these.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Bounds { .. } => Some(Self::Bounds),
+            Event::Activated { .. } => Some(Self::Activated),
+            Event::RecoveryDecided { .. } => Some(Self::Decided),
+            Event::EpochClean { .. } => Some(Self::Clean),
+            Event::Purged { .. } => Some(Self::Purged),
+            _ => None,
+        }
+    }
 }
 
 /// When a crash strikes, once its time has come.
@@ -102,6 +247,14 @@ pub enum Trigger {
         /// How long after the last of them, in microseconds.
         delay_us: u64,
     },
+    /// Within the file operation that comes so many after a moment, from 1: of the first of the targets
+    /// for which it comes.
+    AtMoment {
+        /// The moment.
+        moment: Moment,
+        /// How many operations after it.
+        file_operation: u32,
+    },
 }
 
 /// Which messages a partition loses, seen from its target.
@@ -117,10 +270,10 @@ pub enum Direction {
 
 impl FaultKind {
     /// The names of all kinds with what they do, for people.
-    pub const ALL: [(&'static str, &'static str); 5] = [
+    pub const ALL: [(&'static str, &'static str); 10] = [
         (
             "crash",
-            "power failure of a node, a sequencer or all nodes: unsynced sectors are lost or torn; at a moment, inside a file operation, or again while it restarts",
+            "power failure of a node, a sequencer or all nodes: unsynced sectors are lost or torn; at a time, inside a file operation, when a node seals, decides or purges, or again while it restarts",
         ),
         (
             "pause",
@@ -138,6 +291,26 @@ impl FaultKind {
             "slow-disk",
             "syncs of the target's disk take many times as long",
         ),
+        (
+            "lose-suffix",
+            "power failure that leaves nothing of what was not synced; bounded where a log keeps copies in memory",
+        ),
+        (
+            "flip-bit",
+            "a bit of a copy, a write-ahead log or a table flips, on a node whose data can be spared",
+        ),
+        (
+            "stall-metadata",
+            "what metadata nodes say about registers is late, everything else goes on",
+        ),
+        (
+            "drop-messages",
+            "messages of one kind to and from the target are lost: acks, replies, accepts, seals, heartbeats, ...",
+        ),
+        (
+            "echo",
+            "messages arrive once more, up to seconds later, maybe in another life of their receiver",
+        ),
     ];
 
     /// When it strikes, if it is a crash.
@@ -149,6 +322,12 @@ impl FaultKind {
         }
     }
 
+    /// Whether it takes the power from its target.
+    #[must_use]
+    pub fn is_power_failure(&self) -> bool {
+        matches!(self, Self::Crash { .. } | Self::LoseSuffix)
+    }
+
     /// The name of the kind.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -158,6 +337,11 @@ impl FaultKind {
             Self::Partition { .. } => "partition",
             Self::Degrade(_) => "degrade",
             Self::SlowDisk { .. } => "slow-disk",
+            Self::LoseSuffix => "lose-suffix",
+            Self::FlipBit { .. } => "flip-bit",
+            Self::StallMetadata { .. } => "stall-metadata",
+            Self::DropMessages { .. } => "drop-messages",
+            Self::Echo { .. } => "echo",
         }
     }
 }

@@ -140,6 +140,15 @@ pub struct Counts {
     pub crashes_with_unsynced_bytes: u64,
     /// Of the crashes, those that fell inside a file operation.
     pub crashes_inside_file_operation: u64,
+    /// Bits flipped in durable data.
+    #[serde(default)]
+    pub flipped_bits: u64,
+    /// Times that damage would have been more than the quorum systems tolerate, and did not strike.
+    #[serde(default)]
+    pub refused_damage: u64,
+    /// Nodes whose store was damaged as a whole.
+    #[serde(default)]
+    pub retired_nodes: u64,
     /// Messages sent.
     pub messages: u64,
     /// Of these, lost.

@@ -77,7 +77,6 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
     let seeds = SimSeeds(request.seed);
     let mut options = SimOptions {
         engine: request.engine,
-        mutant: request.mutant.clone(),
         white_box: request.white_box,
         ..request
             .profile
@@ -89,6 +88,11 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
     let plan = FaultPlan {
         moves: draw_moves(&options, &mut seeds.stream(Stream::Moves)),
         ..draw_plan(&options, &mut seeds.stream(Stream::Faults))
+    };
+    // Only now: what goes wrong does not depend on the planted bug.
+    let options = SimOptions {
+        mutant: request.mutant.clone(),
+        ..options
     };
     planted::activate(request.mutant.as_deref());
     let panics = PanicNotes::listen();
@@ -107,7 +111,7 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
     planted::activate(None);
     match caught {
         Ok(remains) => conclude(request, options, plan, remains, reached),
-        Err(_) => panicked(options, plan, note),
+        Err(_) => panicked(options, plan, note, reached),
     }
 }
 
@@ -220,7 +224,12 @@ fn judge(
     }
 }
 
-fn panicked(options: SimOptions, plan: FaultPlan, note: Option<String>) -> RunArtifacts {
+fn panicked(
+    options: SimOptions,
+    plan: FaultPlan,
+    note: Option<String>,
+    mutant_reached: u64,
+) -> RunArtifacts {
     let seen = note.unwrap_or_else(|| "a panic without a message".to_owned());
     let violation = Violation {
         property: "no-panic".to_owned(),
@@ -241,7 +250,10 @@ fn panicked(options: SimOptions, plan: FaultPlan, note: Option<String>) -> RunAr
             plan,
             append_latency: Latency::default(),
             move_stalls_us: Vec::new(),
-            counts: Counts::default(),
+            counts: Counts {
+                mutant_reached,
+                ..Counts::default()
+            },
             virtual_us: 0,
         },
         judged: check::check(&History::default(), &CheckOptions::default()),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, LogStore, Scan, StoreError, StoreOp};
 use hstore_core::{LogId, Lsn};
-use hstore_tier1::model::ModelStore;
+use hstore_tier1::model::{ModelStore, ModelStoreOptions};
 use hstore_tier1::rocks::hosted::env::Host;
 use hstore_tier1::rocks::{BackgroundWork, RocksSettings, RocksStore};
 
@@ -46,7 +46,14 @@ impl Store {
                 };
                 RocksStore::open_hosted(disk, DIRECTORY, settings, host).map(Self::Rocksdb)
             }
-            Engine::Model => ModelStore::open(disk, DIRECTORY).map(Self::Model),
+            Engine::Model => {
+                let model = options
+                    .generation_bytes
+                    .map_or_else(ModelStoreOptions::default, |wal_bytes_max| {
+                        ModelStoreOptions { wal_bytes_max }
+                    });
+                ModelStore::open_with(disk, DIRECTORY, model).map(Self::Model)
+            }
         }
     }
 
@@ -56,6 +63,26 @@ impl Store {
         match self {
             Self::Rocksdb(store) => store.background_work().expect("it is hosted"),
             Self::Model(_) => BackgroundWork::default(),
+        }
+    }
+
+    /// The write-ahead log, and up to which byte the store tells damage of it from a torn end. RocksDB,
+    /// as it is set up, tells none: it takes the first record that is not whole for the end.
+    #[must_use]
+    pub fn log_that_tells_damage(&self) -> Option<(String, u64)> {
+        match self {
+            Self::Rocksdb(_) => None,
+            Self::Model(store) => Some(store.testified()),
+        }
+    }
+
+    /// Whether a file is one that the store checks wherever it is damaged: a table or a checkpoint.
+    #[must_use]
+    pub fn is_table(engine: Engine, path: &str) -> bool {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        match engine {
+            Engine::Rocksdb => name.ends_with(".sst"),
+            Engine::Model => name.starts_with("checkpoint-") && !name.ends_with(".tmp"),
         }
     }
 

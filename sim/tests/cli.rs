@@ -207,6 +207,35 @@ fn lists_name_what_there_is() {
 }
 
 #[test]
+fn planted_bugs_are_hunted_and_it_is_said_who_found_them() {
+    let room = room();
+    let output = call(
+        room.path(),
+        "mutants --only ack-before-fsync --only mutate-off-by-one --budget-seeds 20 --json",
+    );
+    assert_eq!(code(&output), 0, "{}", stdout(&output));
+    let found = json(&output);
+    assert_eq!(found["all_found"], true);
+    let first = &found["mutants"][0];
+    assert_eq!(first["name"], "ack-before-fsync");
+    assert_eq!(first["status"], "found");
+    assert_eq!(first["found"]["seed"], first["seeds"]);
+    assert!(first["reached_seeds"].as_u64() >= Some(1));
+    let families = first["found"]["families"].as_array();
+    assert!(families.is_some_and(|it| !it.is_empty()));
+
+    // Without faults nothing is lost: the decision is taken, and nobody can tell.
+    let output = call(
+        room.path(),
+        "mutants --only ack-before-fsync --budget-seeds 2 --profile calm --white-box off",
+    );
+    assert_eq!(code(&output), 1);
+    let text = stdout(&output);
+    assert!(text.starts_with("0 of 1 planted bugs found"), "{text}");
+    assert!(text.contains("SURVIVED"), "{text}");
+}
+
+#[test]
 fn a_run_says_what_happened_on_one_screen() {
     let room = room();
     let output = call(room.path(), "run --seed 1");

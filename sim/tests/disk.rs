@@ -343,3 +343,41 @@ fn every_operation_is_recorded_with_its_bytes() {
     );
     assert_eq!(disk.drain_ops().count(), 0);
 }
+
+// --- Damage --------------------------------------------------------------------------------------
+
+#[test]
+fn a_power_failure_without_mercy_leaves_what_was_synced_and_nothing_else() {
+    let mut disk = SimDisk::new();
+    disk.create_dir("d").expect("the name is free");
+    disk.sync_dir("").expect("syncs succeed");
+    synced_file(&mut disk, "d/kept");
+    disk.sync_dir("d").expect("syncs succeed");
+    let file = disk.open("d/kept").expect("the file is there");
+    disk.append(file, b" and more").expect("appends succeed");
+    synced_file(&mut disk, "d/unnamed");
+    let loss = disk.power_fail_to_synced();
+    assert_eq!((loss.unsynced_bytes, loss.lost_names), (9, 1));
+    let left = tree(&mut disk, "d");
+    assert_eq!(
+        left,
+        BTreeMap::from([("kept".to_owned(), b"d/kept".to_vec())])
+    );
+}
+
+#[test]
+fn a_bit_flips_in_durable_bytes_only_and_stays_flipped() {
+    let mut disk = SimDisk::new();
+    synced_file(&mut disk, "file");
+    disk.sync_dir("").expect("syncs succeed");
+    let file = disk.open("file").expect("the file is there");
+    disk.append(file, b"more").expect("appends succeed");
+    disk.close(file);
+    assert_eq!(disk.durable_files(), [("file".to_owned(), 4)]);
+    assert!(!disk.flip_bit("file", 4, 0), "it is not durable");
+    assert!(!disk.flip_bit("no-file", 0, 0));
+    assert!(disk.flip_bit("file", 1, 0));
+    assert_eq!(content(&mut disk, "file"), b"fhlemore");
+    disk.power_fail_to_synced();
+    assert_eq!(content(&mut disk, "file"), b"fhle");
+}

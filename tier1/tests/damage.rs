@@ -161,6 +161,32 @@ fn damage_that_no_later_batch_testifies_looks_like_a_torn_end() {
     assert_eq!(*store.state(), outcome(5));
 }
 
+/// The store knows how far its own log can tell damage: each byte of that is, and the next batch is not.
+#[test]
+fn the_testified_part_of_the_log_tells_damage() {
+    let (root, length) = six_batches(&[2, 4]);
+    let mut store = open(root.path()).expect("the store opens");
+    for i in 7..=10 {
+        store.apply(&batch(i)).expect("a batch is applied");
+        store.sync().expect("a sync succeeds");
+    }
+    let (path, testified) = store.testified();
+    drop(store);
+    let wal = the_file(root.path(), "wal-");
+    assert!(wal.ends_with(&path));
+    // Batch 10 was written when 9 was durable; of 10 itself nothing tells.
+    assert_eq!(testified as usize, 3 * length);
+    let good = fs::read(&wal).expect("the file can be read");
+    for at in (0..testified as usize).step_by(13) {
+        change(&wal, |content| content[at] ^= 4);
+        let opened = open(root.path());
+        assert!(matches!(opened, Err(StoreError::Damaged(_))), "byte {at}");
+        fs::write(&wal, &good).expect("the file can be written");
+    }
+    change(&wal, |content| content[testified as usize] ^= 4);
+    open(root.path()).expect("it cannot be told from a torn end");
+}
+
 #[test]
 fn a_damaged_checkpoint_is_damage() {
     let (root, _) = six_batches(&[6]);

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use hstore_core::quorum::{Answers, QuorumSystem, SealAnswer};
-use hstore_core::{Ballot, Entry, NodeId, NodeSet, Offset, Precedence, Stamped, StoredCopy};
+use hstore_core::{
+    Ballot, Entry, NodeId, NodeSet, Offset, Precedence, Stamped, StoredCopy, planted,
+};
 
 /// What the nodes of a mutation set hold of an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -13,6 +15,8 @@ pub struct Digests {
     /// By offset, the copies above that, by node. `None` is a copy that cannot be read: it proves
     /// neither a record nor its absence.
     pub copies: BTreeMap<Offset, BTreeMap<NodeId, Option<StoredCopy>>>,
+    /// Nodes that may have lost copies: what they hold counts, what they lack proves nothing.
+    pub amnesiac: NodeSet,
 }
 
 /// What an epoch is from now on, above its last known good offset.
@@ -85,7 +89,7 @@ pub fn decide(quorums: &QuorumSystem, digests: &Digests, members: NodeSet) -> Op
             .collect();
         let answer = quorums.seal_answer(Answers {
             answered: members,
-            authoritative: members.difference(unreadable),
+            authoritative: members.difference(unreadable).difference(digests.amnesiac),
             lost: NodeSet::EMPTY,
         });
         match answer {
@@ -154,7 +158,8 @@ impl Decision {
     ) -> BTreeMap<NodeId, Vec<(Offset, StoredCopy)>> {
         let mut plan: BTreeMap<NodeId, Vec<_>> =
             members.iter().map(|node| (node, Vec::new())).collect();
-        for (&offset, entry) in &self.entries {
+        let first = usize::from(planted!("mutate-off-by-one"));
+        for (&offset, entry) in self.entries.iter().skip(first) {
             let mut targets = members;
             if matches!(entry, Entry::Record(_)) {
                 let holders = digests.copies.get(&offset).into_iter().flatten();

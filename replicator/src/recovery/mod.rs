@@ -13,7 +13,9 @@ mod decide;
 use std::collections::BTreeMap;
 
 use hstore_core::quorum::{Answers, QuorumSystem, SealAnswer};
-use hstore_core::{Ballot, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, StoredCopy, Timestamp};
+use hstore_core::{
+    Ballot, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, StoredCopy, Timestamp, planted,
+};
 
 pub use decide::{Decision, Digests, decide};
 
@@ -43,6 +45,8 @@ enum Phase {
     Seal {
         /// Those that did, durably, and the last known good offset each has met.
         sealed: BTreeMap<NodeId, Offset>,
+        /// Of these, the nodes that may have lost copies.
+        amnesiac: NodeSet,
         /// A quorum sealed: stragglers are awaited until then.
         grace: Option<Timestamp>,
     },
@@ -105,6 +109,7 @@ impl EpochRecovery {
             ballot: Ballot { seal, attempt: 0 },
             phase: Phase::Seal {
                 sealed: BTreeMap::new(),
+                amnesiac: NodeSet::EMPTY,
                 grace: None,
             },
             resend_at: env.now,
@@ -164,8 +169,19 @@ impl EpochRecovery {
                 }
                 self.next_attempt(env);
             }
-            (Phase::Seal { sealed, .. }, RecoveryAnswer::Sealed { last_known_good }) => {
+            (
+                Phase::Seal {
+                    sealed, amnesiac, ..
+                },
+                RecoveryAnswer::Sealed {
+                    last_known_good,
+                    authoritative,
+                },
+            ) => {
                 sealed.insert(from, *last_known_good);
+                if !authoritative {
+                    amnesiac.insert(from);
+                }
                 self.after_seal(env);
             }
             (
@@ -175,6 +191,7 @@ impl EpochRecovery {
                 RecoveryAnswer::Digest {
                     after,
                     last_known_good,
+                    authoritative,
                     copies,
                     passed: told,
                 },
@@ -185,6 +202,9 @@ impl EpochRecovery {
                     return None;
                 }
                 *known = *told;
+                if !authoritative {
+                    digests.amnesiac.insert(from);
+                }
                 digests.last_known_good = digests.last_known_good.max(*last_known_good);
                 for (offset, copy) in copies {
                     digests
@@ -258,6 +278,7 @@ impl EpochRecovery {
         self.ballot.attempt += 1;
         self.phase = Phase::Seal {
             sealed: BTreeMap::new(),
+            amnesiac: NodeSet::EMPTY,
             grace: None,
         };
         env.out.events.push(Event::RecoveryBegan {
@@ -268,12 +289,12 @@ impl EpochRecovery {
         self.resend(env);
     }
 
-    /// Whether the answers of `nodes` are enough to go on: an authoritative seal quorum that contains
-    /// a write quorum, or everyone.
-    fn enough(&self, nodes: NodeSet) -> bool {
+    /// Whether the answers of `nodes`, of which some are `amnesiac`, are enough to go on: an
+    /// authoritative seal quorum among nodes that contain a write quorum, or everyone.
+    fn enough(&self, nodes: NodeSet, amnesiac: NodeSet) -> bool {
         let answer = self.quorums.seal_answer(Answers {
             answered: nodes,
-            authoritative: nodes,
+            authoritative: nodes.difference(amnesiac),
             lost: NodeSet::EMPTY,
         });
         match answer {
@@ -284,13 +305,18 @@ impl EpochRecovery {
     }
 
     fn after_seal(&mut self, env: &mut Env) {
-        let Phase::Seal { sealed, grace } = &self.phase else {
+        let Phase::Seal {
+            sealed,
+            amnesiac,
+            grace,
+        } = &self.phase
+        else {
             return;
         };
         let nodes: NodeSet = sealed.keys().copied().collect();
         if nodes == self.quorums.nodes() {
             self.begin_digest(env);
-        } else if grace.is_none() && self.enough(nodes) {
+        } else if grace.is_none() && (self.enough(nodes, *amnesiac) || reads_unfenced()) {
             let until = env.now + env.config.timing.recovery_grace;
             if let Phase::Seal { grace, .. } = &mut self.phase {
                 *grace = Some(until);
@@ -299,16 +325,26 @@ impl EpochRecovery {
     }
 
     fn begin_digest(&mut self, env: &mut Env) {
-        let Phase::Seal { sealed, .. } = &self.phase else {
+        let Phase::Seal {
+            sealed, amnesiac, ..
+        } = &self.phase
+        else {
             return;
         };
         let last_known_good = sealed.values().copied().max().unwrap_or_default();
+        // Only those that sealed: what others hold may grow once it was told.
+        let read: NodeSet = if reads_unfenced() {
+            self.quorums.nodes()
+        } else {
+            sealed.keys().copied().collect()
+        };
         self.phase = Phase::Digest {
             digests: Digests {
                 last_known_good,
                 copies: BTreeMap::new(),
+                amnesiac: *amnesiac,
             },
-            passed: sealed.keys().map(|&node| (node, last_known_good)).collect(),
+            passed: read.iter().map(|node| (node, last_known_good)).collect(),
             grace: None,
         };
         self.progressed(env);
@@ -316,13 +352,18 @@ impl EpochRecovery {
     }
 
     fn after_digest(&mut self, env: &mut Env) {
-        let Phase::Digest { passed, grace, .. } = &self.phase else {
+        let Phase::Digest {
+            digests,
+            passed,
+            grace,
+        } = &self.phase
+        else {
             return;
         };
         let done = complete(passed);
         if done.len() == passed.len() {
             self.begin_mutate(env);
-        } else if grace.is_none() && self.enough(done) {
+        } else if grace.is_none() && self.enough(done, digests.amnesiac) {
             let until = env.now + env.config.timing.recovery_grace;
             if let Phase::Digest { grace, .. } = &mut self.phase {
                 *grace = Some(until);
@@ -453,6 +494,11 @@ impl EpochRecovery {
         let log = self.log;
         env.out.send(node, Message::Storage { log, ask });
     }
+}
+
+/// Whether nodes are asked what they hold though they have not sealed: never, but for the planted bug.
+fn reads_unfenced() -> bool {
+    planted!("recovery-reads-unfenced")
 }
 
 /// The nodes that have told all they hold.

@@ -25,8 +25,8 @@ pub struct Acceptor {
 /// What an acceptor remembers of one register, durably.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct AcceptorState {
-    promised: RegisterBallot,
-    accepted: Option<(RegisterBallot, RegisterValue)>,
+    pub(crate) promised: RegisterBallot,
+    pub(crate) accepted: Option<(RegisterBallot, RegisterValue)>,
 }
 
 impl Acceptor {

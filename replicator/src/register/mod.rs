@@ -18,6 +18,7 @@ use hstore_core::{Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
 
 pub use acceptor::Acceptor;
+pub(crate) use acceptor::AcceptorState;
 pub use proposer::{Committed, Proposer};
 pub use value::{Activation, Change, Checkpoint, Judgement, RegisterValue};
 

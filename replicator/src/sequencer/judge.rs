@@ -160,12 +160,13 @@ impl Judge {
         nonce: u64,
         entries: &[(Lsn, Option<Entry>)],
         passed: Lsn,
+        authoritative: bool,
         env: &mut Env,
     ) -> bool {
         let Known::Reading(rebuild) = &mut self.past else {
             return false;
         };
-        let read = rebuild.on_fetched(from, nonce, entries, passed, env);
+        let read = rebuild.on_fetched(from, nonce, entries, passed, authoritative, env);
         self.on_read(read)
     }
 

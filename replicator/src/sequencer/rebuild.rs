@@ -96,13 +96,15 @@ impl Rebuild {
         nonce: u64,
         entries: &[(Lsn, Option<Entry>)],
         passed: Lsn,
+        authoritative: bool,
         env: &mut Env,
     ) -> Option<(Past, u32)> {
         if nonce != self.nonce() {
             return None;
         }
+        let timing = &env.config.timing;
         self.reader
-            .on_fetched(from, entries, passed, env.now, &env.config.timing);
+            .on_fetched(from, entries, passed, authoritative, env.now, timing);
         self.ask(env);
         self.go_on(env)
     }

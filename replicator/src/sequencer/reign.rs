@@ -376,8 +376,11 @@ impl Reign {
                 nonce,
                 entries,
                 passed,
+                authoritative,
             } => {
-                if self.judge.on_fetched(from, *nonce, entries, *passed, env) {
+                let (nonce, passed, authoritative) = (*nonce, *passed, *authoritative);
+                let judge = &mut self.judge;
+                if judge.on_fetched(from, nonce, entries, passed, authoritative, env) {
                     self.judge_waiting(env);
                 }
                 Ok(())

@@ -2,7 +2,9 @@
 //!
 //! It decides nothing about a log. What it guarantees, each by one durable write before the answer:
 //!
-//! - What it says it stored survives.
+//! - What it says it stored survives. Of a log under [`CopyDurability::Memory`] it may not: then the node
+//!   knows in its next life that it may lack some of the epoch, and says so whenever its lack of a copy
+//!   could count as evidence. The mark that tells it is durable before the first such answer.
 //! - After it sealed an epoch it stores nothing more of it, and its answer covers every store it
 //!   accepted before: seals and stores pass one queue.
 //! - It obeys no recovery ballot below the highest it promised; promises are per epoch.
@@ -12,6 +14,8 @@
 //! Where each part is: [`state`] what is remembered; [`store`] stores and releases; [`recovery`]
 //! seal, digest, mutate, clean; [`purge`] catching up with decisions it was not part of; [`serve`]
 //! readers.
+//!
+//! [`CopyDurability::Memory`]: crate::config::CopyDurability::Memory
 
 mod purge;
 mod recovery;
@@ -65,7 +69,22 @@ enum Continuation {
         after: Offset,
     },
     /// Answer a reader with what was read.
-    AnswerFetch { to: Address, log: LogId, nonce: u64 },
+    AnswerFetch {
+        to: Address,
+        log: LogId,
+        nonce: u64,
+        /// Whether what the node lacks of the range was never there.
+        authoritative: bool,
+    },
+    /// The epoch is known to be dirty, durably: its copies may be answered unsynced.
+    Marked { log: LogId, epoch: Epoch },
+    /// Write this, once so many more syncs have passed: see [`StorageNode::store_later`].
+    StoreLater {
+        syncs: u8,
+        batch: Vec<StoreOp>,
+        until: Durability,
+        then: Box<Continuation>,
+    },
     /// Nothing: the write stands for itself.
     Nothing,
 }
@@ -205,10 +224,30 @@ impl StorageNode {
                 let copies = in_their_places(log, copies);
                 self.answer_digest(to, log, epoch, ballot, after, copies, passed, env);
             }
-            (Continuation::AnswerFetch { to, log, nonce }, DiskDone::Read { copies, passed }) => {
+            (
+                Continuation::AnswerFetch {
+                    to,
+                    log,
+                    nonce,
+                    authoritative,
+                },
+                DiskDone::Read { copies, passed },
+            ) => {
                 let copies = in_their_places(log, copies);
-                serve::answer_fetch(to, log, nonce, copies, passed, env);
+                serve::answer_fetch(to, log, nonce, authoritative, copies, passed, env);
             }
+            (Continuation::Marked { log, epoch }, DiskDone::Wrote(_)) => {
+                self.logs.entry(log).or_default().marked.insert(epoch);
+            }
+            (
+                Continuation::StoreLater {
+                    syncs,
+                    batch,
+                    until,
+                    then,
+                },
+                DiskDone::Wrote(_),
+            ) => self.store_later(syncs, batch, until, *then, env),
             (Continuation::Nothing, DiskDone::Wrote(_)) => {}
             (continuation, done) => {
                 unreachable!("{continuation:?} was completed by {done:?}: the host mixed up tokens")

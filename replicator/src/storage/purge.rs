@@ -7,7 +7,7 @@
 //! decision may yet be overruled. Nothing at or below last known good is ever deleted.
 
 use hstore_core::ports::log_store::StoreOp;
-use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, NodeId};
+use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, NodeId, planted};
 
 use super::state::{CatchUp, CleanMark};
 use super::{Continuation, StorageNode};
@@ -167,9 +167,16 @@ impl StorageNode {
                 last: Lsn::end_of(epoch),
             });
         }
-        batch.push(state.put_bounds(log));
-        batch.push(state.put_epoch(log, epoch));
-        self.write(batch, Durability::Synced, Continuation::Nothing, env);
+        let metadata = [state.put_bounds(log), state.put_epoch(log, epoch)];
+        if planted!("metadata-not-atomic") {
+            // What was done is kept first; it is done when that is synced.
+            let done = metadata.to_vec();
+            self.write(done, Durability::Synced, Continuation::Nothing, env);
+            self.store_later(1, batch, Durability::Synced, Continuation::Nothing, env);
+        } else {
+            batch.extend(metadata);
+            self.write(batch, Durability::Synced, Continuation::Nothing, env);
+        }
         env.out.events.push(Event::Purged { log, epoch });
         self.believe(log, env);
         self.ask_again(log, env);

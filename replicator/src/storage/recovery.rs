@@ -1,7 +1,7 @@
 //! A storage node's part in the recovery of an epoch: seal, digest, mutate, clean.
 
 use hstore_core::ports::log_store::{CorruptCopy, StoreOp};
-use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, Offset, StoredCopy};
+use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, Offset, StoredCopy, planted};
 
 use super::state::CleanMark;
 use super::{COPIES_PER_ANSWER, Continuation, StorageNode};
@@ -17,6 +17,11 @@ fn answer(log: LogId, epoch: Epoch, ballot: Ballot, answer: RecoveryAnswer) -> M
             answer,
         },
     }
+}
+
+/// Whether a digest is the reading of what this node sealed.
+fn may_read(promised: Ballot, ballot: Ballot) -> bool {
+    ballot == promised || (ballot > promised && planted!("recovery-reads-unfenced"))
 }
 
 impl StorageNode {
@@ -36,7 +41,7 @@ impl StorageNode {
         let preempted = match step {
             RecoveryStep::Seal => ballot < promised || ballot.seal < state.bounds.hard_seal,
             // A digest is the reading of the very promise its seal made.
-            RecoveryStep::Digest { .. } => ballot != promised,
+            RecoveryStep::Digest { .. } => !may_read(promised, ballot),
             RecoveryStep::Mutate { .. } | RecoveryStep::Clean(_) => ballot < promised,
         };
         if preempted {
@@ -78,6 +83,7 @@ impl StorageNode {
         let it = state.epochs.entry(epoch).or_default();
         let sealed = RecoveryAnswer::Sealed {
             last_known_good: it.last_known_good,
+            authoritative: it.is_authoritative(env.incarnation),
         };
         if ballot > it.promised {
             // A higher attempt voids what a lower one left, unless the register counts the epoch as
@@ -87,7 +93,10 @@ impl StorageNode {
         it.promised = ballot;
         state.bounds.hard_seal = state.bounds.hard_seal.max(ballot.seal);
         // Through the queue of stores, even if nothing changed: the answer covers all of them.
-        let batch = vec![state.put_bounds(log), state.put_epoch(log, epoch)];
+        let mut batch = vec![state.put_epoch(log, epoch)];
+        if !planted!("seal-not-persisted") {
+            batch.push(state.put_bounds(log));
+        }
         let then = Continuation::Answer(from, answer(log, epoch, ballot, sealed));
         self.write(batch, Durability::Synced, then, env);
         self.tell_bounds(log, env);
@@ -108,7 +117,7 @@ impl StorageNode {
     ) {
         let state = self.logs.entry(log).or_default();
         let it = state.epochs.entry(epoch).or_default();
-        if it.promised != ballot {
+        if !may_read(it.promised, ballot) {
             let sealed = it.promised.seal.max(state.bounds.hard_seal);
             let preempted = RecoveryAnswer::Preempted { sealed };
             env.out.send(to, answer(log, epoch, ballot, preempted));
@@ -117,6 +126,7 @@ impl StorageNode {
         let digest = RecoveryAnswer::Digest {
             after,
             last_known_good: it.last_known_good,
+            authoritative: it.is_authoritative(env.incarnation),
             copies: copies
                 .into_iter()
                 .map(|(lsn, copy)| (lsn.offset, copy.ok()))

@@ -40,14 +40,22 @@ impl StorageNode {
             });
             return;
         }
+        let last = last.min(readable);
+        let touched = state.epochs.range(first.epoch..);
+        let mut touched = touched.take_while(|(epoch, _)| **epoch <= last.epoch);
+        let then = Continuation::AnswerFetch {
+            to: from,
+            log,
+            nonce,
+            authoritative: touched.all(|(_, it)| it.is_authoritative(env.incarnation)),
+        };
         let work = DiskWork::Read {
             log,
             first,
-            last: last.min(readable),
+            last,
             limit: COPIES_PER_ANSWER,
         };
-        let to = from;
-        self.request(work, Continuation::AnswerFetch { to, log, nonce }, env);
+        self.request(work, then, env);
     }
 
     /// More may be readable: answers the questions that waited for it.
@@ -73,6 +81,7 @@ pub(super) fn answer_fetch(
     to: Address,
     log: LogId,
     nonce: u64,
+    authoritative: bool,
     copies: Vec<(Lsn, Result<StoredCopy, CorruptCopy>)>,
     passed: Lsn,
     env: &mut Env,
@@ -85,6 +94,7 @@ pub(super) fn answer_fetch(
         nonce,
         entries,
         passed,
+        authoritative,
     };
     env.out.send(to, Message::Stored { log, answer });
 }

@@ -1,9 +1,11 @@
 //! What a storage node remembers of a log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hstore_core::ports::log_store::StoreOp;
-use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, NodeId, Offset, Timestamp};
+use hstore_core::{
+    Address, Ballot, Epoch, Incarnation, LogId, Lsn, NodeId, Offset, Timestamp, planted,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::MetaKey;
@@ -25,6 +27,8 @@ pub(super) struct LogState {
     /// Durable state of each epoch this node had to do with. Never forgotten while the epoch is
     /// readable.
     pub(super) epochs: BTreeMap<Epoch, EpochState>,
+    /// Epochs whose dirty marker is durable: of these, copies may be answered before they are synced.
+    pub(super) marked: BTreeSet<Epoch>,
     /// Decisions this node has to catch up with before it serves them.
     pub(super) catching_up: Option<CatchUp>,
     /// Readers that wait for more to be released.
@@ -51,6 +55,18 @@ pub(crate) struct EpochState {
     /// The highest last known good offset this node has met. Written along with stores, so it may
     /// come back lower after a crash, never higher than the truth.
     pub(crate) last_known_good: Offset,
+    /// The life in which copies of the epoch were first said to be stored before they were synced, if
+    /// that ever was. Durable before the first of them is answered. It is never taken back: the node
+    /// cannot tell what a later life lacks.
+    pub(crate) dirty: Option<Incarnation>,
+}
+
+impl EpochState {
+    /// Whether a node in this life knows all it ever stored of the epoch.
+    pub(super) fn is_authoritative(&self, life: Incarnation) -> bool {
+        let kept = self.dirty.is_none_or(|dirty| dirty == life);
+        kept || planted!("amnesiac-authoritative")
+    }
 }
 
 /// A recovery attempt's decision, as a node keeps it.

@@ -2,10 +2,12 @@
 
 use hstore_core::ports::log_store::StoreOp;
 use hstore_core::{
-    Address, Entry, LogId, Lsn, NodeId, NodeSet, Offset, Precedence, Stamped, StoredCopy, planted,
+    Address, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Precedence, Stamped, StoredCopy,
+    planted,
 };
 
 use super::{Continuation, StorageNode};
+use crate::config::CopyDurability;
 use crate::effects::{Durability, Env};
 use crate::message::{Message, StorageAnswer, StoreOutcome};
 
@@ -61,19 +63,69 @@ impl StorageNode {
             let answer = StorageAnswer::Store { lsn, wave, outcome };
             Continuation::Answer(from, Message::Stored { log, answer })
         };
+        // Persist before you answer. First: the epoch's state may be marked, and is written below.
+        let until = if planted!("ack-before-fsync") {
+            Durability::Written
+        } else {
+            self.durability_of(log, lsn.epoch, env)
+        };
+        let state = self.logs.entry(log).or_default();
         let mut batch = vec![op];
         let epoch = state.epochs.entry(lsn.epoch).or_default();
         if last_known_good > epoch.last_known_good {
             epoch.last_known_good = last_known_good;
             batch.push(state.put_epoch(log, lsn.epoch));
         }
-        // Persist before you answer.
-        let until = if planted!("ack-before-fsync") {
-            Durability::Written
-        } else {
-            Durability::Synced
-        };
+        if planted!("fence-not-atomic") {
+            // The check is done; the store follows when the disk has had a few syncs.
+            self.store_later(3, batch, until, then, env);
+            return;
+        }
         self.write(batch, until, then, env);
+    }
+
+    /// Writes `batch` after so many syncs: the second step of the planted bug that checks the seal in a
+    /// first.
+    pub(super) fn store_later(
+        &mut self,
+        syncs: u8,
+        batch: Vec<StoreOp>,
+        until: Durability,
+        then: Continuation,
+        env: &mut Env,
+    ) {
+        let Some(left) = syncs.checked_sub(1) else {
+            self.write(batch, until, then, env);
+            return;
+        };
+        let then = Continuation::StoreLater {
+            syncs: left,
+            batch,
+            until,
+            then: Box::new(then),
+        };
+        self.write(Vec::new(), Durability::Synced, then, env);
+    }
+
+    /// How durable a copy has to be before it is answered. In memory is enough only where the log allows
+    /// it and a power failure would leave the mark that copies may be gone.
+    fn durability_of(&mut self, log: LogId, epoch: Epoch, env: &mut Env) -> Durability {
+        if env.config.copy_durability(log) == CopyDurability::Fsync {
+            return Durability::Synced;
+        }
+        let state = self.logs.entry(log).or_default();
+        let it = state.epochs.entry(epoch).or_default();
+        let of_an_earlier_life = it.dirty.is_some_and(|life| life != env.incarnation);
+        if of_an_earlier_life || state.marked.contains(&epoch) {
+            return Durability::Written;
+        }
+        if it.dirty.is_none() {
+            it.dirty = Some(env.incarnation);
+            let batch = vec![state.put_epoch(log, epoch)];
+            let then = Continuation::Marked { log, epoch };
+            self.write(batch, Durability::Synced, then, env);
+        }
+        Durability::Synced
     }
 
     /// Readers may read up to `released`; every epoch before its own is clean in the register.

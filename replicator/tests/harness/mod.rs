@@ -520,14 +520,18 @@ impl Cluster {
                 Message::Stored {
                     answer:
                         StorageAnswer::Fetched {
-                            entries, passed, ..
+                            entries,
+                            passed,
+                            authoritative,
+                            ..
                         },
                     ..
                 },
                 Address::Node(node),
             ) => {
                 if let Some(reader) = self.readers.get_mut(&client) {
-                    reader.on_fetched(node, entries, *passed, self.now, &self.config.timing);
+                    let (passed, sure) = (*passed, *authoritative);
+                    reader.on_fetched(node, entries, passed, sure, self.now, &self.config.timing);
                     self.read_on(client);
                 }
             }

@@ -138,7 +138,10 @@ fn storage_answer(answer: &StorageAnswer) -> String {
             format!("metadata! {epoch} @{ballot} {it}")
         }
         StorageAnswer::Fetched {
-            entries, passed, ..
+            entries,
+            passed,
+            authoritative,
+            ..
         } => {
             let entries: Vec<String> = entries
                 .iter()
@@ -147,18 +150,24 @@ fn storage_answer(answer: &StorageAnswer) -> String {
                     format!("{lsn} {it}")
                 })
                 .collect();
-            format!("fetched [{}] passed {passed}", entries.join(", "))
+            let sure = authority(*authoritative);
+            format!("fetched [{}] passed {passed}{sure}", entries.join(", "))
         }
         StorageAnswer::Recovery {
             epoch,
             ballot,
             answer,
         } => match answer {
-            RecoveryAnswer::Sealed { last_known_good } => {
-                format!("sealed {epoch} @{ballot} lng {last_known_good}")
+            RecoveryAnswer::Sealed {
+                last_known_good,
+                authoritative,
+            } => {
+                let sure = authority(*authoritative);
+                format!("sealed {epoch} @{ballot} lng {last_known_good}{sure}")
             }
             RecoveryAnswer::Digest {
                 last_known_good,
+                authoritative,
                 copies,
                 passed,
                 ..
@@ -176,7 +185,8 @@ fn storage_answer(answer: &StorageAnswer) -> String {
                     format!(" up to {passed}")
                 };
                 let copies = copies.join(", ");
-                format!("digested {epoch} @{ballot} [{copies}]{end} lng {last_known_good}")
+                let sure = authority(*authoritative);
+                format!("digested {epoch} @{ballot} [{copies}]{end} lng {last_known_good}{sure}")
             }
             RecoveryAnswer::Mutated { count } => format!("mutated {epoch} @{ballot} {count}"),
             RecoveryAnswer::Cleaned => format!("cleaned {epoch} @{ballot}"),
@@ -185,6 +195,10 @@ fn storage_answer(answer: &StorageAnswer) -> String {
             }
         },
     }
+}
+
+fn authority(authoritative: bool) -> &'static str {
+    if authoritative { "" } else { ", amnesiac" }
 }
 
 /// An answer to a client.

@@ -20,6 +20,7 @@
 //! copysets = "sticky"         # "random" if left out, "weighted": by the nodes' weights, or "sticky": the
 //! sticky_records = 1000       # same for so many records (1000) and so many milliseconds (1000)
 //! sticky_ms = 1000
+//! durability = "memory"       # a copy counts before it is synced; "fsync" if left out
 //!
 //! [[logs]]
 //! log = 2
@@ -45,8 +46,9 @@ use std::time::Duration;
 use config::{Config, ValueKind};
 use hstore_core::quorum::{Location, Names, QuorumSystem, Replication, SystemError};
 use hstore_core::{LogId, NodeId, NodeSet, Rng};
-use hstore_replicator::config::{ClusterConfig, ConfigError as Misfit, LogSpec, Timing};
-
+use hstore_replicator::config::{
+    ClusterConfig, ConfigError as Misfit, CopyDurability, LogSpec, Timing,
+};
 use hstore_replicator::placement::copyset::CopysetSelector;
 use hstore_replicator::placement::nodeset::{self, Candidate};
 
@@ -225,9 +227,13 @@ fn parse_logs(
         let number = table.number("log", 1..=u64::from(u32::MAX))?;
         let number = number.ok_or_else(|| table.missing("log", "the log's number"))?;
         let log = LogId(number as u32);
-        let quorums = parse_quorums(log, &mut table, nodes)?;
-        let copysets = parse_copysets(&mut table, nodes)?;
-        let spec = LogSpec { quorums, copysets };
+        let spec = LogSpec {
+            quorums: parse_quorums(log, &mut table, nodes)?,
+            copysets: parse_copysets(&mut table, nodes)?,
+            durability: table
+                .text("durability", DURABILITY, durability)?
+                .unwrap_or_default(),
+        };
         if logs.insert(log, spec).is_some() {
             let expected = "a number that no other log has";
             return Err(table.invalid("log", &number.into(), expected));
@@ -327,6 +333,16 @@ fn parse_copysets(
         _ => None,
     })?;
     Ok(selector.unwrap_or_default())
+}
+
+const DURABILITY: &str = "\"fsync\" or \"memory\"";
+
+fn durability(text: &str) -> Option<CopyDurability> {
+    match text {
+        "fsync" => Some(CopyDurability::Fsync),
+        "memory" => Some(CopyDurability::Memory),
+        _ => None,
+    }
 }
 
 fn node_set(numbers: &[u64]) -> NodeSet {

@@ -11,6 +11,8 @@ use hstore_sim::options::{Engine, PROFILES, Profile};
 use hstore_sim::seed_range::SeedRange;
 use hstore_sim::settings::{DEFAULT_ENGINE, Settings};
 
+/// The profile that planted bugs are searched for in.
+const MUTANTS_PROFILE: &str = "chaos";
 /// More threads than this are certainly a mistake.
 const JOBS_MAX: u64 = 1024;
 
@@ -28,6 +30,12 @@ Exit codes:
   6  non-deterministic: two runs of one seed differed
   7  vacuous: the run did too little to mean anything
 A campaign ends with the lowest code of its runs that is not 0.";
+
+const MUTANTS_EXIT_CODES: &str = "\
+Exit codes:
+  0  each was found by a checker that its row names
+  1  some were not: survived, unreached, noticed by other checkers only, or interrupted
+  2  bad input";
 
 const DIRECTORIES: &str = "\
 Directories: --out makes the directory, and its parents. It must not exist yet, or be empty: nothing is \
@@ -63,6 +71,9 @@ pub(crate) enum Command {
     /// Run seeds on the quorum systems of the literature with at most 7 nodes, and on random ones
     #[command(after_help = EXIT_CODES)]
     Quorums(QuorumsArgs),
+    /// Search for each planted bug, and say how many seeds that takes and who finds it
+    #[command(after_help = MUTANTS_EXIT_CODES)]
+    Mutants(MutantsArgs),
     /// List what there is to choose from
     List(ListArgs),
 }
@@ -143,6 +154,42 @@ pub(crate) struct QuorumsArgs {
     /// Print the table as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MutantsArgs {
+    /// Search for this one only; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = mutant)]
+    pub(crate) only: Vec<&'static Mutant>,
+    /// Try the seeds from 1 to this
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    pub(crate) budget_seeds: u64,
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    /// The store under each node
+    #[arg(long, value_enum, default_value_t = Engine::Model)]
+    engine: Engine,
+    /// What seeds draw from: see `list profiles`
+    #[arg(long, value_name = "NAME", value_parser = profile, default_value = MUTANTS_PROFILE)]
+    profile: &'static Profile,
+    /// Whether checks look inside the cluster, or only at what clients saw
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    white_box: Switch,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl MutantsArgs {
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            profile: self.profile,
+            engine: self.engine,
+            mutant: None,
+            white_box: self.white_box == Switch::On,
+            stop_at_violation: false,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! `list`: what there is to choose from.
 
 use hstore_sim::invariants::INVARIANTS;
-use hstore_sim::mutants::MUTANTS;
+use hstore_sim::mutants::{MUTANTS, Mutant};
 use hstore_sim::options::PROFILES;
 use hstore_sim::plan::FaultKind;
 
@@ -9,11 +9,15 @@ use super::args::{ListArgs, Listed};
 use super::output;
 
 pub(crate) fn list(args: &ListArgs) -> anyhow::Result<u8> {
+    let mutants: Vec<String> = MUTANTS.iter().map(mutant).collect();
     let rows: Vec<(&str, &str)> = match args.what {
         Listed::Profiles => PROFILES.iter().map(|p| (p.name, p.about)).collect(),
         Listed::Faults => FaultKind::ALL.to_vec(),
         Listed::Invariants => INVARIANTS.to_vec(),
-        Listed::Mutants => MUTANTS.iter().map(|m| (m.name, m.about)).collect(),
+        Listed::Mutants => {
+            let names = MUTANTS.iter().map(|m| m.name);
+            names.zip(mutants.iter().map(String::as_str)).collect()
+        }
     };
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines = rows
@@ -21,4 +25,10 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<u8> {
         .map(|(name, about)| format!("{name:width$}  {about}\n"));
     output::print(&lines.collect::<String>())?;
     Ok(0)
+}
+
+/// What a planted bug is, its number, and whose business it is to notice.
+fn mutant(it: &Mutant) -> String {
+    let families: Vec<String> = it.caught_by.iter().map(ToString::to_string).collect();
+    format!("{} (#{}: {})", it.about, it.number, families.join(" "))
 }

@@ -7,6 +7,7 @@ mod args;
 mod campaign;
 mod determinism;
 mod list;
+mod mutants;
 mod output;
 mod quorums;
 mod run;
@@ -37,6 +38,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Campaign(args) => campaign::campaign(&args),
         Command::Determinism(args) => determinism::determinism(&args),
         Command::Quorums(args) => quorums::quorums(&args),
+        Command::Mutants(args) => mutants::mutants(&args),
         Command::List(args) => list::list(&args),
     }))
 }

@@ -258,18 +258,63 @@ impl Names {
         };
         loss.unsynced_names += unsynced;
         loss.lost_names += unsynced - kept;
-        for change in self.changes.split_off(kept as usize).into_iter().rev() {
+        self.undo_changes_from(kept as usize);
+        for node in self.nodes.values_mut() {
+            if let Node::File(pages) = node {
+                pages.lose_power(rng, loss);
+            }
+        }
+    }
+
+    /// Leaves what was synced, and nothing else.
+    pub(super) fn lose_unsynced(&mut self, loss: &mut PowerLoss) {
+        let unsynced = self.changes.len() as u64;
+        loss.unsynced_names += unsynced;
+        loss.lost_names += unsynced;
+        self.undo_changes_from(0);
+        for node in self.nodes.values_mut() {
+            if let Node::File(pages) = node {
+                pages.lose_unsynced(loss);
+            }
+        }
+    }
+
+    fn undo_changes_from(&mut self, kept: usize) {
+        for change in self.changes.split_off(kept).into_iter().rev() {
             for edit in change.into_iter().rev() {
                 self.set(edit.directory, edit.name, edit.before);
             }
         }
         self.changes.clear();
         self.forget_unreachable(Vec::new());
-        for node in self.nodes.values_mut() {
-            if let Node::File(pages) = node {
-                pages.lose_power(rng, loss);
+    }
+
+    /// All files by path, in the order of paths within each directory.
+    pub(super) fn all_files(&self) -> Vec<(String, &Pages)> {
+        let mut files = Vec::new();
+        let mut left = vec![(String::new(), ROOT)];
+        while let Some((path, inode)) = left.pop() {
+            match &self.nodes[&inode] {
+                Node::File(pages) => files.push((path, pages)),
+                Node::Directory(entries) => {
+                    for (name, &inode) in entries.iter().rev() {
+                        let path = if path.is_empty() {
+                            name.clone()
+                        } else {
+                            format!("{path}/{name}")
+                        };
+                        left.push((path, inode));
+                    }
+                }
             }
         }
+        files
+    }
+
+    /// The content of the file at a path, if there is one.
+    pub(super) fn pages_at(&mut self, path: &str) -> Option<&mut Pages> {
+        let inode = self.open(path).ok()?;
+        Some(self.pages_mut(inode))
     }
 
     fn place<'a>(&self, path: &'a str) -> Result<Place<'a>, Failure> {

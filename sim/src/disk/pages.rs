@@ -92,6 +92,35 @@ impl Pages {
         self.cached.len().max(self.durable_length())
     }
 
+    /// Up to where what is read is durable.
+    pub(super) fn shared(&self) -> usize {
+        self.shared
+    }
+
+    /// Flips a bit of a byte that is durable as it is read. False if there is none.
+    pub(super) fn flip_bit(&mut self, byte: usize, bit: u8) -> bool {
+        let shared = &mut self.cached[..self.shared];
+        let Some(byte) = shared.get_mut(byte) else {
+            return false;
+        };
+        *byte ^= 1 << (bit % 8);
+        true
+    }
+
+    /// Leaves what was synced, and nothing else.
+    pub(super) fn lose_unsynced(&mut self, loss: &mut PowerLoss) {
+        let unsynced = self.unsynced_bytes();
+        if unsynced == 0 {
+            return;
+        }
+        loss.unsynced_files += 1;
+        loss.unsynced_bytes += unsynced;
+        loss.lost_sectors += unsynced.div_ceil(SECTOR_BYTES as u64);
+        self.cached.truncate(self.shared);
+        self.cached.append(&mut self.replaced);
+        self.shared = self.cached.len();
+    }
+
     /// Leaves what a power failure leaves, and makes that the durable and the cached content.
     pub(super) fn lose_power(&mut self, rng: &mut Rng, loss: &mut PowerLoss) {
         if self.unsynced_bytes() == 0 {

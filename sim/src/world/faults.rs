@@ -3,9 +3,10 @@
 use hstore_core::{Address, LogId, NodeId, NodeSet};
 use serde_json::json;
 
-use super::World;
+use super::nodes::PowerFailure;
+use super::{Struck, World};
 use crate::net::Cause;
-use crate::plan::{Direction, FaultKind, Target, Trigger};
+use crate::plan::{Direction, FaultKind, Moment, Target, Trigger};
 use crate::trace::Kind;
 
 impl World {
@@ -55,23 +56,39 @@ impl World {
             } => {
                 self.faults[index].countdown = Some(after);
                 for node in nodes.iter() {
-                    if self.host(node).is_up() {
-                        self.host_mut(node).arm_crash(after);
-                    }
+                    self.arm(node, after);
                 }
             }
+            FaultKind::Crash {
+                trigger: Trigger::AtMoment { .. },
+                ..
+            } => self.faults[index].waits = true,
             FaultKind::Crash {
                 trigger: Trigger::AfterFileOperations { count, .. },
                 ..
             } if first => {
                 self.faults[index].countdown = Some(count);
             }
-            FaultKind::Crash { .. } => {
+            FaultKind::Crash { .. } | FaultKind::LoseSuffix => {
+                let how = if fault.kind == FaultKind::LoseSuffix {
+                    PowerFailure::ToSynced
+                } else {
+                    PowerFailure::Between
+                };
                 for node in nodes.iter() {
-                    self.faults[index].effective |= self.host(node).is_up();
-                    self.kill_node(node, false);
+                    if self.host(node).is_up() && self.may_lose_memory(node) {
+                        self.faults[index].effective = true;
+                        self.kill_node(node, how);
+                    }
                 }
             }
+            FaultKind::FlipBit { place, pick } => {
+                for node in nodes.iter() {
+                    self.faults[index].effective |= self.flip_bit(node, place, pick);
+                }
+            }
+            FaultKind::StallMetadata { .. } | FaultKind::Echo { .. } => {}
+            FaultKind::DropMessages { count, .. } => self.faults[index].messages_left = count,
             FaultKind::Pause => {
                 for node in nodes.iter() {
                     let up = self.host(node).is_up();
@@ -131,15 +148,27 @@ impl World {
         match fault.kind {
             FaultKind::Crash { in_restart, .. } => {
                 let armed = self.faults[index].countdown.take().is_some();
+                let nodes = if std::mem::take(&mut self.faults[index].waits) {
+                    NodeSet::EMPTY
+                } else {
+                    nodes
+                };
                 for node in nodes.iter() {
                     if armed {
                         self.disarm(node);
                     }
-                    if !self.host(node).is_up() && !self.held_down(node) {
-                        self.start_node(node, in_restart);
-                    }
+                    self.restart(node, in_restart);
                 }
             }
+            FaultKind::LoseSuffix => {
+                for node in nodes.iter() {
+                    self.restart(node, None);
+                }
+            }
+            FaultKind::FlipBit { .. }
+            | FaultKind::StallMetadata { .. }
+            | FaultKind::Echo { .. }
+            | FaultKind::DropMessages { .. } => {}
             FaultKind::Pause => {
                 for node in nodes.iter() {
                     let still = self.is_struck(node, |kind| matches!(kind, FaultKind::Pause));
@@ -162,7 +191,14 @@ impl World {
 
     /// Whether another fault that goes on keeps a crashed node down.
     pub(super) fn held_down(&self, node: NodeId) -> bool {
-        self.is_struck(node, |kind| matches!(kind, FaultKind::Crash { .. }))
+        self.is_struck(node, FaultKind::is_power_failure)
+    }
+
+    /// Starts a node that is down, unless something keeps it there.
+    fn restart(&mut self, node: NodeId, crash_after: Option<u32>) {
+        if !self.host(node).is_up() && !self.held_down(node) {
+            self.start_node(node, crash_after);
+        }
     }
 
     /// Whether a fault of a kind has struck a node and goes on.
@@ -175,13 +211,46 @@ impl World {
                 which(&fault.kind)
                     && struck.nodes.contains(node)
                     && struck.countdown.is_none()
+                    && !struck.waits
                     && !struck.ended
             })
     }
 
+    /// Plans a crash within a file operation to come, if the node may lose what it has in memory.
+    pub(super) fn arm(&mut self, node: NodeId, after: u32) -> bool {
+        let armed = self.host(node).is_up() && self.may_arm(node);
+        if armed {
+            self.host_mut(node).arm_crash(after);
+        }
+        armed
+    }
+
     /// A planned crash that found no file operation to strike in: it is off.
     pub(super) fn disarm(&mut self, node: NodeId) {
+        self.atlas.disarm(node);
         self.host_mut(node).disarm_crash();
+    }
+
+    /// A moment comes in the work of a node: a crash that waited for it is planned.
+    pub(super) fn moment_comes(&mut self, node: NodeId, now: Moment) {
+        for index in 0..self.faults.len() {
+            let Some(Trigger::AtMoment {
+                moment,
+                file_operation,
+            }) = self.plan.faults[index].kind.trigger()
+            else {
+                continue;
+            };
+            let struck = self.faults[index];
+            if struck.waits && moment == now && struck.nodes.contains(node) {
+                self.faults[index].waits = false;
+                self.faults[index].nodes = NodeSet::only(node);
+                self.faults[index].countdown = Some(file_operation);
+                self.arm(node, file_operation);
+                // One for each: others may wait for the same moment of another node.
+                return;
+            }
+        }
     }
 
     pub(super) fn resume(&mut self, node: NodeId) {
@@ -205,5 +274,14 @@ impl World {
                 struck.effective = true;
             }
         }
+    }
+}
+
+impl Struck {
+    /// Whether the fault strikes now, on the link between two addresses.
+    pub(super) fn touches(&self, from: Address, to: Address) -> bool {
+        let is_target =
+            |address| matches!(address, Address::Node(node) if self.nodes.contains(node));
+        !self.ended && (is_target(from) || is_target(to))
     }
 }

@@ -3,6 +3,7 @@
 //! Virtual time is madsim's clock, moved from event to event; nothing else passes time. Everything
 //! happens on one thread, in the order of (time, order of scheduling), so a seed has one run.
 
+mod damage;
 mod faults;
 mod moves;
 mod network;
@@ -25,6 +26,7 @@ use jepsen_lite::history::Recorder;
 use jepsen_lite::online::Watch;
 use serde_json::json;
 
+use crate::atlas::FaultAtlas;
 use crate::clients::Slot;
 use crate::host::Host;
 use crate::invariants::Invariants;
@@ -129,6 +131,10 @@ struct Struck {
     effective: bool,
     /// It waits for a file operation: so many more.
     countdown: Option<u32>,
+    /// It waits for a moment in the work of one of its nodes.
+    waits: bool,
+    /// It strikes so many messages more.
+    messages_left: u32,
     /// It is over.
     ended: bool,
 }
@@ -157,6 +163,8 @@ pub struct World {
     watch: Option<Watch>,
     faults: Vec<Struck>,
     moves: moves::Moves,
+    /// What damage there is and may be.
+    atlas: FaultAtlas,
     /// After healing: one for each log, in their order.
     probes: Vec<Probe>,
     invariants: Invariants,
@@ -201,6 +209,7 @@ impl World {
                 .map(|&node| Host::new(node, options.engine, options.store))
                 .collect(),
             faults: vec![Struck::default(); plan.faults.len()],
+            atlas: FaultAtlas::new(config.metadata),
             config,
             plan,
             now: Timestamp::ZERO,
@@ -229,6 +238,10 @@ impl World {
         };
         world.counts.planned_faults = world.plan.faults.len() as u64;
         world.counts.planned_moves = world.plan.moves.len() as u64;
+        for &log in world.config.logs.keys() {
+            let quorums = world.config.quorum_system(log).expect("it is configured");
+            world.atlas.learn(log, &quorums);
+        }
         world
     }
 
@@ -279,6 +292,8 @@ impl World {
         self.counts.messages_lost = net.dropped + net.blocked;
         self.counts.messages_duplicated = net.duplicated;
         self.counts.invariants_checked = self.invariants.checked();
+        self.counts.refused_damage = self.atlas.refused();
+        self.counts.retired_nodes = self.atlas.retired().len() as u64;
         if self.stopped.is_none() {
             self.stopped = self.vacuous().map(Stopped::Vacuous);
         }

@@ -1,21 +1,112 @@
 //! The network's side of the world: from a sent message to a delivered one.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use hstore_core::Address;
+use hstore_core::{Address, Rng, Timestamp};
 use hstore_node::Input;
 use hstore_replicator::client::ClientOutputs;
+use hstore_replicator::message::{Message, RegisterStep};
 use hstore_replicator::wire;
 use serde_json::json;
 
 use super::{Next, World, number};
+use crate::plan::{FaultKind, Traffic};
 use crate::trace::Kind;
 
+/// What a message is, as far as faults tell messages apart.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kinds {
+    /// The kind that may be dropped.
+    traffic: Option<Traffic>,
+    /// An acceptor's answer.
+    of_registers: bool,
+}
+
+impl Kinds {
+    pub(super) fn of(message: &Message) -> Self {
+        let answers = |step: &RegisterStep| {
+            matches!(
+                step,
+                RegisterStep::Promise(_) | RegisterStep::Accepted | RegisterStep::Refused(_)
+            )
+        };
+        Self {
+            traffic: Traffic::of(message),
+            of_registers: matches!(message, Message::Register { step, .. } if answers(step)),
+        }
+    }
+}
+
 impl World {
+    /// Whether a fault loses a message of this kind.
+    fn is_dropped(&mut self, from: Address, to: Address, kind: Traffic) -> bool {
+        for (fault, struck) in self.plan.faults.iter().zip(&mut self.faults) {
+            let FaultKind::DropMessages { which, .. } = fault.kind else {
+                continue;
+            };
+            if which == kind && struck.messages_left > 0 && struck.touches(from, to) {
+                struck.messages_left -= 1;
+                struck.effective = true;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// How much later the answers of a metadata node arrive.
+    fn metadata_delay(&mut self, from: Address) -> Duration {
+        let mut late = Duration::ZERO;
+        for (fault, struck) in self.plan.faults.iter().zip(&mut self.faults) {
+            if let FaultKind::StallMetadata { delay_us } = fault.kind
+                && struck.touches(from, from)
+            {
+                struck.effective = true;
+                late = late.max(Duration::from_micros(delay_us));
+            }
+        }
+        late
+    }
+
+    /// When a message arrives once more, if a fault has it do so.
+    fn echo(
+        &mut self,
+        from: Address,
+        to: Address,
+        message: u64,
+        arrives: Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        let arrives = arrives.filter(|_| from != to)?;
+        let faults = self.plan.faults.iter().zip(&mut self.faults);
+        for (index, (fault, struck)) in faults.enumerate() {
+            let FaultKind::Echo {
+                permille,
+                delay_us_min,
+                delay_us_max,
+            } = fault.kind
+            else {
+                continue;
+            };
+            if !struck.touches(from, to) {
+                continue;
+            }
+            // From the number of the message: no stream moves for what an echo does.
+            let mut rng = Rng::from_seed(self.options.seed ^ message << 16 ^ index as u64);
+            if rng.within(1..=1_000) <= u64::from(permille) {
+                struck.effective = true;
+                let delay = rng.within(delay_us_min..=delay_us_max);
+                return Some(arrives + Duration::from_micros(delay));
+            }
+        }
+        None
+    }
+
     pub(super) fn send(
         &mut self,
         from: Address,
         to: Address,
         frame: Bytes,
+        kinds: Kinds,
         describe: impl FnOnce() -> String,
     ) {
         self.messages += 1;
@@ -35,7 +126,20 @@ impl World {
         let fate = self
             .net
             .route(now, from, to, frame.len(), &mut self.rng_net);
-        for at in fate.arrivals() {
+        if from != to
+            && kinds
+                .traffic
+                .is_some_and(|kind| self.is_dropped(from, to, kind))
+        {
+            return;
+        }
+        let late = if kinds.of_registers && from != to {
+            self.metadata_delay(from)
+        } else {
+            Duration::ZERO
+        };
+        let echo = self.echo(from, to, message, fate.arrivals().next());
+        for at in fate.arrivals().map(|at| at + late).chain(echo) {
             let frame = frame.clone();
             self.schedule(
                 at,

@@ -8,14 +8,17 @@ use bytes::Bytes;
 use hstore_core::ports::log_store::StoreError;
 use hstore_core::{Address, LogId, Lsn, NodeId, NodeSet, Timestamp, WallTime};
 use hstore_node::Input;
+use hstore_replicator::config::CopyDurability;
 use hstore_replicator::effects::{Event, Outputs};
 use hstore_replicator::message::Message;
 use hstore_replicator::wire;
 use serde_json::json;
 
+use super::network::Kinds;
 use super::{Next, Stopped, World};
+use crate::host::Host;
 use crate::host::{Follows, Metadata};
-use crate::plan::Trigger;
+use crate::plan::{Moment, Trigger};
 use crate::report::Violation;
 use crate::trace::Kind;
 
@@ -25,6 +28,17 @@ const BEGAN: WallTime = WallTime(1_704_067_200_000);
 /// What a node's system clock shows.
 fn wall(now: Timestamp) -> WallTime {
     WallTime(BEGAN.0 + now.0 / 1_000_000)
+}
+
+/// How the power of a node fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PowerFailure {
+    /// Between two events.
+    Between,
+    /// Between two events, and nothing of what was not synced is left.
+    ToSynced,
+    /// In the midst of a file operation.
+    InFileOperation,
 }
 
 impl World {
@@ -48,16 +62,20 @@ impl World {
         );
         self.trace_files(node);
         if self.host(node).crash_struck() {
-            self.lose_power(node, true);
+            self.lose_power(node, PowerFailure::InFileOperation);
             self.start_node(node, None);
             return;
         }
         self.host_mut(node).disarm_crash();
         match started {
-            Ok(metadata) => {
-                self.judge_durable(node, &metadata);
+            Ok(found) => {
+                if self.options.white_box {
+                    let violation = self.invariants.on_start(now, node, &found);
+                    self.judge(violation);
+                }
                 self.carry_out(node, out);
             }
+            Err(_) if self.host(node).is_damaged() => self.stays_down(node),
             Err(error) => {
                 // The disk is as the product left it before a power failure: that it cannot be
                 // opened is the product's doing.
@@ -73,17 +91,20 @@ impl World {
         }
     }
 
-    pub(super) fn kill_node(&mut self, node: NodeId, inside_file_operation: bool) {
+    pub(super) fn kill_node(&mut self, node: NodeId, how: PowerFailure) {
         if self.host(node).is_up() {
-            self.lose_power(node, inside_file_operation);
+            self.lose_power(node, how);
         }
     }
 
-    fn lose_power(&mut self, node: NodeId, inside_file_operation: bool) {
+    fn lose_power(&mut self, node: NodeId, how: PowerFailure) {
+        let inside_file_operation = how == PowerFailure::InFileOperation;
         self.count_background_work(node);
+        self.loses_memory(node);
         // What a sequencer was doing dies with it; a change of leader follows.
         let mut rng = self.rng_disk.clone();
-        let loss = self.host_mut(node).power_fail(&mut rng);
+        let mercy = (how != PowerFailure::ToSynced).then_some(&mut rng);
+        let loss = self.host_mut(node).power_fail(mercy);
         self.rng_disk = rng;
         self.held.remove(&node);
         self.host_mut(node).paused = false;
@@ -133,7 +154,8 @@ impl World {
                 }
             };
             let from = Address::Node(node);
-            self.send(from, to, frame.clone(), || format!("{message:?}"));
+            let kind = Kinds::of(&message);
+            self.send(from, to, frame.clone(), kind, || format!("{message:?}"));
             last = Some((message, frame));
         }
         let mut follows = Vec::new();
@@ -183,17 +205,25 @@ impl World {
             return;
         }
         let metadata = synced.expect("a failure ends the process");
+        for (key, value) in &metadata {
+            self.learn_from(key, value);
+        }
         self.judge_durable(node, &metadata);
         self.follow(node, follows);
     }
 
     /// Whether a node's process ended in a call of its store: a planned crash struck inside it, which an
     /// engine may get over and its process does not, or the store failed by itself, which it must not.
-    fn process_is_over(&mut self, node: NodeId, error: Option<&StoreError>) -> bool {
+    pub(super) fn process_is_over(&mut self, node: NodeId, error: Option<&StoreError>) -> bool {
         if !self.host(node).crash_struck() {
             let Some(error) = error else {
                 return false;
             };
+            if self.host(node).is_damaged() {
+                self.kill_node(node, PowerFailure::Between);
+                self.stays_down(node);
+                return true;
+            }
             self.violate(Violation {
                 property: "store-fails-only-with-its-disk".to_owned(),
                 checker: "invariant".to_owned(),
@@ -208,15 +238,16 @@ impl World {
             let fault = &self.plan.faults[index];
             let struck = &mut self.faults[index];
             let trigger = fault.kind.trigger();
-            if matches!(trigger, Some(Trigger::InFileOperation(_)))
-                && struck.countdown.is_some()
-                && struck.nodes.contains(node)
-            {
+            let in_file_operation = matches!(
+                trigger,
+                Some(Trigger::InFileOperation(_) | Trigger::AtMoment { .. })
+            );
+            if in_file_operation && struck.countdown.is_some() && struck.nodes.contains(node) {
                 struck.effective = true;
                 struck.countdown = None;
             }
         }
-        self.kill_node(node, true);
+        self.kill_node(node, PowerFailure::InFileOperation);
         true
     }
 
@@ -271,6 +302,12 @@ impl World {
             _ => {}
         }
         self.on_move_event(event);
+        if let Event::EpochClean { log, epoch, .. } = event {
+            self.atlas.learn_clean(*log, *epoch);
+        }
+        if let Some(moment) = Moment::of(event) {
+            self.moment_comes(node, moment);
+        }
         let now = self.now;
         tracing::debug!(seed = self.options.seed, at = %now, %node, ?event);
         self.trace.event(
@@ -283,13 +320,15 @@ impl World {
         if !self.options.white_box {
             return;
         }
-        let hosts = &self.hosts;
+        let (hosts, atlas, config) = (&self.hosts, &self.atlas, &self.config);
+        // Under `memory` what was answered may be lost again before the ack, as far as damage may go.
         let durable = |log: LogId, lsn: Lsn| -> NodeSet {
-            hosts
-                .iter()
-                .filter(|host| host.has_durable(log, lsn))
-                .map(|host| host.id)
-                .collect()
+            let holds = |host: &&Host| match config.copy_durability(log) {
+                CopyDurability::Fsync => host.has_durable(log, lsn),
+                CopyDurability::Memory => host.has_copy(log, lsn),
+            };
+            let holders: NodeSet = hosts.iter().filter(holds).map(|host| host.id).collect();
+            holders.union(atlas.lost(log, lsn.epoch))
         };
         let violation = self.invariants.on_event(now, node, event, durable);
         self.judge(violation);

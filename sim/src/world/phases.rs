@@ -128,9 +128,12 @@ impl World {
 
     /// Whether every node lets readers of `log` read up to the same LSN, in the open epoch.
     pub(super) fn is_served_everywhere(&self, log: LogId) -> bool {
-        let up_to: Vec<Lsn> = self
+        // A node whose store is damaged cannot take part before something rebuilds it.
+        let in_service = self
             .hosts
             .iter()
+            .filter(|it| it.is_up() || !it.is_damaged());
+        let up_to: Vec<Lsn> = in_service
             .map(|host| host.node().map_or(Lsn::MIN, |node| node.readable(log)))
             .collect();
         let Some(open) = self

@@ -7,6 +7,7 @@ use hstore_workloads::Operation;
 use jepsen_lite::check::Check;
 use serde_json::json;
 
+use super::network::Kinds;
 use super::{Next, Phase, World};
 use crate::clients::{Ended, Slot};
 use crate::report::Violation;
@@ -59,7 +60,8 @@ impl World {
         let from = Address::Client(self.slots[slot].client.id());
         for (to, message) in out.messages {
             let frame = wire::encode(&message).expect("messages are bounded");
-            self.send(from, to.into(), frame, || format!("{message:?}"));
+            let kinds = Kinds::default();
+            self.send(from, to.into(), frame, kinds, || format!("{message:?}"));
         }
         for (_, outcome) in out.done {
             let now = self.now;

@@ -35,6 +35,7 @@
 //!   taken for something later.
 
 use bytes::Bytes;
+use hstore_core::planted;
 use hstore_core::ports::file_system::{FileError, FileId, FileSystem};
 use hstore_core::ports::log_store::{StoreError, StoreOp};
 
@@ -271,7 +272,9 @@ pub(super) fn replay(
     while position < content.len() {
         let sequence = last + 1;
         let Some(frame) = frame::read(&content, generation, position) else {
-            if let Some(witness) = frame::witness(&content, generation, position, sequence) {
+            if let Some(witness) = frame::witness(&content, generation, position, sequence)
+                && !planted!("corruption-is-torn-tail")
+            {
                 return Err(StoreError::Damaged(format!(
                     "`{path}`: batch {sequence}, at byte {position}, is not valid, and batch {} \
                      says that it was durable",

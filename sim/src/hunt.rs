@@ -1,0 +1,357 @@
+//! The hunt for planted bugs: how many seeds it takes to find each, and who notices.
+//!
+//! A bug counts as found when a checker of its row notices. A run that fails for anything else is made
+//! again without looking inside: a check from inside ends a run at the first thing that is wrong, and what
+//! follows from it may be what the row asks for. If that is not so either, the hunt goes on, and tells what
+//! it met.
+//!
+//! Nothing that is drawn depends on the bug: seeds, options and fault plans are those of the unmutated
+//! profile.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::mutants::{Family, Mutant};
+use crate::ordered::for_each_in_order;
+use crate::outcome::Outcome;
+use crate::report::Violation;
+use crate::run::{RunArtifacts, RunRequest};
+use crate::seed_range::SeedRange;
+use crate::settings::Settings;
+use crate::stopwatch::Stopwatch;
+
+/// What to hunt with.
+#[derive(Clone, Copy, Debug)]
+pub struct Hunt {
+    /// Profile and engine. The bug is set for each.
+    pub settings: Settings,
+    /// The seeds from 1 to this are tried, in order.
+    pub budget_seeds: u64,
+    /// How many threads run seeds.
+    pub jobs: NonZeroUsize,
+}
+
+/// How the hunt for a bug ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// A checker of its row noticed.
+    Found,
+    /// Others noticed, within the budget.
+    WrongChecker,
+    /// Nobody noticed, though runs took the changed decision.
+    Survived,
+    /// No run took the changed decision.
+    Unreached,
+    /// The hunt was called off.
+    Interrupted,
+}
+
+impl Status {
+    /// In words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::WrongChecker => "wrong checker",
+            Self::Survived => "SURVIVED",
+            Self::Unreached => "UNREACHED",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Who noticed, and in which run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Catch {
+    /// The seed.
+    pub seed: u64,
+    /// How the run ended.
+    pub outcome: Outcome,
+    /// What was violated.
+    pub property: String,
+    /// Who noticed.
+    pub checker: String,
+    /// Whether checks looked inside in that run.
+    pub white_box: bool,
+    /// The families of its row that the checker belongs to.
+    pub families: Vec<Family>,
+}
+
+/// What the hunt for one bug came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Findings {
+    /// The bug's number.
+    pub number: u8,
+    /// Its name.
+    pub name: &'static str,
+    /// What it changes.
+    pub about: &'static str,
+    /// The families of which one has to notice.
+    pub expected: &'static [Family],
+    /// How it ended.
+    pub status: Status,
+    /// Who found it.
+    pub found: Option<Catch>,
+    /// The first that noticed and are not of its row.
+    pub others: Vec<Catch>,
+    /// How many seeds were tried, up to the one that found it.
+    pub seeds: u64,
+    /// How many of these runs took the changed decision.
+    pub reached_seeds: u64,
+    /// How long it took, in seconds of wall time.
+    pub wall_seconds: f64,
+}
+
+/// So many catches by checkers of other rows are told, each of another property.
+pub const OTHERS_MAX: usize = 3;
+
+/// One seed's runs.
+struct Tried {
+    reached: bool,
+    found: Option<Catch>,
+    other: Option<Catch>,
+}
+
+/// Hunts one bug. `observe` is called with each seed that was tried; the hunt is called off if it
+/// returns false.
+pub fn hunt(
+    mutant: &'static Mutant,
+    hunt: &Hunt,
+    run_one: impl Fn(&RunRequest) -> RunArtifacts + Sync,
+    mut observe: impl FnMut(u64) -> bool,
+) -> Findings {
+    let stopwatch = Stopwatch::start();
+    let mut findings = Findings {
+        number: mutant.number,
+        name: mutant.name,
+        about: mutant.about,
+        expected: mutant.caught_by,
+        status: Status::Interrupted,
+        found: None,
+        others: Vec::new(),
+        seeds: 0,
+        reached_seeds: 0,
+        wall_seconds: 0.0,
+    };
+    let seeds = SeedRange::new(1, hunt.budget_seeds).expect("a budget has at least one seed");
+    let work = |seed| try_seed(mutant, hunt, seed, &run_one);
+    // An error is how the search ends early.
+    let ended = for_each_in_order(seeds, hunt.jobs, work, |seed, tried: Tried| {
+        findings.seeds += 1;
+        findings.reached_seeds += u64::from(tried.reached);
+        if let Some(other) = tried.other
+            && findings.others.len() < OTHERS_MAX
+            && !findings
+                .others
+                .iter()
+                .any(|it| it.property == other.property)
+        {
+            findings.others.push(other);
+        }
+        findings.found = tried.found;
+        if findings.found.is_some() {
+            return Err(Status::Found);
+        }
+        if observe(seed) {
+            Ok(())
+        } else {
+            Err(Status::Interrupted)
+        }
+    });
+    findings.status = match ended {
+        Err(status) => status,
+        Ok(()) if findings.reached_seeds == 0 => Status::Unreached,
+        Ok(()) if findings.others.is_empty() => Status::Survived,
+        Ok(()) => Status::WrongChecker,
+    };
+    findings.wall_seconds = rounded(stopwatch.elapsed());
+    findings
+}
+
+fn rounded(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000.0).round() / 1_000.0
+}
+
+fn try_seed(
+    mutant: &'static Mutant,
+    hunt: &Hunt,
+    seed: u64,
+    run_one: &impl Fn(&RunRequest) -> RunArtifacts,
+) -> Tried {
+    let settings = Settings {
+        mutant: Some(mutant),
+        ..hunt.settings
+    };
+    let inside = run_one(&settings.request(seed, false));
+    let mut tried = Tried {
+        reached: inside.report.counts.mutant_reached > 0,
+        found: None,
+        other: None,
+    };
+    judge(mutant, &inside, &mut tried);
+    if tried.found.is_none() && tried.other.is_some() && settings.white_box {
+        let settings = Settings {
+            white_box: false,
+            ..settings
+        };
+        judge(mutant, &run_one(&settings.request(seed, false)), &mut tried);
+    }
+    tried
+}
+
+/// Looks through all that a run violated for what its row asks for.
+fn judge(mutant: &Mutant, run: &RunArtifacts, tried: &mut Tried) {
+    let report = &run.report;
+    let meaningless = [Outcome::Passed, Outcome::Vacuous, Outcome::Inconclusive];
+    if meaningless.contains(&report.outcome) {
+        return;
+    }
+    let at = report
+        .violation
+        .as_ref()
+        .map_or_else(Default::default, |it| it.at);
+    let told = run.judged.anomalies();
+    let told = told.map(|(check, anomaly)| Violation::of_anomaly(check, anomaly, at));
+    let violations: Vec<Violation> = report.violation.iter().cloned().chain(told).collect();
+    let catch = |violation: &Violation| {
+        let Violation {
+            checker, property, ..
+        } = violation;
+        let families = mutant.caught_by.iter().copied();
+        Catch {
+            seed: report.seed,
+            outcome: report.outcome,
+            property: property.clone(),
+            checker: checker.clone(),
+            white_box: report.options.white_box,
+            families: families.filter(|it| it.has(checker, property)).collect(),
+        }
+    };
+    tried.found = violations.iter().find(|it| mutant.explains(it)).map(catch);
+    if tried.other.is_none() {
+        tried.other = violations.first().map(catch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hstore_core::Timestamp;
+    use jepsen_lite::check::{CheckOptions, check};
+    use jepsen_lite::history::History;
+
+    use super::*;
+    use crate::options::{PROFILES, SimOptions};
+    use crate::plan::FaultPlan;
+    use crate::report::{Counts, Latency, RunReport};
+    use crate::seeds::{SimSeeds, Stream};
+
+    /// A run that reached the bug and violated this, if anything.
+    fn ended(request: &RunRequest, reached: bool, what: Option<(&str, &str)>) -> RunArtifacts {
+        let mut stream = SimSeeds(request.seed).stream(Stream::Options);
+        let options = SimOptions {
+            white_box: request.white_box,
+            ..PROFILES[0].draw(request.seed, &mut stream)
+        };
+        let violation = what.map(|(checker, property)| Violation {
+            property: property.to_owned(),
+            checker: checker.to_owned(),
+            expected: String::new(),
+            seen: String::new(),
+            operations: Vec::new(),
+            at: Timestamp::ZERO,
+        });
+        let report = RunReport {
+            seed: request.seed,
+            outcome: what.map_or(Outcome::Passed, |_| Outcome::Safety),
+            violation,
+            trace_hash: String::new(),
+            trace_events: 0,
+            options,
+            plan: FaultPlan::default(),
+            counts: Counts {
+                mutant_reached: u64::from(reached),
+                ..Counts::default()
+            },
+            append_latency: Latency::default(),
+            virtual_us: 0,
+        };
+        RunArtifacts {
+            report,
+            judged: check(&History::default(), &CheckOptions::default()),
+            history: History::default(),
+            trace: Vec::new(),
+            judging: Duration::ZERO,
+        }
+    }
+
+    const DURABILITY: (&str, &str) = ("durability", "LostWrite");
+    const OTHER: (&str, &str) = ("assertion", "no-panic");
+
+    /// Hunts a bug that only losses count for, with 10 seeds.
+    fn hunted(run_one: impl Fn(&RunRequest) -> RunArtifacts + Sync) -> Findings {
+        let mutant = Mutant::by_name("replay-past-unapplied").expect("planted");
+        assert_eq!(mutant.caught_by, [Family::Durability]);
+        let request = Hunt {
+            settings: Settings::default(),
+            budget_seeds: 10,
+            jobs: NonZeroUsize::new(2).expect("not 0"),
+        };
+        hunt(mutant, &request, run_one, |_| true)
+    }
+
+    #[test]
+    fn the_first_seed_with_a_checker_of_the_row_counts() {
+        let findings = hunted(|request| {
+            let what = (request.seed >= 4).then_some(DURABILITY);
+            ended(request, request.seed > 1, what)
+        });
+        assert_eq!(findings.status, Status::Found);
+        assert_eq!((findings.seeds, findings.reached_seeds), (4, 3));
+        let catch = findings.found.expect("found");
+        assert_eq!((catch.seed, catch.white_box), (4, true));
+        assert_eq!(catch.families, [Family::Durability]);
+        assert!(findings.others.is_empty());
+    }
+
+    #[test]
+    fn what_ends_a_run_too_early_does_not_hide_what_follows() {
+        let findings = hunted(|request| {
+            let what = if request.white_box { OTHER } else { DURABILITY };
+            ended(request, true, (request.seed == 3).then_some(what))
+        });
+        assert_eq!(findings.status, Status::Found);
+        let catch = findings.found.expect("found");
+        assert_eq!((catch.seed, catch.white_box), (3, false));
+        assert_eq!(findings.others[0].property, "no-panic");
+    }
+
+    #[test]
+    fn the_ways_not_to_be_found_are_told_apart() {
+        let wrong = hunted(|request| ended(request, true, (request.seed > 5).then_some(OTHER)));
+        assert_eq!(wrong.status, Status::WrongChecker);
+        assert_eq!((wrong.seeds, wrong.others.len()), (10, 1));
+        assert_eq!(wrong.others[0].seed, 6);
+        let survived = hunted(|request| ended(request, request.seed == 7, None));
+        assert_eq!(survived.status, Status::Survived);
+        let unreached = hunted(|request| ended(request, false, None));
+        assert_eq!(unreached.status, Status::Unreached);
+    }
+
+    #[test]
+    fn a_hunt_that_is_called_off_says_what_it_met() {
+        let mutant = Mutant::by_name("replay-past-unapplied").expect("planted");
+        let request = Hunt {
+            settings: Settings::default(),
+            budget_seeds: u64::MAX,
+            jobs: NonZeroUsize::MIN,
+        };
+        let run = |request: &RunRequest| ended(request, true, Some(OTHER));
+        let findings = hunt(mutant, &request, run, |seed| seed < 3);
+        assert_eq!(findings.status, Status::Interrupted);
+        assert_eq!(findings.seeds, 3);
+        assert_eq!(findings.others.len(), 1);
+    }
+}
