@@ -184,16 +184,16 @@ impl Host {
         let Some((_, Ok(mut copy))) = scan.copies.pop() else {
             return Ok(false);
         };
-        let Entry::Record(record) = &mut copy.entry else {
+        let Entry::Record(stamped) = &mut copy.entry else {
             return Ok(false);
         };
-        let mut payload = record.payload.to_vec();
+        let mut payload = stamped.record.payload.to_vec();
         let bits = payload.len() as u64 * 8;
         if bits == 0 {
             return Ok(false);
         }
         payload[(pick % bits / 8) as usize] ^= 1 << (pick % 8);
-        record.payload = payload.into();
+        stamped.record.payload = payload.into();
         process.store.apply(&[StoreOp::Put { log, lsn, copy }])?;
         Ok(true)
     }

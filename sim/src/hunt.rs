@@ -23,7 +23,7 @@ use crate::settings::Settings;
 use crate::stopwatch::Stopwatch;
 
 /// What to hunt with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Hunt {
     /// Profile and engine. The bug is set for each.
     pub settings: Settings,
@@ -183,7 +183,7 @@ fn try_seed(
 ) -> Tried {
     let settings = Settings {
         mutant: Some(mutant),
-        ..hunt.settings
+        ..hunt.settings.clone()
     };
     let inside = run_one(&settings.request(seed, false));
     let mut tried = Tried {

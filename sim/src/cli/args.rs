@@ -185,6 +185,7 @@ impl MutantsArgs {
         Settings {
             profile: self.profile,
             engine: self.engine,
+            quorums: None,
             mutant: None,
             white_box: self.white_box == Switch::On,
             stop_at_violation: false,

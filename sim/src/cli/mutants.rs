@@ -75,7 +75,7 @@ pub(crate) fn mutants(args: &MutantsArgs) -> anyhow::Result<u8> {
             all_found: found == hunted,
             found,
             hunted,
-            settings: request.settings,
+            settings: request.settings.clone(),
             budget_seeds: request.budget_seeds,
             jobs: request.jobs,
             wall_seconds: stopwatch.elapsed().as_secs_f64(),
@@ -124,7 +124,7 @@ fn text(all: &[Findings], hunted: usize, request: &Hunt) -> String {
             let settings = Settings {
                 mutant: Mutant::by_name(it.name),
                 white_box: catch.white_box,
-                ..request.settings
+                ..request.settings.clone()
             };
             let again = settings.reproduce(&output::program(), catch.seed, REVISION);
             let _ = write!(text, "\n{}: {again}", it.name);
