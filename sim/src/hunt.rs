@@ -275,6 +275,7 @@ mod tests {
                 mutant_reached: u64::from(reached),
                 ..Counts::default()
             },
+            move_stalls_us: Vec::new(),
             append_latency: Latency::default(),
             virtual_us: 0,
         };
