@@ -232,7 +232,7 @@ fn judge(mutant: &Mutant, run: &RunArtifacts, tried: &mut Tried) {
     };
     tried.found = violations.iter().find(|it| mutant.explains(it)).map(catch);
     if tried.other.is_none() {
-        tried.other = violations.first().map(catch);
+        tried.other = violations.iter().find(|it| !mutant.explains(it)).map(catch);
     }
 }
 
