@@ -164,9 +164,12 @@ fn damage_that_no_later_batch_testifies_looks_like_a_torn_end() {
 /// The store knows how far its own log can tell damage: each byte of that is, and the next batch is not.
 #[test]
 fn the_testified_part_of_the_log_tells_damage() {
-    let (root, length) = six_batches(&[2, 4]);
+    let (root, _) = six_batches(&[2, 4]);
     let mut store = open(root.path()).expect("the store opens");
+    let mut without_last = 0;
     for i in 7..=10 {
+        let wal = fs::metadata(the_file(root.path(), "wal-"));
+        without_last = wal.expect("the file is there").len();
         store.apply(&batch(i)).expect("a batch is applied");
         store.sync().expect("a sync succeeds");
     }
@@ -175,7 +178,8 @@ fn the_testified_part_of_the_log_tells_damage() {
     let wal = the_file(root.path(), "wal-");
     assert!(wal.ends_with(&path));
     // Batch 10 was written when 9 was durable; of 10 itself nothing tells.
-    assert_eq!(testified as usize, 3 * length);
+    assert!(testified > 0);
+    assert_eq!(testified, without_last);
     let good = fs::read(&wal).expect("the file can be read");
     for at in (0..testified as usize).step_by(13) {
         change(&wal, |content| content[at] ^= 4);
