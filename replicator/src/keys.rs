@@ -55,6 +55,8 @@ pub enum DurableState {
     Epoch {
         /// No recovery ballot below this is obeyed.
         promised: Ballot,
+        /// The attempt whose decision the node's copies agree with. Provisional, and so no promise.
+        clean: Option<Ballot>,
     },
 }
 
@@ -73,7 +75,7 @@ impl DurableState {
                     last_clean: clean,
                 },
             ) => hard_seal <= seal && last_clean <= clean,
-            (Self::Epoch { promised }, Self::Epoch { promised: next }) => promised <= next,
+            (Self::Epoch { promised, .. }, Self::Epoch { promised: next, .. }) => promised <= next,
             _ => false,
         }
     }
@@ -94,6 +96,7 @@ pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
             let state: EpochState = postcard::from_bytes(value).ok()?;
             Some(DurableState::Epoch {
                 promised: state.promised,
+                clean: state.clean.map(|it| it.ballot),
             })
         }
         MetaKey::Incarnation | MetaKey::Acceptor(_) => None,

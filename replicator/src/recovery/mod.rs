@@ -13,7 +13,9 @@ mod decide;
 use std::collections::BTreeMap;
 
 use hstore_core::quorum::{Answers, QuorumSystem, SealAnswer};
-use hstore_core::{Ballot, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, StoredCopy, Timestamp};
+use hstore_core::{
+    Ballot, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, StoredCopy, Timestamp, planted,
+};
 
 pub use decide::{Decision, Digests, decide};
 
@@ -128,6 +130,18 @@ impl EpochRecovery {
             Phase::Digest { .. } => "digest",
             Phase::Mutate { .. } => "mutate",
             Phase::Clean { .. } => "clean",
+        }
+    }
+
+    /// Whether a seal quorum stores nothing more of the epoch.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        match &self.phase {
+            Phase::Seal { sealed, .. } => {
+                let nodes = sealed.keys().copied().collect();
+                self.quorums.is_seal_quorum(nodes)
+            }
+            Phase::Digest { .. } | Phase::Mutate { .. } | Phase::Clean { .. } => true,
         }
     }
 
@@ -255,7 +269,10 @@ impl EpochRecovery {
     }
 
     fn next_attempt(&mut self, env: &mut Env) {
-        self.ballot.attempt += 1;
+        // A ballot of its own: nothing of an earlier attempt may be taken for this one's.
+        if self.ballot.attempt == 0 || !planted!("restart-same-ballot") {
+            self.ballot.attempt += 1;
+        }
         self.phase = Phase::Seal {
             sealed: BTreeMap::new(),
             grace: None,

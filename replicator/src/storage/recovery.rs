@@ -1,7 +1,7 @@
 //! A storage node's part in the recovery of an epoch: seal, digest, mutate, clean.
 
 use hstore_core::ports::log_store::{CorruptCopy, StoreOp};
-use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, Offset, StoredCopy};
+use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, Offset, StoredCopy, planted};
 
 use super::state::CleanMark;
 use super::{COPIES_PER_ANSWER, Continuation, StorageNode};
@@ -176,7 +176,12 @@ impl StorageNode {
         let it = state.epochs.entry(epoch).or_default();
         it.promised = ballot;
         it.clean = Some(CleanMark { ballot, metadata });
-        let batch = vec![state.put_epoch(log, epoch)];
+        let mut batch = vec![state.put_epoch(log, epoch)];
+        // Nothing of the older epochs is touched: only the register's word lets a node purge, and that
+        // has not come.
+        if state.bounds.last_clean < epoch.prev() && planted!("purge-by-provisional") {
+            batch.extend(state.drop_until(log, epoch));
+        }
         let cleaned = answer(log, epoch, ballot, RecoveryAnswer::Cleaned);
         self.write(
             batch,
