@@ -56,6 +56,8 @@ pub enum DurableState {
     Epoch {
         /// No recovery ballot below this is obeyed.
         promised: Ballot,
+        /// The attempt whose decision the node's copies agree with. Provisional, and so no promise.
+        clean: Option<Ballot>,
     },
     /// The acceptor's state of a register.
     Acceptor {
@@ -83,7 +85,7 @@ impl DurableState {
                     last_clean: clean,
                 },
             ) => hard_seal <= seal && last_clean <= clean,
-            (Self::Epoch { promised }, Self::Epoch { promised: next }) => promised <= next,
+            (Self::Epoch { promised, .. }, Self::Epoch { promised: next, .. }) => promised <= next,
             (
                 Self::Acceptor { promised, accepted },
                 Self::Acceptor {
@@ -112,6 +114,7 @@ pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
             let state: EpochState = postcard::from_bytes(value).ok()?;
             Some(DurableState::Epoch {
                 promised: state.promised,
+                clean: state.clean.map(|it| it.ballot),
             })
         }
         MetaKey::Acceptor(_) => {

@@ -235,10 +235,28 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: &[Durability],
     },
     Mutant {
+        number: 35,
+        name: "late-straggler-kept",
+        about: "a new sequencer answers once the older epochs are sealed, before they are recovered",
+        caught_by: &[Linearizability],
+    },
+    Mutant {
         number: 36,
         name: "conditional-over-hole",
         about: "a conditional append is stored before lower offsets have retired",
         caught_by: &[Linearizability],
+    },
+    Mutant {
+        number: 37,
+        name: "restart-same-ballot",
+        about: "a recovery that begins again uses the ballot of its last attempt again",
+        caught_by: &[Agreement, Seals],
+    },
+    Mutant {
+        number: 38,
+        name: "conflict-left",
+        about: "a recovery writes up to its bridge and leaves what its nodes hold beyond it",
+        caught_by: &[Agreement],
     },
     Mutant {
         number: 40,
@@ -247,10 +265,34 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: &[Durability, Linearizability],
     },
     Mutant {
+        number: 42,
+        name: "checksum-as-absence",
+        about: "a copy that cannot be read counts as no record when a recovery decides",
+        caught_by: &[Durability],
+    },
+    Mutant {
         number: 43,
         name: "ack-before-recovery",
         about: "a new sequencer answers at once, before the older epochs are sealed and recovered",
         caught_by: &[Linearizability],
+    },
+    Mutant {
+        number: 44,
+        name: "purge-by-provisional",
+        about: "a node purges the older epochs when a later one is clean, not when the register says so",
+        caught_by: &[Durability],
+    },
+    Mutant {
+        number: 45,
+        name: "purge-without-seal",
+        about: "a node that purges an epoch neither seals it nor promises the ballot that won",
+        caught_by: &[Agreement],
+    },
+    Mutant {
+        number: 46,
+        name: "release-recovered-epoch",
+        about: "a sequencer that opens releases the last record of the older epochs, not its own epoch",
+        caught_by: &[Agreement],
     },
 ];
 

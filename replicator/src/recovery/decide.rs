@@ -68,9 +68,14 @@ pub fn decide(quorums: &QuorumSystem, digests: &Digests, members: NodeSet) -> Op
         .last_key_value()
         .map_or(last_known_good, |(&offset, _)| offset)
         .next();
-    let last = above
-        .last_key_value()
-        .map_or(bridge, |(&&offset, _)| bridge.max(offset));
+    // Beyond the bridge, too: what anyone holds there must be overwritten.
+    let last = if planted!("conflict-left") {
+        bridge
+    } else {
+        above
+            .last_key_value()
+            .map_or(bridge, |(&&offset, _)| bridge.max(offset))
+    };
 
     let mut entries = BTreeMap::new();
     let mut authoritative = true;
@@ -84,7 +89,7 @@ pub fn decide(quorums: &QuorumSystem, digests: &Digests, members: NodeSet) -> Op
             .get(&offset)
             .into_iter()
             .flat_map(|copies| copies.iter())
-            .filter(|(_, copy)| copy.is_none())
+            .filter(|(_, copy)| copy.is_none() && !planted!("checksum-as-absence"))
             .map(|(&node, _)| node)
             .collect();
         let answer = quorums.seal_answer(Answers {

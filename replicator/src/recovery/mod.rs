@@ -136,6 +136,18 @@ impl EpochRecovery {
         }
     }
 
+    /// Whether a seal quorum stores nothing more of the epoch.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        match &self.phase {
+            Phase::Seal { sealed, .. } => {
+                let nodes = sealed.keys().copied().collect();
+                self.quorums.is_seal_quorum(nodes)
+            }
+            Phase::Digest { .. } | Phase::Mutate { .. } | Phase::Clean { .. } => true,
+        }
+    }
+
     /// When to call [`EpochRecovery::on_time`].
     #[must_use]
     pub fn deadline(&self) -> Timestamp {
@@ -275,7 +287,10 @@ impl EpochRecovery {
     }
 
     fn next_attempt(&mut self, env: &mut Env) {
-        self.ballot.attempt += 1;
+        // A ballot of its own: nothing of an earlier attempt may be taken for this one's.
+        if self.ballot.attempt == 0 || !planted!("restart-same-ballot") {
+            self.ballot.attempt += 1;
+        }
         self.phase = Phase::Seal {
             sealed: BTreeMap::new(),
             amnesiac: NodeSet::EMPTY,

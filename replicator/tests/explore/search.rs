@@ -3,7 +3,7 @@
 //! Besides the components, a state holds what an observer remembers (`Seen`): who was acked, when the new
 //! epoch was first seen, what was decided, what was served. The invariants compare the two.
 
-use hstore_core::{Lsn, Precedence};
+use hstore_core::{Ballot, Lsn, Precedence};
 
 use super::table::mix;
 use super::world::{
@@ -37,9 +37,12 @@ struct Seen {
     opened: bool,
     /// What the old epoch came to, once the register counts it as clean.
     decided: Option<[u8; OFFSETS]>,
+    /// The attempt that decided it: the epoch it seals up to, and its number.
+    winner: (u8, u8),
     /// Up to here some node has let readers read the old epoch before it was clean.
     served: u8,
     crashes: u8,
+    damages: u8,
     attempts: u8,
     waves_failed: u8,
     /// Sequencers that activated, by bit.
@@ -64,6 +67,7 @@ pub(crate) struct Report {
     pub(crate) recovered: usize,
     pub(crate) opened: usize,
     pub(crate) crashed: usize,
+    pub(crate) damaged: usize,
     pub(crate) observed: usize,
     pub(crate) late: usize,
     pub(crate) holes: usize,
@@ -223,13 +227,21 @@ impl Search {
                 if sequencer == 1 || seen.activated >> 1 & 1 == 1 {
                     self.act(state, LocalAction::Activate { sequencer }, it, steps);
                 }
-            } else if !self.world.is_idle(it) {
+            } else if !(self.world.is_idle(it) || sequencer == 1 && limits.silent_second) {
                 self.act(state, LocalAction::Impatience { sequencer }, it, steps);
             }
         }
-        for node in 0..NODES {
+        for node in 0..limits.nodes {
+            let it = state.nodes[node];
             if seen.crashes < limits.crashes {
-                self.act(state, LocalAction::Crash { node }, state.nodes[node], steps);
+                self.act(state, LocalAction::Crash { node }, it, steps);
+            }
+            if seen.damages < limits.damages {
+                for offset in 0..OFFSETS {
+                    if self.world.view(node, it).held[offset].0 == Kind::Record {
+                        self.act(state, LocalAction::Damage { node, offset }, it, steps);
+                    }
+                }
             }
         }
     }
@@ -365,6 +377,10 @@ impl Search {
                     changed_node = Some(node);
                     after.seen.crashes += 1;
                 }
+                LocalAction::Damage { node, .. } => {
+                    changed_node = Some(node);
+                    after.seen.damages += 1;
+                }
             },
         }
         if let Some(node) = changed_node {
@@ -386,9 +402,14 @@ impl Search {
         marks: &Marks,
         changed_node: Option<usize>,
     ) -> Option<String> {
-        let views = || (0..NODES).map(|node| self.world.view(node, after.nodes[node]));
+        let nodes = 0..self.limits.nodes;
+        let views = || (nodes.clone()).map(|node| self.world.view(node, after.nodes[node]));
+        let copies_needed = usize::from(self.limits.copies);
         let mut seen = after.seen;
         seen.attempts += marks.attempts;
+        if self.limits.silent_second {
+            seen.attempts += marks.attempts_at_second;
+        }
         seen.waves_failed += marks.waves_failed;
         seen.opened |= marks.opened;
         seen.purged |= marks.purged;
@@ -415,10 +436,8 @@ impl Search {
         let fresh = marks.acked & !seen.acked;
         seen.acked |= fresh;
         for offset in bits(fresh) {
-            let copies = views()
-                .filter(|it| it.durable[offset] == Kind::Record)
-                .count();
-            if copies < 2 && self.limits.white_box {
+            let copies = views().filter(|it| it.durable[offset].is_copy()).count();
+            if copies < copies_needed && self.limits.white_box {
                 return Some(format!(
                     "ack before durable: e1:{} is acked with {copies} durable copies",
                     offset + 1
@@ -435,13 +454,14 @@ impl Search {
             return Some("order: S1 answered a tail asked after the new epoch had answered".into());
         }
         if let Some(winner) = marks.clean {
+            seen.winner = short(winner);
             let winner = Precedence::of_recovery(winner);
             let decided: [u8; OFFSETS] = std::array::from_fn(|offset| {
                 let won = views().find(|it| it.held[offset].1 == winner);
                 let kind = won.map_or_else(
                     || {
-                        let copies = views().filter(|it| it.durable[offset] == Kind::Record);
-                        if copies.count() >= 2 {
+                        let copies = views().filter(|it| it.durable[offset].is_copy());
+                        if copies.count() >= copies_needed {
                             Kind::Record
                         } else {
                             Kind::Nothing
@@ -449,7 +469,11 @@ impl Search {
                     },
                     |it| it.held[offset].0,
                 );
-                kind as u8
+                if kind == Kind::Unreadable {
+                    Kind::Record as u8
+                } else {
+                    kind as u8
+                }
             });
             if seen.decided.is_some_and(|earlier| earlier != decided) {
                 return Some("the old epoch was decided twice, and differently".into());
@@ -480,9 +504,14 @@ impl Search {
                     ));
                 }
                 if decided_record {
-                    let copies = views().filter(|it| it.durable[offset] == Kind::Record);
-                    if copies.count() < 2 {
-                        return Some(format!("{lsn} of the clean epoch has fewer than 2 copies"));
+                    let copies = views().filter(|it| it.durable[offset].is_copy());
+                    let readable = views().filter(|it| it.durable[offset] == Kind::Record);
+                    if copies.count() < copies_needed
+                        || readable.count() + usize::from(seen.damages) < copies_needed
+                    {
+                        return Some(format!(
+                            "bare: {lsn} of the clean epoch has fewer than {copies_needed} copies"
+                        ));
                     }
                 }
             }
@@ -490,9 +519,25 @@ impl Search {
         for (node, view) in views().enumerate() {
             for offset in 0..OFFSETS {
                 let lsn = Lsn::new(1, offset as u32 + 1);
-                let serves = view.serves(offset);
+                let serves = match view.serves(offset) {
+                    // A reader asks another node.
+                    Kind::Unreadable => Kind::Nothing,
+                    serves => serves,
+                };
                 match &seen.decided {
                     Some(decided) => {
+                        let held = view.held[offset].0;
+                        let is_so = match held {
+                            Kind::Nothing => true,
+                            Kind::Unreadable => decided[offset] == record,
+                            held => decided[offset] == held as u8,
+                        };
+                        if view.clean.map(short) == Some(seen.winner) && !is_so {
+                            return Some(format!(
+                                "unclean: n{node} is clean and holds {held:?} at {lsn}, decided is {:?}",
+                                KINDS[usize::from(decided[offset])]
+                            ));
+                        }
                         if serves != Kind::Nothing && serves as u8 != decided[offset] {
                             return Some(format!(
                                 "served wrongly: n{node} serves {serves:?} at {lsn}, decided is {:?}",
@@ -539,6 +584,12 @@ impl Search {
                     )
                 }
                 LocalAction::Crash { node } => format!("n{node} loses power and starts again"),
+                LocalAction::Damage { node, offset } => {
+                    format!(
+                        "the copy of e1:{} on n{node} becomes unreadable",
+                        offset + 1
+                    )
+                }
             },
         };
         let led_to = self.world.describe_outcome(outcome);
@@ -601,6 +652,7 @@ impl Search {
             recovered: count(|seen| seen.decided.is_some()),
             opened: count(|seen| seen.opened),
             crashed: count(|seen| seen.crashes > 0),
+            damaged: count(|seen| seen.damages > 0),
             observed: count(|seen| seen.observed),
             late: count(|seen| seen.late != 0),
             holes: count(|seen| {
@@ -616,6 +668,11 @@ impl Search {
 }
 
 const KINDS: [Kind; 4] = [Kind::Nothing, Kind::Record, Kind::Hole, Kind::Bridge];
+
+/// A ballot of a small world.
+fn short(ballot: Ballot) -> (u8, u8) {
+    (ballot.seal.0 as u8, ballot.attempt as u8)
+}
 
 fn bits(mask: u8) -> impl Iterator<Item = usize> {
     (0..8).filter(move |bit| mask >> bit & 1 == 1)
@@ -634,14 +691,18 @@ fn hash(state: &State) -> u64 {
         u8::from(seen.observed) | u8::from(seen.opened) << 1 | u8::from(seen.purged) << 2,
         seen.tail_asked.map_or(2, u8::from) | seen.served << 4,
         seen.crashes | seen.waves_failed << 4,
-        seen.attempts,
+        seen.attempts | seen.damages << 4,
         seen.activated | seen.epoch << 4,
     ];
     let parts = [
         u64::from_le_bytes(flags),
         decided,
         two(state.nodes[0], state.nodes[1]),
-        two(state.nodes[2], state.sequencers[0]),
+        two(state.nodes[2], state.nodes[3]),
+        two(
+            u32::from(seen.winner.0) << 8 | u32::from(seen.winner.1),
+            state.sequencers[0],
+        ),
         two(state.sequencers[1], state.sequencers[2]),
         two(state.register, state.network),
     ];

@@ -1,4 +1,5 @@
-//! The world that is explored: three storage nodes, up to three sequencers, the register, a network.
+//! The world that is explored: three or four storage nodes, up to three sequencers, the register, a
+//! network.
 //!
 //! Every component is the real machine. A component's state is known by a number, and what an input
 //! does to it is worked out once (`Outcome`); a state of the world is then a handful of numbers, and
@@ -14,6 +15,8 @@
 //! - *Answers* to sequencers are in the network like everything else, or, in the larger scopes, `prompt`:
 //!   they arrive within the step that gives them. Why no violation is missed by that is said at
 //!   [`World::loss`].
+//! - *Damage*: at any moment the payload of a record that a node holds may become unreadable, in memory
+//!   and on disk.
 //! - *Sequencers* are processes of their own. That one crashes is covered: it is one that nothing is
 //!   delivered to any more.
 //! - *Register*: one real acceptor that keeps every promise at once, spoken to by the real proposer: the
@@ -27,7 +30,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hstore_core::ports::log_store::Applied;
+use hstore_core::ports::log_store::{Applied, StoreOp};
 use hstore_core::quorum::{Location, QuorumSystem};
 use hstore_core::{
     Address, Ballot, ClientId, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset,
@@ -36,7 +39,7 @@ use hstore_core::{
 use hstore_replicator::boot::Boot;
 use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
 use hstore_replicator::effects::{DiskDone, DiskToken, DiskWork, Durability, Env, Event, Outputs};
-use hstore_replicator::keys::{DurableState, durable_state};
+use hstore_replicator::keys::{DurableState, MetaKey, durable_state};
 use hstore_replicator::message::{
     ClientAnswer, ClientAsk, Conditions, Message, RecoveryAnswer, RegisterStep, StorageAnswer,
     StorageAsk, StoreOutcome,
@@ -50,7 +53,8 @@ use super::table::{Image, Interner, Memo, PairMap};
 use crate::words;
 
 pub(crate) const LOG: LogId = LogId(1);
-pub(crate) const NODES: usize = 3;
+/// Storage nodes; a scope may use fewer.
+pub(crate) const NODES: usize = 4;
 /// S1, S2 and, where there is one, S3.
 pub(crate) const SEQUENCERS: usize = 3;
 const REGISTER: NodeId = NodeId((NODES + SEQUENCERS) as u8);
@@ -75,6 +79,15 @@ pub(crate) enum Kind {
     Record,
     Hole,
     Bridge,
+    /// A record that was damaged: a reader is told that it cannot be read.
+    Unreadable,
+}
+
+impl Kind {
+    /// Whether a record was stored and not deleted, readable or not.
+    pub(crate) fn is_copy(self) -> bool {
+        matches!(self, Self::Record | Self::Unreadable)
+    }
 }
 
 /// What the invariants look at in a node.
@@ -86,6 +99,8 @@ pub(crate) struct NodeView {
     pub(crate) durable: [Kind; OFFSETS],
     /// Up to where it lets readers read.
     pub(crate) readable: Lsn,
+    /// The attempt at the old epoch with which it says its copies agree.
+    pub(crate) clean: Option<Ballot>,
     /// What its metadata promises, by key.
     promises: BTreeMap<Bytes, DurableState>,
 }
@@ -137,8 +152,10 @@ pub(crate) struct Marks {
     pub(crate) opened: bool,
     /// The register counts the old epoch as clean.
     pub(crate) clean: Option<Ballot>,
-    /// Recovery attempts begun.
+    /// Attempts begun at the old epoch.
     pub(crate) attempts: u8,
+    /// Attempts begun at epoch 2.
+    pub(crate) attempts_at_second: u8,
     pub(crate) waves_failed: u8,
     pub(crate) purged: bool,
     /// In words.
@@ -183,11 +200,17 @@ pub(crate) enum Loss {
 /// What a scope leaves out and how far it goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// Storage nodes, all of them in the nodeset.
+    pub(crate) nodes: usize,
+    /// Copies of each record.
+    pub(crate) copies: u8,
     /// Records appended at S1.
     pub(crate) records: u8,
     /// Crashes of storage nodes.
     pub(crate) crashes: u8,
-    /// Attempts of S2 and S3 together to recover the old epoch.
+    /// Copies of which the payload is damaged.
+    pub(crate) damages: u8,
+    /// Attempts of S2 and S3 together to recover what is recovered.
     pub(crate) attempts: u8,
     /// Waves of S1 that time out.
     pub(crate) late_waves: u8,
@@ -197,6 +220,8 @@ pub(crate) struct Limits {
     pub(crate) catch_up: bool,
     /// Whether a third sequencer activates.
     pub(crate) third: bool,
+    /// Whether S2 is not heard of after its activation, so that S3 has two epochs to recover.
+    pub(crate) silent_second: bool,
     /// Whether S2's first answer is an ack (and otherwise a tail).
     pub(crate) ack_at_s2: bool,
     /// Whether S1 is asked for a tail.
@@ -248,13 +273,15 @@ pub(crate) enum LocalAction {
     Impatience { sequencer: usize },
     /// A node loses power and starts again.
     Crash { node: usize },
+    /// The payload of a record on a node becomes unreadable.
+    Damage { node: usize, offset: usize },
 }
 
 impl World {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            configs: std::array::from_fn(config),
+            configs: std::array::from_fn(|sequencer| config(sequencer, limits)),
             nodes: std::array::from_fn(|_| Interner::new()),
             sequencers: Interner::new(),
             registers: Interner::new(),
@@ -457,11 +484,11 @@ impl World {
                     _ => self.limits.catch_up,
                 }
             }
-            // S3 may have to recover epoch 2 as well: that is not what a scope is about.
+            // S3 may have to recover epoch 2 as well: few scopes are about that.
             Message::Storage {
                 ask: StorageAsk::Recovery { epoch, .. },
                 ..
-            } => *epoch == Epoch(1),
+            } => *epoch == Epoch(1) || self.limits.silent_second,
             _ => true,
         }
     }
@@ -771,7 +798,10 @@ impl World {
                     machine.activate(env);
                 };
                 let activated = self.exchange(sequencer, state, register, Vec::new(), begin);
-                if sequencer != 1 {
+                if sequencer == 1 && self.limits.silent_second {
+                    self.outcomes[activated as usize].sent.clear();
+                    outcomes.push(activated);
+                } else if sequencer != 1 {
                     outcomes.push(activated);
                 } else {
                     // A client asks at once; it is answered when it may be.
@@ -818,6 +848,18 @@ impl World {
                     durable: before.durable.clone(),
                     unsynced: Vec::new(),
                 };
+                let outcome = Outcome {
+                    after: self.intern_node(node, after),
+                    register: None,
+                    sent: Vec::new(),
+                    prompt: Vec::new(),
+                    marks: Marks::default(),
+                };
+                outcomes.push(self.push(outcome));
+            }
+            LocalAction::Damage { node, offset } => {
+                let mut after = self.nodes[node].get(state).0.clone();
+                after.damage(Lsn::new(1, offset as u32 + 1));
                 let outcome = Outcome {
                     after: self.intern_node(node, after),
                     register: None,
@@ -933,6 +975,20 @@ impl NodeState {
         }
     }
 
+    /// Damages the payload of a record, in memory and on disk.
+    fn damage(&mut self, lsn: Lsn) {
+        for store in [&mut self.live, &mut self.durable] {
+            let Some(mut copy) = store.copy(LOG, lsn).cloned() else {
+                continue;
+            };
+            if let Entry::Record(stamped) = &mut copy.entry {
+                stamped.record.payload = Bytes::from_static(b"rotten");
+                let log = LOG;
+                store.apply(&[StoreOp::Put { log, lsn, copy }]);
+            }
+        }
+    }
+
     /// Makes all that was written durable, and lets the machine know.
     fn sync(&mut self, env: &mut Env) {
         self.durable = self.live.clone();
@@ -945,6 +1001,7 @@ impl NodeState {
 
 fn view(state: &NodeState) -> NodeView {
     let kind = |entry: &Entry| match entry {
+        Entry::Record(stamped) if stamped.record.verify().is_err() => Kind::Unreadable,
         Entry::Record(_) => Kind::Record,
         Entry::Hole => Kind::Hole,
         Entry::Bridge => Kind::Bridge,
@@ -964,15 +1021,22 @@ fn view(state: &NodeState) -> NodeView {
             .is_empty(),
         "the old epoch has at most {OFFSETS} offsets"
     );
-    let metadata = state.durable.metadata();
+    let promises: BTreeMap<_, _> = state
+        .durable
+        .metadata()
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.clone(), durable_state(&key, &value)?)))
+        .collect();
+    let clean = match promises.get(&MetaKey::Epoch(LOG, Epoch(1)).encode()) {
+        Some(DurableState::Epoch { clean, .. }) => *clean,
+        _ => None,
+    };
     NodeView {
         held: std::array::from_fn(|offset| at(&state.live, offset)),
         durable: std::array::from_fn(|offset| at(&state.durable, offset).0),
         readable: state.machine.readable(LOG),
-        promises: metadata
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.clone(), durable_state(&key, &value)?)))
-            .collect(),
+        clean,
+        promises,
     }
 }
 
@@ -990,6 +1054,7 @@ fn marks(out: &Outputs) -> Marks {
                 marks.clean = Some(*ballot);
             }
             Event::RecoveryBegan { epoch, .. } if *epoch == Epoch(1) => marks.attempts += 1,
+            Event::RecoveryBegan { .. } => marks.attempts_at_second += 1,
             Event::WaveFailed { .. } => marks.waves_failed += 1,
             Event::Purged { .. } => marks.purged = true,
             _ => {}
@@ -1011,9 +1076,10 @@ fn marks(out: &Outputs) -> Marks {
 }
 
 /// What a sequencer is told: all know the same cluster and differ in their patience.
-fn config(sequencer: usize) -> ClusterConfig {
+fn config(sequencer: usize, limits: Limits) -> ClusterConfig {
     let all = 0..=REGISTER.0;
-    let quorums = QuorumSystem::flat(NODES as u8, 2).expect("two copies have room");
+    let nodes = u8::try_from(limits.nodes).expect("few nodes");
+    let quorums = QuorumSystem::flat(nodes, limits.copies).expect("the copies have room");
     let spec = LogSpec::new(quorums);
     let timing = Timing {
         activation_patience: NEVER,
