@@ -1,7 +1,7 @@
 //! The corpus: seeds that once showed something, and what they show now; and the planted bugs, each of
 //! which has to be found.
 
-use hstore_sim::mutants::{MUTANTS, Mutant};
+use hstore_sim::mutants::Mutant;
 use hstore_sim::options::{Engine, PROFILES, Profile};
 use hstore_sim::outcome::Outcome;
 use hstore_sim::report::{Counts, RunReport};
