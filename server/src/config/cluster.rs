@@ -541,7 +541,7 @@ mod tests {
             (
                 "log = 2\n",
                 "log = 2\ncolour = \"red\"\n",
-                "x.toml: `logs[1].colour` (which is `red`) is no key here: expected one of `log`, `copies`, `racks`, `regions`, `nodes`, `size`, `quorums`, `sticky_records`, `sticky_ms`, `copysets`",
+                "x.toml: `logs[1].colour` (which is `red`) is no key here: expected one of `log`, `copies`, `racks`, `regions`, `nodes`, `size`, `quorums`, `sticky_records`, `sticky_ms`, `copysets`, `durability`",
             ),
             (
                 "copies = 3",
