@@ -30,6 +30,7 @@ use hstore_replicator::keys::MetaKey;
 use hstore_replicator::message::{
     ClientAnswer, Heartbeat, Message, RegisterStep, Reply, Request, StorageAnswer, StorageAsk,
 };
+use hstore_replicator::queue::Queue;
 use hstore_replicator::register::Acceptor;
 use hstore_replicator::sequencer::Sequencer;
 use hstore_replicator::sessions::{Admission, Sessions};
@@ -154,6 +155,8 @@ impl Node {
                     self.on_heartbeat(node, &heartbeat, env);
                 }
             }
+            // What is kept of a log stays: only of those that there are.
+            Message::Register { log, .. } if !env.config.logs.contains_key(&log) => {}
             Message::Register { log, ballot, step } => match step {
                 RegisterStep::Prepare | RegisterStep::Accept(_) => {
                     if env.config.metadata.contains(self.me) {
@@ -195,7 +198,9 @@ impl Node {
                     return;
                 };
                 match answer {
-                    StorageAnswer::Recovered(_) | StorageAnswer::RecoveryMetadata { .. } => {
+                    StorageAnswer::Recovered(_)
+                    | StorageAnswer::RecoveryMetadata { .. }
+                    | StorageAnswer::Copy { .. } => {
                         self.storage.on_answer(node, log, &answer, env);
                     }
                     answer => {
@@ -244,6 +249,7 @@ impl Node {
         };
         // What others have passed on is as good as what the node itself says: bounds only rise.
         for (node, it) in detector.on_heartbeat(from, heartbeat, env) {
+            self.storage.on_trim(it.log, it.trim, env);
             if let Some(released) = it.released {
                 self.storage.on_release(node, it.log, released, env);
             }
@@ -279,6 +285,7 @@ impl Node {
         if detector.deadline() <= env.now {
             // A node does not send itself heartbeats; its own releases reach it here.
             for it in &sequencing {
+                self.storage.on_trim(it.log, it.trim, env);
                 if let Some(released) = it.released {
                     self.storage.on_release(env.me, it.log, released, env);
                 }
@@ -321,10 +328,25 @@ impl Node {
         self.storage.readable(log)
     }
 
+    /// Up to where everything of `log` was given up, as far as this node knows.
+    #[must_use]
+    pub fn trim(&self, log: LogId) -> Lsn {
+        self.storage.trim(log)
+    }
+
     /// The durable bounds of `log` here: hard seal and local last clean epoch.
     #[must_use]
     pub fn bounds(&self, log: LogId) -> (Epoch, Epoch) {
         self.storage.bounds(log)
+    }
+
+    /// All queues of the node's machines: none may be longer than its bound.
+    pub fn queues(&self) -> impl Iterator<Item = Queue> {
+        let sequencers = self.sequencers.values().flat_map(Sequencer::queues);
+        sequencers
+            .chain(self.storage.queues())
+            .chain(self.acceptor.queues())
+            .chain(self.sessions.queues())
     }
 
     /// What each sequencer is doing, for people.

@@ -10,16 +10,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hstore_core::{ClientId, Epoch, Incarnation, LogId, Lsn, NodeId, Record, Rng, Timestamp};
+use hstore_core::{
+    ClientId, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Record, Rng, Timestamp, WallTime,
+};
 use serde::Serialize;
 
 use crate::config::ClusterConfig;
+use crate::find_time::Search;
 use crate::message::{
-    ClientAnswer, ClientAsk, Conditions, Message, Mismatch, Move, Refusal, Reply, Request,
-    StorageAnswer,
+    ClientAnswer, ClientAsk, Conditions, EpochSpan, Fetched, Message, Mismatch, Move, Refusal,
+    Reply, Request, StorageAnswer,
 };
-use crate::reader::{Delivery, Reader};
+use crate::queue::Queue;
+use crate::reader::{Delivery, GapKind, Range, Reader};
+
+/// How many calls a client has open at most; more fail at once.
+pub const CALLS_MAX: usize = 1024;
+/// How long a client remembers that a node was slow to answer a reader.
+const DOWN_FOR: Duration = Duration::from_millis(500);
 
 /// What a client can be asked to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +68,35 @@ pub enum Call {
         /// somebody is named.
         by_hand: bool,
     },
+    /// Read from an LSN what is released, or a number of records of that. Not linearizable, but never less
+    /// than the client was told of before.
+    Poll {
+        /// Which log.
+        log: LogId,
+        /// From here.
+        from: Lsn,
+        /// At most so many records.
+        limit: usize,
+    },
+    /// Give up all records up to an LSN.
+    Trim {
+        /// Of this log.
+        log: LogId,
+        /// The last LSN to be given up. It must be released.
+        upto: Lsn,
+    },
+    /// Where does a time begin?
+    FindTime {
+        /// In this log.
+        log: LogId,
+        /// The time, by the sequencers' clocks.
+        time: WallTime,
+    },
+    /// Does the log hold no record, or none that was not given up? Linearizable.
+    IsEmpty {
+        /// Which log.
+        log: LogId,
+    },
 }
 
 /// How a call ended.
@@ -71,7 +110,8 @@ pub enum Outcome {
     Read {
         /// Records and gaps, in order.
         deliveries: Vec<Delivery>,
-        /// The end of the log that the read took.
+        /// The end of the log that the read took; for a poll, what follows the last LSN it was told of
+        /// as released.
         tail: Lsn,
     },
     /// The log moved: this epoch has begun.
@@ -80,9 +120,22 @@ pub enum Outcome {
     Mismatch(Mismatch),
     /// Certainly no effect: the log cannot take the append.
     Refused(Refusal),
+    /// The trim holds.
+    Trimmed,
+    /// The trim reaches beyond what is released: certainly no effect.
+    NotReleased {
+        /// Up to here is released.
+        released: Lsn,
+    },
+    /// No released record of the time or a later one lies before this LSN.
+    Found(Lsn),
+    /// Whether the log was empty.
+    Empty(bool),
+    /// Whether the log is empty cannot be told now.
+    Again,
     /// Certainly no effect: no node took the request in time.
     Failed,
-    /// A read or a tail without an answer, or an append or a move whose fate nobody can tell.
+    /// A question without an answer, or an append, a trim or a move whose fate nobody can tell.
     Unknown,
 }
 
@@ -91,11 +144,15 @@ impl Outcome {
     #[must_use]
     pub fn is_without_effect(&self) -> bool {
         match self {
-            Self::Mismatch(_) | Self::Refused(_) | Self::Failed => true,
+            Self::Mismatch(_) | Self::Refused(_) | Self::NotReleased { .. } | Self::Failed => true,
             Self::Appended(_)
             | Self::Tail(_)
             | Self::Read { .. }
             | Self::Moved(_)
+            | Self::Trimmed
+            | Self::Found(_)
+            | Self::Empty(_)
+            | Self::Again
             | Self::Unknown => false,
         }
     }
@@ -105,11 +162,17 @@ impl Outcome {
     #[must_use]
     pub fn may_retry(&self, idempotent: bool) -> bool {
         match self {
-            Self::Failed => true,
+            Self::Failed | Self::Again => true,
             Self::Unknown => idempotent,
             // The log will have to change first, or the conditions.
-            Self::Mismatch(_) | Self::Refused(_) => false,
-            Self::Appended(_) | Self::Tail(_) | Self::Read { .. } | Self::Moved(_) => false,
+            Self::Mismatch(_) | Self::Refused(_) | Self::NotReleased { .. } => false,
+            Self::Appended(_)
+            | Self::Tail(_)
+            | Self::Read { .. }
+            | Self::Moved(_)
+            | Self::Trimmed
+            | Self::Found(_)
+            | Self::Empty(_) => false,
         }
     }
 }
@@ -135,11 +198,24 @@ pub struct Client {
     rng: Rng,
     /// Who answers for a log, for all this client knows.
     leaders: BTreeMap<LogId, NodeId>,
+    /// What this client was told of as released. It stays so, whatever a deposed sequencer says.
+    released: BTreeMap<LogId, Released>,
+    /// Nodes that were slow to answer a reader, and until when that is remembered.
+    down: BTreeMap<NodeId, Timestamp>,
     /// The lives of nodes, as far as known.
     incarnations: BTreeMap<NodeId, Incarnation>,
     next_number: u64,
     next_call: u64,
     calls: BTreeMap<CallId, Running>,
+}
+
+/// What may be read of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Released {
+    /// Up to here.
+    upto: Lsn,
+    trim: Lsn,
+    epochs: Vec<EpochSpan>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +228,8 @@ struct Running {
     exposed: bool,
     /// An earlier request might have had an effect, or might yet.
     in_doubt: bool,
+    /// How many requests were sent that a node may have taken.
+    tries: u32,
     /// A hint was followed since the last pause: two nodes may point at each other.
     hinted: bool,
 }
@@ -170,9 +248,13 @@ enum Phase {
     /// The tail is known; the records come.
     Reading {
         reader: Box<Reader>,
+        /// What was delivered so far: as much as the caller's limit allows.
+        deliveries: Vec<Delivery>,
         tail: Lsn,
         nonce: u64,
     },
+    /// The nodes look for a time.
+    Searching { search: Box<Search>, nonce: u64 },
 }
 
 impl Client {
@@ -184,6 +266,8 @@ impl Client {
             config,
             rng: Rng::from_seed(seed),
             leaders: BTreeMap::new(),
+            released: BTreeMap::new(),
+            down: BTreeMap::new(),
             incarnations: BTreeMap::new(),
             next_number: 1,
             next_call: 0,
@@ -201,17 +285,36 @@ impl Client {
     pub fn call(&mut self, now: Timestamp, call: Call, out: &mut ClientOutputs) -> CallId {
         let id = CallId(self.next_call);
         self.next_call += 1;
+        if self.calls.len() >= CALLS_MAX {
+            out.done.push((id, Outcome::Failed));
+            return id;
+        }
         let running = Running {
             call,
             phase: Phase::Waiting { retry_at: now },
             deadline: now + self.config.timing.operation_timeout,
             exposed: false,
             in_doubt: false,
+            tries: 0,
             hinted: false,
         };
         self.calls.insert(id, running);
         self.ask(now, id, out);
         id
+    }
+
+    /// The queues of this machine and its readers.
+    pub fn queues(&self) -> impl Iterator<Item = Queue> {
+        let calls = Queue {
+            name: "client: calls",
+            length: self.calls.len(),
+            bound: CALLS_MAX,
+        };
+        let readers = self.calls.values().filter_map(|it| match &it.phase {
+            Phase::Reading { reader, .. } => Some(reader.queues()),
+            _ => None,
+        });
+        std::iter::once(calls).chain(readers.flatten())
     }
 
     /// When to call [`Client::on_time`].
@@ -221,6 +324,7 @@ impl Client {
             let phase = match &running.phase {
                 Phase::Waiting { retry_at } | Phase::Asking { retry_at, .. } => Some(*retry_at),
                 Phase::Reading { reader, .. } => reader.deadline(),
+                Phase::Searching { search, .. } => Some(search.deadline()),
             };
             phase.map_or(running.deadline, |at| at.min(running.deadline))
         };
@@ -238,30 +342,21 @@ impl Client {
         match message {
             Message::Reply(reply) => self.on_reply(now, from, reply, out),
             Message::Stored {
+                answer: StorageAnswer::Fetched(told),
+                ..
+            } => self.on_fetched(now, from, told, out),
+            Message::Stored {
                 answer:
-                    StorageAnswer::Fetched {
+                    StorageAnswer::FoundTime {
                         nonce,
-                        entries,
+                        first,
                         passed,
                         authoritative,
                     },
                 ..
             } => {
-                let timing = self.config.timing.clone();
-                let found =
-                    self.calls
-                        .iter_mut()
-                        .find_map(|(&id, running)| match &mut running.phase {
-                            Phase::Reading {
-                                reader, nonce: own, ..
-                            } if own == nonce => Some((id, reader)),
-                            _ => None,
-                        });
-                let Some((id, reader)) = found else {
-                    return;
-                };
-                reader.on_fetched(from, entries, *passed, *authoritative, now, &timing);
-                self.read_on(now, id, out);
+                let found = (*first, *passed, *authoritative);
+                self.on_found_time(now, from, *nonce, found, out);
             }
             // Clients are told nothing else.
             _ => {}
@@ -274,7 +369,12 @@ impl Client {
         for id in ids {
             let running = &self.calls[&id];
             if running.deadline <= now {
-                let outcome = if running.exposed || !running.call.has_effects() {
+                let in_doubt = match running.call {
+                    // Asked again and again: any of the requests may have had its effect.
+                    Call::Trim { .. } => running.tries > 0,
+                    _ => running.exposed,
+                };
+                let outcome = if in_doubt || !running.call.has_effects() {
                     Outcome::Unknown
                 } else {
                     Outcome::Failed
@@ -299,6 +399,7 @@ impl Client {
                     }
                 }
                 Phase::Reading { .. } => self.read_on(now, id, out),
+                Phase::Searching { .. } => self.search_on(now, id, out),
                 Phase::Waiting { .. } | Phase::Asking { .. } => {}
             }
         }
@@ -346,21 +447,20 @@ impl Client {
         // No node has life 0: it refuses and tells its own. Such a request has no effect.
         let incarnation = self.incarnations.get(&node).copied().unwrap_or_default();
         running.in_doubt |= running.exposed;
+        running.exposed = incarnation != Incarnation(0);
+        running.tries += u32::from(running.exposed);
         let ask = match &running.call {
             Call::Append {
                 record, conditions, ..
-            } => {
-                running.exposed = incarnation != Incarnation(0);
-                ClientAsk::Append {
-                    record: record.clone(),
-                    conditions: *conditions,
-                }
-            }
-            Call::Move { wanted, .. } => {
-                running.exposed = incarnation != Incarnation(0);
-                ClientAsk::Move(wanted.clone())
-            }
+            } => ClientAsk::Append {
+                record: record.clone(),
+                conditions: *conditions,
+            },
+            Call::Move { wanted, .. } => ClientAsk::Move(wanted.clone()),
             Call::Tail { .. } | Call::Read { .. } => ClientAsk::Tail,
+            Call::Poll { .. } | Call::FindTime { .. } => ClientAsk::Poll,
+            Call::Trim { upto, .. } => ClientAsk::Trim(*upto),
+            Call::IsEmpty { .. } => ClientAsk::IsEmpty,
         };
         running.phase = Phase::Asking {
             node,
@@ -420,25 +520,64 @@ impl Client {
                 self.leaders.insert(log, from);
                 self.end_without(id, Outcome::Refused(*why), out);
             }
-            ClientAnswer::Tail { lsn, epochs } => {
+            ClientAnswer::Tail { lsn, trim, epochs } => {
                 self.leaders.insert(log, from);
-                let (from, limit) = match running.call {
-                    Call::Read { from, limit, .. } => (from, limit),
-                    Call::Append { .. } | Call::Tail { .. } | Call::Move { .. } => {
-                        self.end(id, Outcome::Tail(*lsn), out);
-                        return;
+                match running.call {
+                    Call::Read { from, limit, .. } => {
+                        let range = (from, *lsn, limit, *trim);
+                        self.begin_to_read(now, id, range, epochs.clone(), out);
                     }
-                };
-                let nonce = self.next_number;
-                self.next_number += 1;
-                let reader = Reader::new(log, epochs.clone(), from, *lsn, limit, now);
-                running.phase = Phase::Reading {
-                    reader: Box::new(reader),
-                    tail: *lsn,
-                    nonce,
-                };
-                self.read_on(now, id, out);
+                    _ => self.end(id, Outcome::Tail(*lsn), out),
+                }
             }
+            ClientAnswer::Released {
+                released,
+                trim,
+                epochs,
+            } => {
+                self.leaders.insert(log, from);
+                let known = self.released.entry(log).or_default();
+                if *released >= known.upto {
+                    known.upto = *released;
+                    known.epochs.clone_from(epochs);
+                }
+                known.trim = known.trim.max(*trim);
+                let Released { upto, trim, epochs } = known.clone();
+                match running.call {
+                    Call::Poll { from, limit, .. } => {
+                        let range = (from, upto.next(), limit, trim);
+                        self.begin_to_read(now, id, range, epochs, out);
+                    }
+                    Call::FindTime { time, .. } => {
+                        let nonce = self.next_nonce();
+                        let search = Search::new(log, epochs, (trim, upto), time, nonce);
+                        let search = Box::new(search);
+                        let running = self.calls.get_mut(&id).expect("just found");
+                        running.phase = Phase::Searching { search, nonce };
+                        self.search_on(now, id, out);
+                    }
+                    _ => {}
+                }
+            }
+            ClientAnswer::Trimmed => {
+                self.leaders.insert(log, from);
+                self.end(id, Outcome::Trimmed, out);
+            }
+            ClientAnswer::NotReleased { released } => {
+                // An earlier request of this call may have been taken by a sequencer that knew more.
+                let outcome = if running.tries > 1 {
+                    Outcome::Unknown
+                } else {
+                    let released = *released;
+                    Outcome::NotReleased { released }
+                };
+                self.end(id, outcome, out);
+            }
+            ClientAnswer::Empty(empty) => {
+                self.leaders.insert(log, from);
+                self.end(id, Outcome::Empty(*empty), out);
+            }
+            ClientAnswer::Again => self.end(id, Outcome::Again, out),
             ClientAnswer::Redirect(hint) => {
                 running.exposed = false;
                 running.phase = Phase::Waiting { retry_at };
@@ -476,19 +615,125 @@ impl Client {
         let running = self.calls.get_mut(&id).expect("running");
         let Phase::Reading {
             reader,
+            deliveries,
             tail,
-            nonce,
+            ..
         } = &mut running.phase
         else {
             return;
         };
-        reader.on_time(now, &self.config.timing, *nonce, &mut |node, message| {
-            out.messages.push((node, message));
-        });
-        if let Some(deliveries) = reader.take_complete() {
-            let tail = *tail;
+        loop {
+            reader.on_time(now, &self.config.timing, &mut |node, message| {
+                out.messages.push((node, message));
+            });
+            let taken = reader.take();
+            if taken.is_empty() {
+                break;
+            }
+            for delivery in taken {
+                collect(deliveries, delivery);
+            }
+        }
+        for node in reader.down().iter() {
+            self.down.entry(node).or_insert(now + DOWN_FOR);
+        }
+        if reader.is_complete() {
+            let (deliveries, tail) = (std::mem::take(deliveries), *tail);
             self.end(id, Outcome::Read { deliveries, tail }, out);
         }
+    }
+
+    fn begin_to_read(
+        &mut self,
+        now: Timestamp,
+        id: CallId,
+        (from, until, limit, trim): (Lsn, Lsn, usize, Lsn),
+        epochs: Vec<EpochSpan>,
+        out: &mut ClientOutputs,
+    ) {
+        let nonce = self.next_nonce();
+        self.down.retain(|_, until| *until > now);
+        let range = Range {
+            from,
+            until,
+            limit,
+            trim,
+            down: self.down.keys().copied().collect::<NodeSet>(),
+        };
+        let running = self.calls.get_mut(&id).expect("running");
+        let reader = Reader::new(running.call.log(), epochs, &range, nonce);
+        running.phase = Phase::Reading {
+            reader: Box::new(reader),
+            deliveries: Vec::new(),
+            tail: until,
+            nonce,
+        };
+        self.read_on(now, id, out);
+    }
+
+    fn on_fetched(
+        &mut self,
+        now: Timestamp,
+        from: NodeId,
+        told: &Fetched,
+        out: &mut ClientOutputs,
+    ) {
+        let found = self.calls.iter_mut().find_map(|(&id, running)| {
+            if let Phase::Reading { reader, nonce, .. } = &mut running.phase
+                && *nonce == told.nonce
+            {
+                Some((id, reader))
+            } else {
+                None
+            }
+        });
+        if let Some((id, reader)) = found {
+            self.down.remove(&from);
+            reader.on_fetched(from, told, now, &self.config.timing);
+            self.read_on(now, id, out);
+        }
+    }
+
+    fn on_found_time(
+        &mut self,
+        now: Timestamp,
+        from: NodeId,
+        nonce: u64,
+        (first, passed, authoritative): (Option<Lsn>, Lsn, bool),
+        out: &mut ClientOutputs,
+    ) {
+        let found = self.calls.iter_mut().find_map(|(&id, running)| {
+            if let Phase::Searching { search, nonce: own } = &mut running.phase
+                && *own == nonce
+            {
+                Some((id, search))
+            } else {
+                None
+            }
+        });
+        if let Some((id, search)) = found {
+            search.on_found(from, first, passed, authoritative);
+            self.search_on(now, id, out);
+        }
+    }
+
+    fn search_on(&mut self, now: Timestamp, id: CallId, out: &mut ClientOutputs) {
+        let running = self.calls.get_mut(&id).expect("running");
+        let Phase::Searching { search, .. } = &mut running.phase else {
+            return;
+        };
+        search.on_time(now, &self.config.timing, &mut |node, message| {
+            out.messages.push((node, message));
+        });
+        if let Some(lsn) = search.found() {
+            self.end(id, Outcome::Found(lsn), out);
+        }
+    }
+
+    fn next_nonce(&mut self) -> u64 {
+        let nonce = self.next_number;
+        self.next_number += 1;
+        nonce
     }
 
     fn forget_leader(&mut self, log: LogId, node: NodeId) {
@@ -521,13 +766,20 @@ impl Call {
             Self::Append { log, .. }
             | Self::Tail { log }
             | Self::Read { log, .. }
+            | Self::Poll { log, .. }
+            | Self::Trim { log, .. }
+            | Self::FindTime { log, .. }
+            | Self::IsEmpty { log }
             | Self::Move { log, .. } => *log,
         }
     }
 
     /// Whether it can have an effect.
     fn has_effects(&self) -> bool {
-        matches!(self, Self::Append { .. } | Self::Move { .. })
+        matches!(
+            self,
+            Self::Append { .. } | Self::Trim { .. } | Self::Move { .. }
+        )
     }
 
     /// Whether asking twice has no other effect than asking once.
@@ -539,8 +791,26 @@ impl Call {
     fn is_named_append(&self) -> bool {
         match self {
             Self::Append { record, .. } => record.attributes.producer.is_some(),
-            Self::Tail { .. } | Self::Read { .. } | Self::Move { .. } => false,
+            _ => false,
         }
+    }
+}
+
+/// Adds to what a read returns. What is given up is a prefix of the log: a gap of a trim takes the place of
+/// all before it.
+fn collect(deliveries: &mut Vec<Delivery>, delivery: Delivery) {
+    match delivery {
+        Delivery::Gap {
+            kind: GapKind::Trim,
+            first,
+            last,
+        } => {
+            let first = deliveries.first().map_or(first, Delivery::first);
+            deliveries.clear();
+            let kind = GapKind::Trim;
+            deliveries.push(Delivery::Gap { kind, first, last });
+        }
+        other => deliveries.push(other),
     }
 }
 

@@ -178,6 +178,8 @@ pub struct Timing {
     pub register_backoff: Duration,
     /// How long a client waits before it asks the next node, or the same one again.
     pub client_retry: Duration,
+    /// How long a reader waits for a node where others went on before it asks everyone.
+    pub reader_patience: Duration,
     /// How long a reader waits for the other nodes before it reports data loss on the word of a
     /// seal quorum.
     pub reader_grace: Duration,
@@ -210,6 +212,7 @@ impl Default for Timing {
             recovery_timeout: ms(400),
             register_backoff: ms(15),
             client_retry: ms(25),
+            reader_patience: ms(50),
             reader_grace: ms(300),
             operation_timeout: ms(1500),
             checkpoint_records: 4096,

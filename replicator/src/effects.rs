@@ -1,7 +1,7 @@
 //! What machines put out: messages to send, disk work to do, events to know of.
 
 use bytes::Bytes;
-use hstore_core::ports::log_store::{Applied, CorruptCopy, StoreOp};
+use hstore_core::ports::log_store::{Applied, CorruptCopy, LogStore, Scan, StoreError, StoreOp};
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
     Address, Ballot, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset, Rng, StoredCopy,
@@ -106,6 +106,47 @@ pub enum DiskWork {
         /// At most so many copies.
         limit: usize,
     },
+    /// Find a time; sees all writes asked for before. See [`LogStore::find_time`].
+    FindTime {
+        /// The log.
+        log: LogId,
+        /// From here.
+        first: Lsn,
+        /// To here, included.
+        last: Lsn,
+        /// The time.
+        time: WallTime,
+    },
+}
+
+impl DiskWork {
+    /// Carries out work that only reads; `None` for a write.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn read(&self, store: &mut impl LogStore) -> Result<Option<DiskDone>, StoreError> {
+        match *self {
+            Self::Write { .. } => Ok(None),
+            Self::Read {
+                log,
+                first,
+                last,
+                limit,
+            } => {
+                let Scan { copies, passed } = store.scan(log, first, last, limit)?;
+                Ok(Some(DiskDone::Read { copies, passed }))
+            }
+            Self::FindTime {
+                log,
+                first,
+                last,
+                time,
+            } => {
+                let found = store.find_time(log, first, last, time)?;
+                Ok(Some(DiskDone::FoundTime(found)))
+            }
+        }
+    }
 }
 
 /// A completed disk request.
@@ -120,6 +161,8 @@ pub enum DiskDone {
         /// How far was looked.
         passed: Lsn,
     },
+    /// A time was looked for. See [`LogStore::find_time`].
+    FoundTime(Option<Lsn>),
 }
 
 /// All metadata a node finds at its start, as (key, value).
@@ -269,6 +312,20 @@ pub enum Event {
         log: LogId,
         /// The epoch.
         epoch: Epoch,
+    },
+    /// The node gave up what it held of a log up to an LSN.
+    Trimmed {
+        /// The log.
+        log: LogId,
+        /// The last LSN given up.
+        upto: Lsn,
+    },
+    /// A copy that a reader had reported as bad is in order again, durably.
+    CopyRepaired {
+        /// The log.
+        log: LogId,
+        /// Where.
+        lsn: Lsn,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::StoreOp;
-use hstore_core::{Ballot, Epoch, Incarnation, LogId};
+use hstore_core::{Ballot, Epoch, Incarnation, LogId, Lsn};
 use serde::{Deserialize, Serialize};
 
 use crate::register::{AcceptorState, RegisterBallot, RegisterValue};
@@ -51,6 +51,8 @@ pub enum DurableState {
         hard_seal: Epoch,
         /// The node's copies up to this epoch are final.
         last_clean: Epoch,
+        /// Nothing is held up to here.
+        trim: Lsn,
     },
     /// The state of an epoch.
     Epoch {
@@ -79,12 +81,14 @@ impl DurableState {
                 Self::Log {
                     hard_seal,
                     last_clean,
+                    trim,
                 },
                 Self::Log {
                     hard_seal: seal,
                     last_clean: clean,
+                    trim: next,
                 },
-            ) => hard_seal <= seal && last_clean <= clean,
+            ) => hard_seal <= seal && last_clean <= clean && trim <= next,
             (Self::Epoch { promised, .. }, Self::Epoch { promised: next, .. }) => promised <= next,
             (
                 Self::Acceptor { promised, accepted },
@@ -108,6 +112,7 @@ pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
             Some(DurableState::Log {
                 hard_seal: bounds.hard_seal,
                 last_clean: bounds.last_clean,
+                trim: bounds.trim,
             })
         }
         MetaKey::Epoch(..) => {

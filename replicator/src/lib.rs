@@ -10,8 +10,9 @@
 //!
 //! | module | machine | where it runs |
 //! |---|---|---|
-//! | [`client`] | [`client::Client`]: append, tail, read | clients |
+//! | [`client`] | [`client::Client`]: append, tail, read, poll, trim, find a time | clients |
 //! | [`reader`] | [`reader::Reader`]: a range, as records and typed gaps | clients |
+//! | [`find_time`] | [`find_time::Search`]: a time, as an LSN | clients |
 //! | [`sequencer`] | [`sequencer::Sequencer`]: activation, then a reign | any node |
 //! | [`recovery`] | [`recovery::EpochRecovery`]: one old epoch | the sequencer's node |
 //! | [`storage`] | [`storage::StorageNode`]: copies, seals, serving | storage nodes |
@@ -23,7 +24,7 @@
 //! # Limits
 //!
 //! A log's nodeset and replication are those of the configuration; epochs are recovered one after the
-//! other; nothing is trimmed.
+//! other.
 
 #![deny(missing_docs)]
 
@@ -32,10 +33,12 @@ pub mod client;
 pub mod config;
 pub mod detector;
 pub mod effects;
+pub mod find_time;
 pub mod keys;
 pub mod message;
 pub mod placement;
 pub mod producers;
+pub mod queue;
 pub mod reader;
 pub mod recovery;
 pub mod register;

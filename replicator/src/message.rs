@@ -6,7 +6,7 @@
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
     Ballot, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset, Record, Stamped,
-    StoredCopy, Token,
+    StoredCopy, Token, WallTime,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,12 @@ pub enum ClientAsk {
     },
     /// Where does the log end?
     Tail,
+    /// Up to where may be read? Without proof that the sequencer still reigns.
+    Poll,
+    /// Give up all records up to this LSN, included.
+    Trim(Lsn),
+    /// Is there any record that was not given up?
+    IsEmpty,
     /// Begin a new epoch: with another leader, on other nodes, or both.
     Move(Move),
 }
@@ -191,11 +197,33 @@ pub enum ClientAnswer {
     Tail {
         /// The next LSN to be given. LSNs below it may turn out holes.
         lsn: Lsn,
+        /// Up to here everything was given up.
+        trim: Lsn,
         /// Which nodes hold which epochs.
         epochs: Vec<EpochSpan>,
     },
     /// The log has moved: this epoch has begun.
     Moved(Epoch),
+    /// To a poll.
+    Released {
+        /// Up to here, included, may be read. A lower bound: the sequencer may be deposed.
+        released: Lsn,
+        /// Up to here everything was given up.
+        trim: Lsn,
+        /// Which nodes hold which epochs.
+        epochs: Vec<EpochSpan>,
+    },
+    /// The trim holds, for good.
+    Trimmed,
+    /// The trim reaches beyond what is released, and had no effect.
+    NotReleased {
+        /// Up to here is released.
+        released: Lsn,
+    },
+    /// Whether the log was empty at some moment after the request arrived.
+    Empty(bool),
+    /// It cannot be told now: the older epochs are not recovered, or appends are on their way.
+    Again,
     /// This node does not sequence the log; the request had no effect.
     Redirect(Option<NodeId>),
     /// The request was meant for another life of this node. This life did not take it; if that other
@@ -261,6 +289,8 @@ pub struct Sequencing {
     /// Up to where readers may read, if every older epoch is recovered: the sequencer's own epoch,
     /// whose offset 0 means "all before it".
     pub released: Option<Lsn>,
+    /// Up to here everything was given up, as the register says.
+    pub trim: Lsn,
 }
 
 /// A step of the register's consensus. See [`crate::register`].
@@ -314,6 +344,8 @@ pub enum StorageAsk {
     Release {
         /// Up to here, in the sequencer's epoch. Every older epoch is recovered.
         released: Lsn,
+        /// Up to here everything was given up, as the register says.
+        trim: Lsn,
     },
     /// Is `epoch` sealed? Asked to validate that its sequencer still reigns.
     CheckSeal {
@@ -335,12 +367,25 @@ pub enum StorageAsk {
         ballot: Ballot,
     },
     /// Read released entries.
-    Fetch {
+    Fetch(Fetch),
+    /// The copy of this LSN that you served is wrong, or you could not read it. Look at it, and repair
+    /// it. A hint: a node that finds its copy in order does nothing.
+    BadCopy {
+        /// Where.
+        lsn: Lsn,
+    },
+    /// What stands here, if you hold a copy that is in order? A node asks whose own copy is not.
+    Copy {
+        /// Where.
+        lsn: Lsn,
+    },
+    /// Which is the first record you hold, released, of this time or a later one?
+    FindTime {
         /// Names the reader's question.
         nonce: u64,
-        /// From here.
-        first: Lsn,
-        /// To here, included.
+        /// The time.
+        time: WallTime,
+        /// Of interest up to here.
         last: Lsn,
     },
     /// A step of the recovery of one epoch.
@@ -352,6 +397,62 @@ pub enum StorageAsk {
         /// The step.
         step: RecoveryStep,
     },
+}
+
+/// A reader's question for entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fetch {
+    /// Names the reader.
+    pub nonce: u64,
+    /// Counts the times that the reader began anew. Answers to earlier rounds prove nothing.
+    pub round: u32,
+    /// From here.
+    pub first: Lsn,
+    /// To here, included.
+    pub last: Lsn,
+    /// Look at no more copies than this.
+    pub limit: u32,
+    /// Send only what falls to you; all you hold if `None`.
+    pub single: Option<SingleCopy>,
+}
+
+/// Single-copy delivery: of the nodes of a copyset, one sends its copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SingleCopy {
+    /// Orders the nodes of each copyset; the first that is not down sends.
+    pub seed: u64,
+    /// Nodes that the reader thinks are down. A hint.
+    pub down: NodeSet,
+}
+
+impl SingleCopy {
+    /// The node of a copyset that sends its copy; `None` if all are down.
+    #[must_use]
+    pub fn sender(&self, copyset: NodeSet) -> Option<NodeId> {
+        let rank = |node: &NodeId| {
+            let seeded = crc32c::crc32c(&self.seed.to_le_bytes());
+            (crc32c::crc32c_append(seeded, &[node.0]), *node)
+        };
+        copyset.difference(self.down).iter().min_by_key(rank)
+    }
+}
+
+/// A storage node's answer to a [`Fetch`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fetched {
+    /// The reader.
+    pub nonce: u64,
+    /// The round it was asked in.
+    pub round: u32,
+    /// What stands in the range, in order. `None` is a copy that cannot be read.
+    pub entries: Vec<(Lsn, Option<Entry>)>,
+    /// All this node holds from the start of the range up to here, or all of it that falls to it, is in
+    /// `entries`.
+    pub passed: Lsn,
+    /// Whether what the node lacks of the range was never there.
+    pub authoritative: bool,
+    /// Up to here everything was given up, as far as this node knows.
+    pub trim: Lsn,
 }
 
 /// What a recovery asks of a storage node.
@@ -423,15 +524,24 @@ pub enum StorageAnswer {
         metadata: Option<RecoveryMetadata>,
     },
     /// To a fetch.
-    Fetched {
+    Fetched(Fetched),
+    /// To a node that wants to repair its copy: one that is in order.
+    Copy {
+        /// Where.
+        lsn: Lsn,
+        /// The copy.
+        copy: StoredCopy,
+    },
+    /// To a question for a time.
+    FoundTime {
         /// The question.
         nonce: u64,
-        /// What stands in the range, in order. `None` is a copy that cannot be read.
-        entries: Vec<(Lsn, Option<Entry>)>,
-        /// All this node holds from the start of the range up to here is in `entries`.
+        /// No record of that time or a later one that this node holds lies before; `None` if it holds
+        /// none.
+        first: Option<Lsn>,
+        /// It looked up to here.
         passed: Lsn,
-        /// Whether the node knows all it ever stored of these epochs. If not, that it has nothing at an
-        /// LSN proves nothing.
+        /// Whether what the node lacks of the range was never there.
         authoritative: bool,
     },
     /// To a step of a recovery.

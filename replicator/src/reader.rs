@@ -1,21 +1,50 @@
 //! Reading a range of a log.
 //!
-//! Every LSN of the range is delivered once and in order, as a record or within a typed gap. All nodes
-//! of an epoch are asked for all they hold. A copy, or a plug that recovery left, speaks for itself.
-//! That *nothing* stands at an LSN below the release pointer is never normal: every decided LSN has a
-//! write quorum of copies or plugs. If a seal quorum passed it with nothing, data is lost, and the
-//! reader says so.
+//! Every LSN of the range is delivered once and in order, as a record or within a typed gap. A copy that
+//! is in order, or a plug that recovery left, speaks for itself. That *nothing* stands at an LSN below the
+//! release pointer is never normal: every decided LSN has a write quorum of copies or plugs. If a seal
+//! quorum passed it with nothing, it was given up or data is lost, and the reader says which.
+//!
+//! # Whom it asks
+//!
+//! At first each node sends only what falls to it (*single-copy delivery*): of the nodes of a copyset, the
+//! first one that is not known to be down. There, that nobody sends anything proves nothing. On suspicion
+//! the reader *rewinds*: it begins a new *round* from the next LSN, in which it asks everyone for all they
+//! hold. Suspicion is: everyone passed the LSN with nothing; a node is silent where others went on; a copy
+//! is bad. Answers of earlier rounds count for nothing. After a while it tries single copies again.
+//!
+//! # What it checks
+//!
+//! A record's checksum, that it belongs where it was found, and that it continues the chain: its stamp
+//! names the chain value of the record before, unless a gap lies between. What fails is as good as
+//! unreadable: another copy is taken, and the node that sent it is told.
+//!
+//! # What it holds
+//!
+//! It asks each node one question at a time, for a bounded answer, and not before there is room: at most
+//! [`BUFFER_MAX`] entries of one node, or about [`BUFFER_BYTES_MAX`] bytes, wait for those of others, and
+//! as many deliveries for being taken; both may be exceeded by one answer. Whoever takes nothing makes the
+//! reader ask nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hstore_core::{Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Stamped, Timestamp};
+use hstore_core::{Chain, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Stamped, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Timing;
-use crate::message::{EpochSpan, Message, StorageAsk, quorums_of};
+use crate::message::{EpochSpan, Fetch, Fetched, Message, SingleCopy, StorageAsk, quorums_of};
+use crate::queue::Queue;
+use crate::storage::COPIES_PER_ANSWER;
 
-/// How many entries of one node wait for those of others at most; it is not asked for more before.
-const BUFFER_MAX: usize = 128;
+/// How many entries of one node wait for those of others, and how many deliveries for being taken; no
+/// node is asked for more before.
+pub const BUFFER_MAX: usize = 128;
+/// The same in bytes of payload.
+pub const BUFFER_BYTES_MAX: usize = 1 << 20;
+/// A reader reports no more bad copies than this.
+pub const REPORTS_MAX: usize = 64;
+/// After so many LSNs or gaps that everyone was asked for, single copies are tried again.
+const REWOUND: usize = 64;
 
 /// Why no record stands at some LSNs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,6 +55,8 @@ pub enum GapKind {
     Hole,
     /// There was a record, for all anyone can tell, and no copy is left.
     DataLoss,
+    /// Whatever was here was given up by a trim.
+    Trim,
 }
 
 /// What a reader delivers.
@@ -44,30 +75,80 @@ pub enum Delivery {
     },
 }
 
+impl Delivery {
+    /// The first LSN it is about.
+    #[must_use]
+    pub fn first(&self) -> Lsn {
+        match self {
+            Self::Record(lsn, _) => *lsn,
+            Self::Gap { first, .. } => *first,
+        }
+    }
+
+    /// The last LSN it is about.
+    #[must_use]
+    pub fn last(&self) -> Lsn {
+        match self {
+            Self::Record(lsn, _) => *lsn,
+            Self::Gap { last, .. } => *last,
+        }
+    }
+}
+
+/// What to read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Range {
+    /// From here.
+    pub from: Lsn,
+    /// To here, not included.
+    pub until: Lsn,
+    /// At most so many records.
+    pub limit: usize,
+    /// Up to here everything was given up, for all that is known.
+    pub trim: Lsn,
+    /// Nodes that may be down. A hint.
+    pub down: NodeSet,
+}
+
 /// A read on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reader {
     log: LogId,
     spans: Vec<EpochSpan>,
+    nonce: u64,
     /// The next LSN to deliver.
     next: Lsn,
+    /// The chain value of the record just before, if one was delivered.
+    link: Option<Chain>,
     /// Where the range ends, not included.
     until: Lsn,
     /// How many records are wanted at most.
     limit: usize,
+    /// Records delivered since the last trim.
     records: usize,
+    trim: Lsn,
     delivered: Vec<Delivery>,
+    /// Bytes of payload in `delivered`.
+    delivered_bytes: usize,
     sources: BTreeMap<NodeId, Source>,
-    /// A seal quorum passed the next LSN with nothing: the other nodes are awaited until then.
+    round: u32,
+    /// How many more deliveries everyone is asked for. 0: single copies.
+    everyone: usize,
+    /// Nodes not to wait for with single copies.
+    down: NodeSet,
+    /// Some nodes passed the next LSN with nothing: the others are awaited until then.
     suspicion: Option<Timestamp>,
+    /// Bad copies to be reported.
+    reports: Vec<(NodeId, Lsn)>,
+    reported: BTreeSet<(NodeId, Lsn)>,
 }
 
 /// What one node told so far.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Source {
-    /// All it holds up to here was told.
+    /// All it holds up to here was told, or all that falls to it.
     passed: Lsn,
-    /// What it told and was not delivered yet.
+    /// What it told and was not delivered yet; `None` is a copy that is bad.
     entries: BTreeMap<Lsn, Option<Entry>>,
     /// It may have lost some: that it told nothing at an LSN proves nothing.
     amnesiac: bool,
@@ -76,58 +157,122 @@ struct Source {
     resend_at: Timestamp,
 }
 
+impl Source {
+    /// Whether it may be asked for more.
+    fn has_room(&self) -> bool {
+        let records = self.entries.values().flatten().filter_map(record_of);
+        let bytes: usize = records.map(|it| it.record.payload.len()).sum();
+        self.entries.len() < BUFFER_MAX && bytes < BUFFER_BYTES_MAX
+    }
+}
+
 impl Reader {
-    /// A reader of `[from, until)`. `spans` are the epochs' quorum systems as the sequencer told them
-    /// with its tail.
+    /// A reader of a range. `spans` are the epochs' quorum systems as the sequencer told them; `nonce`
+    /// names the reader among those of its client.
     #[must_use]
-    pub fn new(
-        log: LogId,
-        spans: Vec<EpochSpan>,
-        from: Lsn,
-        until: Lsn,
-        limit: usize,
-        now: Timestamp,
-    ) -> Self {
-        let from = from.max(Lsn::FIRST);
-        let passed = if from.offset > Offset(0) {
-            Lsn::at(from.epoch, Offset(from.offset.0 - 1))
+    pub fn new(log: LogId, spans: Vec<EpochSpan>, range: &Range, nonce: u64) -> Self {
+        let from = range.from.max(Lsn::FIRST);
+        let next = if from.offset == Offset(0) {
+            from.next()
         } else {
             from
         };
-        let nodes: NodeSet = spans
-            .iter()
-            .flat_map(|span| span.quorums.nodes().iter())
-            .collect();
-        let source = Source {
-            passed,
-            entries: BTreeMap::new(),
-            amnesiac: false,
-            asked: false,
-            resend_at: now,
-        };
-        Self {
+        let mut reader = Self {
             log,
-            spans,
-            next: passed.successor(),
-            until,
-            limit,
+            spans: Vec::new(),
+            nonce,
+            next,
+            link: None,
+            until: range.until,
+            limit: range.limit,
             records: 0,
+            trim: range.trim,
             delivered: Vec::new(),
-            sources: nodes.iter().map(|node| (node, source.clone())).collect(),
+            delivered_bytes: 0,
+            sources: BTreeMap::new(),
+            round: 0,
+            everyone: 0,
+            down: range.down,
             suspicion: None,
+            reports: Vec::new(),
+            reported: BTreeSet::new(),
+        };
+        reader.extend(spans, range.until);
+        reader
+    }
+
+    /// Goes on to a later end, with the epochs there are by then.
+    pub fn extend(&mut self, spans: Vec<EpochSpan>, until: Lsn) {
+        self.until = self.until.max(until);
+        self.spans = spans;
+        let nodes = self
+            .spans
+            .iter()
+            .flat_map(|span| span.quorums.nodes().iter());
+        for node in nodes.collect::<NodeSet>().iter() {
+            let passed = below(self.next);
+            self.sources.entry(node).or_insert_with(|| Source {
+                passed,
+                entries: BTreeMap::new(),
+                amnesiac: false,
+                asked: false,
+                resend_at: Timestamp::ZERO,
+            });
         }
     }
 
-    /// What has been delivered, once the read is complete.
-    pub fn take_complete(&mut self) -> Option<Vec<Delivery>> {
-        (self.next >= self.until || self.records >= self.limit)
-            .then(|| std::mem::take(&mut self.delivered))
+    /// Takes what was delivered since the last call, in order. There is room for more then: call
+    /// [`Reader::on_time`].
+    pub fn take(&mut self) -> Vec<Delivery> {
+        self.delivered_bytes = 0;
+        std::mem::take(&mut self.delivered)
+    }
+
+    /// Whether all is delivered that was asked for.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.next >= self.until || self.records >= self.limit
+    }
+
+    /// The queues of this machine.
+    pub fn queues(&self) -> impl Iterator<Item = Queue> {
+        let queue = |name, length, bound| Queue {
+            name,
+            length,
+            bound,
+        };
+        let sources = self.sources.values().map(move |source| {
+            let bound = BUFFER_MAX + COPIES_PER_ANSWER;
+            queue("reader: entries of a node", source.entries.len(), bound)
+        });
+        let delivered = queue("reader: deliveries", self.delivered.len(), BUFFER_MAX);
+        let reports = queue("reader: reports", self.reported.len(), REPORTS_MAX);
+        [delivered, reports].into_iter().chain(sources)
+    }
+
+    /// The next LSN to be delivered.
+    #[must_use]
+    pub fn next(&self) -> Lsn {
+        self.next
+    }
+
+    /// Nodes that did not answer in time.
+    #[must_use]
+    pub fn down(&self) -> NodeSet {
+        self.down
     }
 
     /// When to call [`Reader::on_time`].
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        let resend = self.sources.values().map(|source| source.resend_at).min();
+        if self.is_complete() || !self.has_room() {
+            return None;
+        }
+        let last = self.last();
+        let asked = self.sources.iter().filter(|(node, source)| {
+            self.is_asked(**node) && source.passed < last && source.has_room()
+        });
+        let resend = asked.map(|(_, source)| source.resend_at).min();
         resend.into_iter().chain(self.suspicion).min()
     }
 
@@ -136,61 +281,85 @@ impl Reader {
         &mut self,
         now: Timestamp,
         timing: &Timing,
-        nonce: u64,
         send: &mut impl FnMut(NodeId, Message),
     ) {
-        if self.suspicion.is_some_and(|at| at <= now) {
-            self.deliver(now, timing);
+        self.deliver(now, timing);
+        let log = self.log;
+        for (node, lsn) in self.reports.drain(..) {
+            let ask = StorageAsk::BadCopy { lsn };
+            send(node, Message::Storage { log, ask });
+        }
+        if self.is_complete() || !self.has_room() {
+            return;
         }
         let last = self.last();
+        let single = (self.everyone == 0).then_some(SingleCopy {
+            seed: self.nonce,
+            down: self.down,
+        });
+        let wanted = self.limit - self.records;
         for (&node, source) in &mut self.sources {
+            let is_asked = single.is_none_or(|it| !it.down.contains(node));
             let due = !source.asked || source.resend_at <= now;
-            if due && source.passed < last && source.entries.len() < BUFFER_MAX {
+            if is_asked && due && source.passed < last && source.has_room() {
                 source.asked = true;
                 source.resend_at = now + timing.resend;
-                let ask = StorageAsk::Fetch {
-                    nonce,
+                let ask = StorageAsk::Fetch(Fetch {
+                    nonce: self.nonce,
+                    round: self.round,
                     first: source.passed.successor(),
                     last,
-                };
-                let log = self.log;
+                    limit: u32::try_from(wanted.saturating_add(1)).unwrap_or(u32::MAX),
+                    single,
+                });
                 send(node, Message::Storage { log, ask });
-            } else if due {
-                // Nothing to ask for now: looked at again after the next delivery, or later.
-                source.resend_at = now + timing.resend;
             }
         }
     }
 
+    /// Whether a node is asked in this round.
+    fn is_asked(&self, node: NodeId) -> bool {
+        self.everyone > 0 || !self.down.contains(node)
+    }
+
+    /// Whether there is room for more deliveries.
+    fn has_room(&self) -> bool {
+        self.delivered.len() < BUFFER_MAX && self.delivered_bytes < BUFFER_BYTES_MAX
+    }
+
     /// Takes a node's answer.
-    pub fn on_fetched(
-        &mut self,
-        from: NodeId,
-        entries: &[(Lsn, Option<Entry>)],
-        passed: Lsn,
-        authoritative: bool,
-        now: Timestamp,
-        timing: &Timing,
-    ) {
+    pub fn on_fetched(&mut self, from: NodeId, told: &Fetched, now: Timestamp, timing: &Timing) {
         let Some(source) = self.sources.get_mut(&from) else {
             return;
         };
+        self.down.remove(from);
+        self.trim = self.trim.max(told.trim);
+        if told.round != self.round {
+            return;
+        }
         source.asked = false;
-        source.amnesiac |= !authoritative;
-        let log = self.log;
-        for (lsn, entry) in entries {
+        source.amnesiac |= !told.authoritative;
+        let mut bad = Vec::new();
+        for (lsn, entry) in &told.entries {
             if *lsn > source.passed && *lsn >= self.next {
-                // A copy whose checksum is wrong, or that belongs elsewhere, is as good as one that
-                // cannot be read.
-                let readable = entry.clone().filter(|entry| match entry {
-                    Entry::Record(it) => it.belongs_at(log, *lsn) && it.record.verify().is_ok(),
-                    Entry::Hole | Entry::Bridge => true,
-                });
+                let readable = entry.clone().filter(|it| is_in_order(self.log, *lsn, it));
+                if readable.is_none() {
+                    bad.push(*lsn);
+                }
                 source.entries.insert(*lsn, readable);
             }
         }
-        source.passed = source.passed.max(passed);
+        source.passed = source.passed.max(told.passed);
+        for lsn in bad {
+            self.report(from, lsn);
+        }
         self.deliver(now, timing);
+    }
+
+    fn report(&mut self, node: NodeId, lsn: Lsn) {
+        if self.reported.len() < REPORTS_MAX && self.reported.insert((node, lsn)) {
+            self.reports.push((node, lsn));
+        }
     }
 
     /// The last LSN wanted.
@@ -203,40 +372,115 @@ impl Reader {
     }
 
     fn deliver(&mut self, now: Timestamp, timing: &Timing) {
-        while self.next < self.until && self.records < self.limit {
+        while !self.is_complete() && self.has_room() {
             let next = self.next;
-            let entry = self
-                .sources
-                .values()
-                .find_map(|source| source.entries.get(&next)?.clone());
-            let after = match entry {
-                Some(Entry::Record(record)) => {
-                    self.records += 1;
-                    self.delivered.push(Delivery::Record(next, record));
-                    next.successor()
+            let after = if next <= self.trim {
+                // What is given up may be anything; the count of records begins anew behind it.
+                self.records = 0;
+                self.gap(GapKind::Trim, self.trim.min(self.last()))
+            } else {
+                match self.entry(next) {
+                    Some(Entry::Record(record)) => {
+                        self.records += 1;
+                        self.link = Some(record.stamp.own);
+                        self.delivered_bytes += record.record.payload.len();
+                        self.delivered.push(Delivery::Record(next, record));
+                        next.successor()
+                    }
+                    Some(Entry::Hole) => self.gap(GapKind::Hole, next),
+                    Some(Entry::Bridge) => self.gap(GapKind::Bridge, Lsn::end_of(next.epoch)),
+                    None => match self.nobody_has(now, timing) {
+                        Some(last) => self.gap(GapKind::DataLoss, last),
+                        None => break,
+                    },
                 }
-                Some(Entry::Hole) => self.gap(GapKind::Hole, next),
-                Some(Entry::Bridge) => self.gap(GapKind::Bridge, Lsn::end_of(next.epoch)),
-                None => match self.lost(now, timing) {
-                    Some(last) => self.gap(GapKind::DataLoss, last),
-                    None => break,
-                },
             };
+            if after.epoch != next.epoch {
+                self.link = None;
+            }
             self.next = after;
             self.suspicion = None;
             for source in self.sources.values_mut() {
                 source.entries = source.entries.split_off(&after);
             }
+            if self.everyone > 0 {
+                self.everyone -= 1;
+                if self.everyone == 0 {
+                    self.begin_round();
+                }
+            }
         }
+    }
+
+    /// What stands at an LSN, by the word of anyone whose copy is in order.
+    fn entry(&mut self, lsn: Lsn) -> Option<Entry> {
+        let mut broken = Vec::new();
+        let mut found = None;
+        for (&node, source) in &mut self.sources {
+            let Some(Some(entry)) = source.entries.get(&lsn) else {
+                continue;
+            };
+            let link = record_of(entry).map(|it| it.stamp.previous);
+            if self.link.is_some() && link.is_some() && link != self.link {
+                source.entries.insert(lsn, None);
+                broken.push(node);
+                continue;
+            }
+            found = Some(entry.clone());
+            break;
+        }
+        for node in broken {
+            self.report(node, lsn);
+        }
+        found
     }
 
     fn gap(&mut self, kind: GapKind, last: Lsn) -> Lsn {
         let first = self.next;
+        self.link = None;
         self.delivered.push(Delivery::Gap { kind, first, last });
         last.successor()
     }
 
-    /// Nobody has anything readable at the next LSN. If enough nodes say so: the last LSN of the loss.
+    /// Begins anew from the next LSN. What was told stays told; what was not, proves nothing any more.
+    fn begin_round(&mut self) {
+        self.round += 1;
+        self.suspicion = None;
+        for source in self.sources.values_mut() {
+            source.passed = below(self.next);
+            source.entries.retain(|_, entry| entry.is_some());
+            source.asked = false;
+        }
+    }
+
+    /// Nobody has anything readable at the next LSN. If that is loss: the last LSN of it.
+    fn nobody_has(&mut self, now: Timestamp, timing: &Timing) -> Option<Lsn> {
+        if self.everyone > 0 {
+            return self.lost(now, timing);
+        }
+        let next = self.next;
+        let nodes = quorums_of(&self.spans, next.epoch.max(Epoch(1)))?.nodes();
+        let told = self.nodes_where(|source| source.passed >= next);
+        let silent = nodes.difference(told).difference(self.down);
+        let is_bad = |source: &Source| source.entries.contains_key(&next);
+        if !silent.is_empty() && !self.sources.values().any(is_bad) {
+            if nodes.intersection(told).is_empty() {
+                // It may not be released yet.
+                self.suspicion = None;
+                return None;
+            }
+            let until = *self.suspicion.get_or_insert(now + timing.reader_patience);
+            if until > now {
+                return None;
+            }
+            self.down = self.down.union(silent);
+        }
+        self.everyone = REWOUND;
+        self.begin_round();
+        None
+    }
+
+    /// Everyone was asked. If enough nodes have nothing at the next LSN: the last LSN of the loss.
     fn lost(&mut self, now: Timestamp, timing: &Timing) -> Option<Lsn> {
         let next = self.next;
         let quorums = quorums_of(&self.spans, next.epoch.max(Epoch(1)))?;
@@ -279,6 +523,23 @@ impl Reader {
     }
 }
 
+/// The greatest LSN of an epoch below one that is in it.
+fn below(lsn: Lsn) -> Lsn {
+    Lsn::at(lsn.epoch, Offset(lsn.offset.0 - 1))
+}
+
+fn record_of(entry: &Entry) -> Option<&Stamped> {
+    match entry {
+        Entry::Record(record) => Some(record),
+        Entry::Hole | Entry::Bridge => None,
+    }
+}
+
+/// Whether an entry is what was put there.
+fn is_in_order(log: LogId, lsn: Lsn, entry: &Entry) -> bool {
+    record_of(entry).is_none_or(|it| it.belongs_at(log, lsn) && it.record.verify().is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use hstore_core::quorum::QuorumSystem;
@@ -286,80 +547,267 @@ mod tests {
 
     use super::*;
 
+    const LOG: LogId = LogId(1);
+    const START: Timestamp = Timestamp::from_millis(1);
     const GRACE: Timestamp = Timestamp::from_millis(10_000);
 
-    /// A reader of e1:1, three nodes, two copies a record.
-    fn reader() -> Reader {
-        let spans = vec![EpochSpan {
-            first: Epoch(1),
-            quorums: QuorumSystem::flat(3, 2).expect("valid"),
-        }];
-        Reader::new(
-            LogId(1),
-            spans,
-            Lsn::FIRST,
-            Lsn::new(1, 2),
-            10,
-            Timestamp::ZERO,
-        )
+    /// Three nodes that hold a log of five records, two copies each, and what they are asked.
+    struct Nodes {
+        reader: Reader,
+        timing: Timing,
+        records: Vec<Stamped>,
+        asked: Vec<(NodeId, StorageAsk)>,
     }
 
-    /// What a node holds at e1:1.
-    fn tell(reader: &mut Reader, node: u8, entries: &[Option<Entry>], now: Timestamp) {
-        let entries: Vec<_> = entries.iter().map(|it| (Lsn::FIRST, it.clone())).collect();
-        let timing = Timing::default();
-        reader.on_fetched(NodeId(node), &entries, Lsn::FIRST, true, now, &timing);
+    fn records(count: u32) -> Vec<Stamped> {
+        let mut stamp = Stamp::default();
+        let mut records = Vec::new();
+        for offset in 1..=count {
+            let record = Record::new(offset.to_le_bytes().to_vec().into());
+            stamp = Stamp::after(stamp, LOG, Lsn::new(1, offset), WallTime(0), &record);
+            records.push(Stamped { stamp, record });
+        }
+        records
+    }
+
+    fn at(offset: u32) -> Lsn {
+        Lsn::new(1, offset)
+    }
+
+    impl Nodes {
+        fn new(until: u32) -> Self {
+            let spans = vec![EpochSpan {
+                first: Epoch(1),
+                quorums: QuorumSystem::flat(3, 2).expect("valid"),
+            }];
+            let range = Range {
+                from: Lsn::FIRST,
+                until: at(until),
+                limit: 10_000,
+                trim: Lsn::MIN,
+                down: NodeSet::EMPTY,
+            };
+            let mut nodes = Self {
+                reader: Reader::new(LOG, spans, &range, 7),
+                timing: Timing::default(),
+                records: records(until - 1),
+                asked: Vec::new(),
+            };
+            nodes.at(START);
+            nodes
+        }
+
+        fn at(&mut self, now: Timestamp) {
+            let asked = &mut self.asked;
+            self.reader
+                .on_time(now, &self.timing, &mut |node, message| match message {
+                    Message::Storage { ask, .. } => asked.push((node, ask)),
+                    other => panic!("a reader sends no {other:?}"),
+                });
+        }
+
+        /// A node tells that it holds these, and nothing else up to `passed`.
+        fn tell(
+            &mut self,
+            node: u8,
+            entries: &[(u32, Option<Entry>)],
+            passed: u32,
+            now: Timestamp,
+        ) {
+            let told = Fetched {
+                nonce: 7,
+                round: self.reader.round,
+                entries: entries.iter().map(|(o, it)| (at(*o), it.clone())).collect(),
+                passed: at(passed),
+                authoritative: true,
+                trim: Lsn::MIN,
+            };
+            self.reader
+                .on_fetched(NodeId(node), &told, now, &self.timing);
+            self.at(now);
+        }
+
+        fn record(&self, offset: u32) -> (u32, Option<Entry>) {
+            let record = self.records[offset as usize - 1].clone();
+            (offset, Some(Entry::Record(record)))
+        }
+
+        /// What was delivered: offsets of records, negative for the first of a gap.
+        fn delivered(&mut self) -> Vec<i64> {
+            let taken = self.reader.take().into_iter();
+            taken
+                .map(|it| match it {
+                    Delivery::Record(lsn, _) => i64::from(lsn.offset.0),
+                    Delivery::Gap { first, .. } => -i64::from(first.offset.0),
+                })
+                .collect()
+        }
+
+        fn reports(&self) -> Vec<(NodeId, Lsn)> {
+            let bad = |(node, ask): &(NodeId, StorageAsk)| match ask {
+                StorageAsk::BadCopy { lsn } => Some((*node, *lsn)),
+                _ => None,
+            };
+            self.asked.iter().filter_map(bad).collect()
+        }
     }
 
     #[test]
-    fn a_seal_quorum_that_has_nothing_is_loss_after_a_grace() {
-        let mut reader = reader();
-        tell(&mut reader, 0, &[], Timestamp::ZERO);
-        tell(&mut reader, 1, &[], Timestamp::ZERO);
-        assert_eq!(reader.take_complete(), None);
-        reader.on_time(GRACE, &Timing::default(), 0, &mut |_, _| {});
-        let loss = Delivery::Gap {
-            kind: GapKind::DataLoss,
-            first: Lsn::FIRST,
-            last: Lsn::FIRST,
-        };
-        assert_eq!(reader.take_complete(), Some(vec![loss]));
+    fn what_nobody_sent_alone_is_asked_of_everyone_and_only_that_can_be_loss() {
+        let mut nodes = Nodes::new(2);
+        for node in 0..3 {
+            nodes.tell(node, &[], 1, START);
+        }
+        assert_eq!(nodes.reader.round, 1, "it rewinds");
+        assert_eq!(nodes.delivered(), []);
+        nodes.tell(0, &[], 1, START);
+        nodes.tell(1, &[], 1, START);
+        assert_eq!(nodes.delivered(), []);
+        nodes.at(GRACE);
+        assert_eq!(nodes.delivered(), [-1], "a seal quorum, and a grace");
     }
 
     /// The record is on nodes 0 and 2. Node 0 cannot read its copy, node 2 is slow.
     #[test]
-    fn an_unreadable_copy_is_no_evidence_of_loss() {
-        let mut reader = reader();
-        tell(&mut reader, 0, &[None], Timestamp::ZERO);
-        tell(&mut reader, 1, &[], Timestamp::ZERO);
-        reader.on_time(GRACE, &Timing::default(), 0, &mut |_, _| {});
-        assert_eq!(reader.take_complete(), None);
-        let record = Record::new(bytes::Bytes::from_static(b"r"));
-        let stamp = Stamp::after(Stamp::default(), LogId(1), Lsn::FIRST, WallTime(0), &record);
-        let record = Stamped { stamp, record };
-        tell(
-            &mut reader,
-            2,
-            &[Some(Entry::Record(record.clone()))],
-            GRACE,
-        );
-        let read = Delivery::Record(Lsn::FIRST, record);
-        assert_eq!(reader.take_complete(), Some(vec![read]));
+    fn an_unreadable_copy_is_reported_and_no_evidence_of_loss() {
+        let mut nodes = Nodes::new(2);
+        nodes.tell(0, &[(1, None)], 1, START);
+        assert_eq!(nodes.reader.round, 1, "it rewinds at once");
+        nodes.tell(0, &[(1, None)], 1, START);
+        nodes.tell(1, &[], 1, START);
+        nodes.at(GRACE);
+        assert_eq!(nodes.delivered(), []);
+        let record = nodes.record(1);
+        nodes.tell(2, &[record], 1, GRACE);
+        assert_eq!(nodes.delivered(), [1]);
+        assert_eq!(nodes.reports(), [(NodeId(0), at(1))], "once");
     }
 
     #[test]
     fn loss_is_certain_once_everyone_has_told() {
-        let mut reader = reader();
-        tell(&mut reader, 0, &[None], Timestamp::ZERO);
-        tell(&mut reader, 1, &[], Timestamp::ZERO);
-        tell(&mut reader, 2, &[], Timestamp::ZERO);
-        let complete = reader.take_complete().expect("nobody is left to ask");
-        assert!(matches!(
-            complete[..],
-            [Delivery::Gap {
-                kind: GapKind::DataLoss,
-                ..
-            }]
-        ));
+        let mut nodes = Nodes::new(2);
+        nodes.tell(0, &[(1, None)], 1, START);
+        nodes.tell(0, &[(1, None)], 1, START);
+        nodes.tell(1, &[], 1, START);
+        nodes.tell(2, &[], 1, START);
+        assert_eq!(nodes.delivered(), [-1]);
+    }
+
+    #[test]
+    fn a_silent_node_is_passed_over_after_a_while_and_nothing_comes_twice() {
+        let mut nodes = Nodes::new(6);
+        let (one, three) = (nodes.record(1), nodes.record(3));
+        nodes.tell(0, &[one, three], 5, START);
+        nodes.tell(1, &[], 5, START);
+        assert_eq!(nodes.delivered(), [1]);
+        let later = nodes.reader.deadline().expect("it will not wait for ever");
+        assert!(later < START + nodes.timing.resend);
+        nodes.at(later);
+        assert_eq!(nodes.reader.down(), NodeSet::only(NodeId(2)));
+        let all: Vec<_> = (1..6).map(|offset| nodes.record(offset)).collect();
+        nodes.tell(0, &[all[2].clone(), all[3].clone()], 5, later);
+        assert_eq!(nodes.delivered(), []);
+        nodes.tell(1, &all, 5, later);
+        assert_eq!(nodes.delivered(), [2, 3, 4, 5]);
+        assert!(nodes.reader.is_complete());
+    }
+
+    #[test]
+    fn an_answer_of_an_earlier_round_proves_nothing() {
+        let mut nodes = Nodes::new(2);
+        let early = Fetched {
+            nonce: 7,
+            round: 0,
+            entries: Vec::new(),
+            passed: at(1),
+            authoritative: true,
+            trim: Lsn::MIN,
+        };
+        for node in 0..3 {
+            nodes.tell(node, &[], 1, START);
+        }
+        for node in 0..3 {
+            let timing = Timing::default();
+            nodes
+                .reader
+                .on_fetched(NodeId(node), &early, START, &timing);
+        }
+        nodes.at(GRACE);
+        assert_eq!(nodes.delivered(), []);
+    }
+
+    /// Each copy is in order by itself; the second is of another life of the log.
+    #[test]
+    fn a_copy_that_does_not_continue_the_chain_is_not_taken() {
+        let mut nodes = Nodes::new(3);
+        let record = Record::new(bytes::Bytes::from_static(b"other"));
+        let stamp = Stamp::after(Stamp::default(), LOG, at(2), WallTime(0), &record);
+        let other = (2, Some(Entry::Record(Stamped { stamp, record })));
+        let (one, two) = (nodes.record(1), nodes.record(2));
+        nodes.tell(0, &[one, other.clone()], 2, START);
+        assert_eq!(nodes.delivered(), [1]);
+        assert_eq!(nodes.reports(), [(NodeId(0), at(2))]);
+        nodes.tell(0, &[other], 2, START);
+        nodes.tell(1, &[two], 2, START);
+        assert_eq!(nodes.delivered(), [2]);
+    }
+
+    #[test]
+    fn after_a_hole_the_chain_is_anchored_anew() {
+        let mut nodes = Nodes::new(4);
+        let (one, three) = (nodes.record(1), nodes.record(3));
+        nodes.tell(0, &[one, (2, Some(Entry::Hole)), three], 3, START);
+        assert_eq!(nodes.delivered(), [1, -2, 3]);
+    }
+
+    #[test]
+    fn a_copy_of_another_place_is_as_good_as_unreadable() {
+        let mut nodes = Nodes::new(3);
+        let (one, two) = (nodes.record(1), nodes.record(2));
+        nodes.tell(0, &[(1, two.1.clone())], 2, START);
+        assert_eq!(nodes.delivered(), []);
+        assert_eq!(nodes.reports(), [(NodeId(0), at(1))]);
+        nodes.tell(1, &[one, two], 2, START);
+        assert_eq!(nodes.delivered(), [1, 2]);
+    }
+
+    #[test]
+    fn whoever_takes_nothing_makes_it_ask_nothing() {
+        let mut nodes = Nodes::new(1001);
+        let mut passed = 0;
+        for _ in 0..1000 {
+            let asked = std::mem::take(&mut nodes.asked);
+            let Some((node, _)) = asked.last() else { break };
+            let entries: Vec<_> = (1..=64).map(|more| nodes.record(passed + more)).collect();
+            passed += 64;
+            nodes.tell(node.0, &entries, passed, START);
+        }
+        assert_eq!(passed, 128, "as much as there is room for");
+        assert_eq!(nodes.reader.deadline(), None);
+        assert_eq!(nodes.delivered().len(), 128);
+        nodes.at(START);
+        assert_ne!(nodes.asked, [], "there is room again");
+    }
+
+    #[test]
+    fn what_was_given_up_is_a_gap_up_to_the_trim() {
+        let mut nodes = Nodes::new(6);
+        let told = Fetched {
+            nonce: 7,
+            round: 0,
+            entries: Vec::new(),
+            passed: at(3),
+            authoritative: true,
+            trim: at(3),
+        };
+        let timing = Timing::default();
+        nodes.reader.on_fetched(NodeId(0), &told, START, &timing);
+        let gap = Delivery::Gap {
+            kind: GapKind::Trim,
+            first: at(1),
+            last: at(3),
+        };
+        assert_eq!(nodes.reader.take(), [gap]);
+        assert_eq!(nodes.reader.next(), at(4));
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use hstore_core::{ClientId, Timestamp};
 
+use crate::queue::Queue;
+
 /// How many clients a node remembers at most; more are not heard until some have been idle long.
 pub const SESSIONS_MAX: usize = 65_536;
 /// A client that was silent for this long is forgotten when room is needed. No network delays a
@@ -41,6 +43,15 @@ pub enum Admission {
 }
 
 impl Sessions {
+    /// The queues of this machine.
+    pub fn queues(&self) -> impl Iterator<Item = Queue> {
+        std::iter::once(Queue {
+            name: "sessions",
+            length: self.clients.len(),
+            bound: SESSIONS_MAX,
+        })
+    }
+
     /// Marks a request as seen.
     pub fn admit(&mut self, client: ClientId, number: u64, now: Timestamp) -> Admission {
         if !self.clients.contains_key(&client) && self.clients.len() >= SESSIONS_MAX {

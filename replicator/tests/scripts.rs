@@ -13,6 +13,8 @@
 //! | `append c1 to=n0 record=a` | client c1 sends a request; `times=9`; `life=1`: meant for n0's first life; `last=1.2`, `token=7`: only if the last record is e1:2 (`0.0`: if there is none), if the token is 7; `sets=8`: sets the token; `producer=5 sequence=3`: under this name |
 //! | `tail c1 to=n0` | the same for a tail |
 //! | `move c1 to=n0 lead=n1 on=0.1.3 copies=2` | the same for a move: n1 is to lead, on these nodes; each may be left out |
+//! | `poll c1 to=n0`, `is-empty c1 to=n0`, `trim c1 to=n0 upto=1.2` | the same for other questions |
+//! | `find-time c1 time=7 last=1.9` | client c1 asks where the time of 7 ms begins, up to e1:9 |
 //! | `read c1 from=1.1 until=2.1` | client c1 begins to read `[e1:1, e2:1)`, from the nodes that its last tail told |
 //! | `deliver` | delivers what is in flight now and matches one of the lines below (`n0->n1 store`); without any, all of it; `one`: only the first that matches each line |
 //! | `settle` | delivers until nothing moves; `messages`: tells each; `quietly`: counts answers |
@@ -22,6 +24,7 @@
 //! | `disk n0 manual` | disk work of n0 waits for `write n0` and `sync n0`; `auto` again |
 //! | `crash n0`, `start n0` | a power failure: what is not synced is lost |
 //! | `corrupt n0 at=1.1` | damages n0's copy of e1:1 |
+//! | `misplace n0 from=1.1 to=1.2` | n0's copy of e1:1 is also where that of e1:2 should be |
 //! | `advance 60ms` | lets time pass; `settle`: and delivers all after each timer |
 //! | `state n0`, `sequencer n0` | what a node holds; what its sequencer does |
 //!
@@ -36,7 +39,7 @@ use datadriven::{TestCase, TestFile};
 use harness::{Cluster, Pattern, Telling};
 use hstore_core::quorum::{Names, QuorumSystem};
 use hstore_core::{
-    Attributes, ClientId, Lsn, NodeId, NodeSet, ProducerId, ProducerSequence, Token,
+    Attributes, ClientId, Lsn, NodeId, NodeSet, ProducerId, ProducerSequence, Token, WallTime,
 };
 use hstore_replicator::config::{CopyDurability, LogSpec, Timing};
 use hstore_replicator::message::{ClientAsk, Conditions, Move};
@@ -110,6 +113,25 @@ fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String
             let wanted = Move { to: lead, quorums };
             cluster.request(client, to, None, ClientAsk::Move(wanted));
         }
+        "poll" => {
+            let (client, to) = (client(case)?, target(case)?);
+            cluster.request(client, to, None, ClientAsk::Poll);
+        }
+        "is-empty" => {
+            let (client, to) = (client(case)?, target(case)?);
+            cluster.request(client, to, None, ClientAsk::IsEmpty);
+        }
+        "trim" => {
+            let (client, to) = (client(case)?, target(case)?);
+            let upto = lsn(case, "upto")?;
+            cluster.request(client, to, None, ClientAsk::Trim(upto));
+        }
+        "find-time" => {
+            let client = client(case)?;
+            let time = number(case, "time")?.ok_or("which time?")?;
+            let last = lsn(case, "last")?;
+            cluster.find_time(client, WallTime(time), last);
+        }
         "read" => {
             let client = client(case)?;
             let from = lsn(case, "from")?;
@@ -170,6 +192,11 @@ fn run(slot: &mut Option<Cluster>, case: &mut TestCase) -> Result<String, String
         "corrupt" => {
             let (node, at) = (node(case)?, lsn(case, "at")?);
             cluster.corrupt(node, at);
+        }
+        "misplace" => {
+            let node = node(case)?;
+            let (from, to) = (lsn(case, "from")?, lsn(case, "to")?);
+            cluster.misplace(node, from, to);
         }
         "advance" => {
             let settle = flag(case, "settle");

@@ -350,6 +350,8 @@ impl Host {
             Event::Bounds { .. } => "bounds_changed",
             Event::Purged { .. } => "epochs_purged",
             Event::Checkpointed { .. } => "checkpoints_kept",
+            Event::Trimmed { .. } => "trims",
+            Event::CopyRepaired { .. } => "copies_repaired",
         };
         self.metrics.count(counter);
         match event {

@@ -185,19 +185,10 @@ impl Worker {
                     Durability::Written => self.complete(token, done),
                 }
             }
-            DiskWork::Read {
-                log,
-                first,
-                last,
-                limit,
-            } => {
-                let scan = self.store.scan(log, first, last, limit)?;
+            read => {
+                let done = read.read(&mut self.store)?.expect("it is no write");
                 let took = self.clock.now().since(asked);
                 self.metrics.latency("disk_read_us", took);
-                let done = DiskDone::Read {
-                    copies: scan.copies,
-                    passed: scan.passed,
-                };
                 self.complete(token, done);
             }
         }

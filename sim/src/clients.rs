@@ -34,6 +34,8 @@ pub struct Running {
     pub append: bool,
     /// The token it sets.
     pub sets: Option<Token>,
+    /// Whether it is a poll.
+    poll: bool,
 }
 
 /// How an operation ended, for those who count.
@@ -51,7 +53,13 @@ pub enum Ended {
     Read(usize),
     /// A tail was told.
     Tail,
-    /// A read or a tail was not answered.
+    /// A poll told so many records.
+    Poll(usize),
+    /// A trim holds.
+    Trimmed,
+    /// A trim had no effect.
+    TrimFailed,
+    /// Something else than an append was not answered.
     Unanswered,
 }
 
@@ -111,11 +119,24 @@ impl Slot {
                 history::Call::read(from, limit, is_final),
             ),
             Operation::Tail { log } => (log, Call::Tail { log }, history::Call::Tail),
+            Operation::Poll { log, from, limit } => {
+                let asked = history::Call::Poll {
+                    from,
+                    limit,
+                    subscription: None,
+                };
+                let limit = limit as usize;
+                (log, Call::Poll { log, from, limit }, asked)
+            }
+            Operation::Trim { log, upto } => {
+                (log, Call::Trim { log, upto }, history::Call::Trim { upto })
+            }
         };
         let append = matches!(asked, history::Call::Append { .. });
+        let poll = matches!(asked, history::Call::Poll { .. });
         let sets = match &call {
             Call::Append { record, .. } => record.attributes.sets_token,
-            Call::Tail { .. } | Call::Read { .. } | Call::Move { .. } => None,
+            _ => None,
         };
         let op = recorder
             .invoke(process, log, asked, now.0)
@@ -125,6 +146,7 @@ impl Slot {
             log,
             append,
             sets,
+            poll,
         });
         self.client.call(now, call, out);
         op
@@ -169,17 +191,35 @@ impl Slot {
                 Ended::Tail
             }
             Outcome::Read { deliveries, tail } => {
-                let read = read_outcome(&deliveries, tail);
+                let mut read = read_outcome(&deliveries, tail);
                 let records = read.records.len();
+                if running.poll {
+                    read = ReadOutcome::of_poll(read.records, read.gaps);
+                }
                 ok(recorder, history::Outcome::Read(read));
-                Ended::Read(records)
+                if running.poll {
+                    Ended::Poll(records)
+                } else {
+                    Ended::Read(records)
+                }
             }
             Outcome::Moved(_) => unreachable!("only the administrator moves logs"),
-            Outcome::Failed | Outcome::Refused(_) => {
+            Outcome::Trimmed => {
+                ok(recorder, history::Outcome::Trim);
+                Ended::Trimmed
+            }
+            Outcome::Failed | Outcome::Refused(_) | Outcome::NotReleased { .. } => {
                 recorder
                     .fail(running.op, now.0)
                     .expect("an operation ends once");
-                Ended::AppendFailed
+                if running.append {
+                    Ended::AppendFailed
+                } else {
+                    Ended::TrimFailed
+                }
+            }
+            Outcome::Found(_) | Outcome::Empty(_) | Outcome::Again => {
+                unreachable!("no workload asks for that")
             }
             Outcome::Unknown => {
                 recorder
@@ -218,6 +258,7 @@ fn read_outcome(deliveries: &[Delivery], tail: Lsn) -> ReadOutcome {
                     GapKind::Bridge => history::GapKind::Bridge,
                     GapKind::Hole => history::GapKind::Hole,
                     GapKind::DataLoss => history::GapKind::DataLoss,
+                    GapKind::Trim => history::GapKind::Trim,
                 };
                 // The history tells a read up to its tail.
                 let end = Lsn::at(tail.epoch, Offset(tail.offset.0 - 1));

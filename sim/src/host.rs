@@ -5,7 +5,7 @@
 //! it began. A crash between the two finds unsynced bytes. (The disk takes the sync at its end, so what
 //! was written meanwhile is then durable too, and nobody is told.)
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -42,6 +42,8 @@ pub struct Host {
     pub slow: u32,
     /// What is durable, for those who look inside.
     durable: BTreeSet<(LogId, Lsn)>,
+    /// Up to where everything was given up, durably.
+    given_up: BTreeMap<LogId, Lsn>,
     /// Of that, what no later write may have deleted: the next process has to find it.
     kept: BTreeSet<(LogId, Lsn)>,
     /// Epochs of which copies may be answered unsynced: they are marked as dirty, maybe durably.
@@ -105,6 +107,7 @@ impl Host {
             paused: false,
             slow: 1,
             durable: BTreeSet::new(),
+            given_up: BTreeMap::new(),
             kept: BTreeSet::new(),
             dirty: BTreeSet::new(),
             flipped: BTreeSet::new(),
@@ -134,10 +137,12 @@ impl Host {
         self.process.as_mut().map(|process| &mut process.node)
     }
 
-    /// Whether a copy at this LSN would survive a power failure now.
+    /// Whether a copy at this LSN would survive a power failure now, or was given up: a deposed
+    /// sequencer may be late to hear that a record is stored which others have trimmed meanwhile.
     #[must_use]
     pub fn has_durable(&self, log: LogId, lsn: Lsn) -> bool {
-        self.durable.contains(&(log, lsn))
+        let given_up = self.given_up.get(&log).is_some_and(|trim| lsn <= *trim);
+        given_up || self.durable.contains(&(log, lsn))
     }
 
     /// Whether the process has a copy at this LSN that was answered or may be, durable or not.
@@ -270,6 +275,7 @@ impl Host {
         let node = Node::boot(self.id, Arc::clone(config), seed, &metadata, out)
             .map_err(|error| StoreError::Damaged(error.to_string()))?;
         let logs = config.logs.keys().copied();
+        self.given_up = logs.clone().map(|log| (log, node.trim(log))).collect();
         self.durable = store.places(logs)?.into_iter().collect();
         let lost = self.kept.difference(&self.durable).copied().collect();
         self.kept.clone_from(&self.durable);
@@ -346,7 +352,7 @@ impl Host {
                         StoreOp::PutMeta { key, value } => {
                             self.dirty.extend(dirty_epoch(key, value));
                         }
-                        StoreOp::Put { .. } | StoreOp::Amend { .. } => {}
+                        StoreOp::Put { .. } | StoreOp::Replace { .. } | StoreOp::Amend { .. } => {}
                     }
                 }
                 let applied = process.store.apply(&batch)?;
@@ -366,17 +372,9 @@ impl Host {
                     follows.push(Follows::SyncBegins);
                 }
             }
-            DiskWork::Read {
-                log,
-                first,
-                last,
-                limit,
-            } => {
-                let scan = process.store.scan(log, first, last, limit)?;
-                let done = DiskDone::Read {
-                    copies: scan.copies,
-                    passed: scan.passed,
-                };
+            read => {
+                let done = read.read(&mut process.store)?;
+                let done = done.expect("it is no write");
                 follows.push(Follows::Done(token, done, read_us));
             }
         }
@@ -395,11 +393,14 @@ impl Host {
         for written in process.written.drain(..covered) {
             for op in written.batch {
                 match op {
-                    StoreOp::Put { log, lsn, .. } => {
+                    StoreOp::Put { log, lsn, .. } | StoreOp::Replace { log, lsn, .. } => {
                         self.durable.insert((log, lsn));
                         self.kept.insert((log, lsn));
                     }
                     StoreOp::DeleteRange { log, first, last } => {
+                        if first == Lsn::MIN {
+                            self.given_up.insert(log, last);
+                        }
                         remove_range(&mut self.durable, log, first, last);
                         remove_range(&mut self.kept, log, first, last);
                     }

@@ -9,7 +9,7 @@ use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Ballot, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp};
 use hstore_replicator::effects::Event;
 use hstore_replicator::keys::{DurableState, durable_state};
-use hstore_replicator::message::{Message, StorageAnswer};
+use hstore_replicator::message::{Fetched, Message, StorageAnswer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::host::{Found, Metadata};
@@ -179,7 +179,9 @@ impl Invariants {
             | Event::WaveFailed { .. }
             | Event::Checkpointed { .. }
             | Event::Bounds { .. }
-            | Event::Purged { .. } => {}
+            | Event::Purged { .. }
+            | Event::Trimmed { .. }
+            | Event::CopyRepaired { .. } => {}
         }
         None
     }
@@ -240,7 +242,7 @@ impl Invariants {
     ) -> Option<Violation> {
         let Message::Stored {
             log,
-            answer: StorageAnswer::Fetched { entries, .. },
+            answer: StorageAnswer::Fetched(Fetched { entries, .. }),
         } = message
         else {
             return None;

@@ -199,6 +199,18 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: &[Linearizability],
     },
     Mutant {
+        number: 16,
+        name: "truncate-to-local",
+        about: "a purge deletes down to what the node itself knows to be replicated, not to what was decided",
+        caught_by: &[Durability, Agreement],
+    },
+    Mutant {
+        number: 17,
+        name: "read-past-release",
+        about: "a storage node serves what is not released yet",
+        caught_by: &[Agreement],
+    },
+    Mutant {
         number: 18,
         name: "torn-record-accepted",
         about: "a store takes what it reads from its write-ahead log for whole, whatever the checksums say",
@@ -217,6 +229,12 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: &[Monotony, Agreement],
     },
     Mutant {
+        number: 21,
+        name: "flush-mark-survives-truncate",
+        about: "a node's mark of what is fully replicated stands for the next epoch too after a purge",
+        caught_by: &[Quorums],
+    },
+    Mutant {
         number: 22,
         name: "epoch-reuse",
         about: "an acceptor of the register answers once its state is written, before it is synced: an epoch may be begun twice",
@@ -233,6 +251,12 @@ pub const MUTANTS: &[Mutant] = &[
         name: "replay-past-unapplied",
         about: "the model store makes a checkpoint between logging a batch and applying it",
         caught_by: &[Durability],
+    },
+    Mutant {
+        number: 34,
+        name: "trimmed-is-underreplicated",
+        about: "a storage node does not count what was given up as fully replicated when a recovery asks",
+        caught_by: &[Liveness],
     },
     Mutant {
         number: 35,

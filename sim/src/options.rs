@@ -175,7 +175,7 @@ pub struct Profile {
 }
 
 /// The profiles there are; the first is the default.
-pub const PROFILES: [Profile; 6] = [
+pub const PROFILES: &[Profile] = &[
     Profile {
         name: "default",
         about: "5 nodes, 500 operations; crashes, power failures, pauses, partitions, bad links, slow disks",
@@ -226,6 +226,15 @@ pub const PROFILES: [Profile; 6] = [
         },
     },
     Profile {
+        name: "reading",
+        about: "as default; clients poll and trim, and bits flip",
+        draw_faults: |rng| FaultOptions {
+            flipped_bits: rng.within(0..=2) as u32,
+            ..of_every_family(rng)
+        },
+        adapt: |options, _| options.workload.poll_and_trim(),
+    },
+    Profile {
         name: "chaos",
         about: "everything there is, in another mixture for each seed: planted bugs are searched for in it",
         draw_faults: |rng| {
@@ -271,6 +280,9 @@ pub const PROFILES: [Profile; 6] = [
                 .pick(&[None, Some(8), Some(32)])
                 .expect("not empty")
                 .map(|kib: u64| kib << 10);
+            if rng.chance(0.5) {
+                options.workload.poll_and_trim();
+            }
         },
     },
 ];

@@ -98,6 +98,15 @@ pub struct Counts {
     pub records_read: u64,
     /// Tails that were answered.
     pub tails: u64,
+    /// Polls that were answered.
+    #[serde(default)]
+    pub polls: u64,
+    /// Trims that hold.
+    #[serde(default)]
+    pub trims: u64,
+    /// Copies that had gone bad and were replaced.
+    #[serde(default)]
+    pub copies_repaired: u64,
     /// Epochs that began.
     pub epochs: u64,
     /// Epochs recovered.

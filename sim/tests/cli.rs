@@ -199,7 +199,8 @@ fn lists_name_what_there_is() {
         let first_word = |line: &str| line.split(' ').next().expect("a name").to_owned();
         text.lines().map(first_word).collect()
     };
-    assert_eq!(names("profiles"), PROFILES.map(|profile| profile.name));
+    let profiles: Vec<_> = PROFILES.iter().map(|profile| profile.name).collect();
+    assert_eq!(names("profiles"), profiles);
     let planted: Vec<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
     assert_eq!(names("mutants"), planted);
     assert!(names("faults").contains(&"crash".to_owned()));

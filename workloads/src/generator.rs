@@ -44,6 +44,22 @@ pub enum Operation {
         /// Which log.
         log: LogId,
     },
+    /// Read what is released.
+    Poll {
+        /// This log.
+        log: LogId,
+        /// From here.
+        from: Lsn,
+        /// At most so many records.
+        limit: u32,
+    },
+    /// Give up the oldest records.
+    Trim {
+        /// Of this log.
+        log: LogId,
+        /// The last LSN to be given up.
+        upto: Lsn,
+    },
 }
 
 /// Draws operations. Not tied to a client: whoever is free takes the next.
@@ -108,6 +124,14 @@ impl Generator {
             }
         } else if is(mix.tail) {
             Operation::Tail { log }
+        } else if is(mix.poll) {
+            Operation::Poll {
+                log,
+                from: self.start(log),
+                limit: self.spec.read_limit,
+            }
+        } else if is(mix.trim) {
+            self.trim(log)
         } else {
             let mut demanding = self.append(log);
             let Operation::Append {
@@ -233,6 +257,19 @@ impl Generator {
         self.tokens.insert(log, token);
     }
 
+    /// A trim: mostly of an early part of what is known, sometimes of nearly all.
+    fn trim(&mut self, log: LogId) -> Operation {
+        let known = self.known.get(&log).map_or(&[][..], Vec::as_slice);
+        let recent = known.len().saturating_sub(3);
+        let some = if self.rng.chance(0.3) {
+            &known[recent..]
+        } else {
+            &known[..known.len().div_ceil(4)]
+        };
+        let upto = self.rng.pick(some).copied().unwrap_or(Lsn::FIRST);
+        Operation::Trim { log, upto }
+    }
+
     /// Where a read starts: mostly near the end of what is known, sometimes anywhere.
     fn start(&mut self, log: LogId) -> Lsn {
         let known = self.known.get(&log).map_or(&[][..], Vec::as_slice);
@@ -275,9 +312,11 @@ mod tests {
     #[test]
     fn all_operations_are_drawn_and_no_id_twice() {
         let mut rng = Rng::from_seed(3);
-        let spec = Spec::draw(500, &mut rng);
+        let mut spec = Spec::draw(500, &mut rng);
+        spec.poll_and_trim();
         let mut generator = Generator::new(spec.clone(), rng);
         let (mut ids, mut reads, mut tails) = (BTreeSet::new(), 0, 0);
+        let (mut polls, mut trims) = (0, 0);
         while let Some(operation) = generator.next_operation() {
             match operation {
                 Operation::Append {
@@ -298,10 +337,12 @@ mod tests {
                 }
                 Operation::Read { .. } => reads += 1,
                 Operation::Tail { .. } => tails += 1,
+                Operation::Poll { .. } => polls += 1,
+                Operation::Trim { .. } => trims += 1,
             }
         }
-        assert_eq!(ids.len() + reads + tails, 500);
-        assert!(ids.len() > 350 && reads > 0 && tails > 0);
+        assert_eq!(ids.len() + reads + tails + polls + trims, 500);
+        assert!(ids.len() > 300 && reads > 0 && tails > 0 && polls > 0 && trims > 0);
     }
 
     #[test]

@@ -43,6 +43,12 @@ pub struct Mix {
     /// several records on their way.
     #[serde(default)]
     pub idempotent: u32,
+    /// Polls.
+    #[serde(default)]
+    pub poll: u32,
+    /// Trims.
+    #[serde(default)]
+    pub trim: u32,
 }
 
 impl Mix {
@@ -56,12 +62,20 @@ impl Mix {
             conditional,
             token,
             idempotent,
+            poll,
+            trim,
         } = *self;
-        append + read + tail + conditional + token + idempotent
+        append + read + tail + conditional + token + idempotent + poll + trim
     }
 }
 
 impl Spec {
+    /// Has clients poll and trim, too.
+    pub fn poll_and_trim(&mut self) {
+        self.mix.poll = 3;
+        self.mix.trim = 1;
+    }
+
     /// A workload drawn at random: few logs, several clients, mostly appends.
     #[must_use]
     pub fn draw(operations: u32, rng: &mut Rng) -> Self {
@@ -77,6 +91,8 @@ impl Spec {
                 conditional: 0,
                 token: 0,
                 idempotent: 0,
+                poll: 0,
+                trim: 0,
             },
             payload_bytes_min,
             payload_bytes_max: payload_bytes_min + *rng.pick(&[16, 200, 1000]).expect("not empty"),

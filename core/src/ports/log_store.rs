@@ -6,16 +6,26 @@
 
 use bytes::Bytes;
 
-use crate::ids::{LogId, Lsn};
+use crate::ids::{LogId, Lsn, Offset};
 use crate::node_set::NodeSet;
 use crate::ports::file_system::FileError;
-use crate::record::StoredCopy;
+use crate::record::{Entry, StoredCopy};
+use crate::time::WallTime;
 
 /// One change of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum StoreOp {
     /// Stores a copy unless one of higher precedence stands there.
     Put {
+        /// The log.
+        log: LogId,
+        /// The place.
+        lsn: Lsn,
+        /// The copy.
+        copy: StoredCopy,
+    },
+    /// Stores a copy whatever stands there, if anything does: repairs a copy that went bad.
+    Replace {
         /// The log.
         log: LogId,
         /// The place.
@@ -112,4 +122,82 @@ pub trait LogStore {
     -> Result<Scan, StoreError>;
     /// All metadata, sorted by key.
     fn metadata(&mut self) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
+
+    /// An LSN from `first` to `last` before which no record of `log` is of `time` or later; `None` if there
+    /// is no such record at all. Times do not fall within an epoch, so each is searched in halves. A copy
+    /// that cannot be read counts as such a record unless a later one is of an earlier time, and so does
+    /// a hole where many stand in a row: the answer may be early, and is never late.
+    fn find_time(
+        &mut self,
+        log: LogId,
+        first: Lsn,
+        last: Lsn,
+        time: WallTime,
+    ) -> Result<Option<Lsn>, StoreError> {
+        let mut from = first;
+        loop {
+            let Some((found, _)) = self.scan(log, from, last, 1)?.copies.pop() else {
+                return Ok(None);
+            };
+            let end = last.min(Lsn::end_of(found.epoch));
+            let in_epoch = find_time_in_epoch(self, log, found, end, time)?;
+            if in_epoch.is_some() || end == last {
+                return Ok(in_epoch);
+            }
+            from = Lsn::before(found.epoch.next());
+        }
+    }
+}
+
+/// So many holes and unreadable copies in a row are looked through for a record.
+const UNDATED_MAX: usize = 64;
+
+fn find_time_in_epoch<S: LogStore + ?Sized>(
+    store: &mut S,
+    log: LogId,
+    first: Lsn,
+    last: Lsn,
+    time: WallTime,
+) -> Result<Option<Lsn>, StoreError> {
+    let lsn = |offset| Lsn::at(first.epoch, Offset(offset));
+    // All records below `low` are earlier; from `high` on none is known to be, and the first copy of
+    // those that may be a record is `found`.
+    let (mut low, mut high) = (u64::from(first.offset.0), u64::from(last.offset.0) + 1);
+    let mut found = None;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let (from, to) = (lsn(middle as u32), lsn((high - 1) as u32));
+        let mut copies = store.scan(log, from, to, 1)?.copies;
+        if matches!(&copies[..], [(at, copy)] if time_at(log, *at, copy).is_none()) {
+            copies = store.scan(log, from, to, UNDATED_MAX)?.copies;
+        }
+        // The first record whose time is known tells of all before it.
+        let times = copies.iter().map(|(at, copy)| time_at(log, *at, copy));
+        let dated = times.clone().position(|it| it.is_some());
+        let known = dated.and_then(|dated| Some((copies[dated].0, times.clone().nth(dated)??)));
+        match known {
+            Some((at, known)) if known < time => low = u64::from(at.offset.0) + 1,
+            _ => {
+                let full = copies.len() >= UNDATED_MAX;
+                let mut possible = copies.into_iter().filter(|(_, copy)| {
+                    let no_record = |copy: &StoredCopy| !matches!(copy.entry, Entry::Record(_));
+                    full || !copy.as_ref().is_ok_and(no_record)
+                });
+                found = possible.next().map(|(at, _)| at).or(found);
+                high = middle;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The time of a copy; `None` if it is no record, or is not in order.
+fn time_at(log: LogId, lsn: Lsn, copy: &Result<StoredCopy, CorruptCopy>) -> Option<WallTime> {
+    match copy {
+        Ok(StoredCopy {
+            entry: Entry::Record(it),
+            ..
+        }) if it.belongs_at(log, lsn) => Some(it.stamp.time),
+        _ => None,
+    }
 }

@@ -21,9 +21,14 @@ pub use decide::{Decision, Digests, decide};
 
 use crate::effects::{Env, Event};
 use crate::message::{Message, RecoveryAnswer, RecoveryMetadata, RecoveryStep, StorageAsk};
+use crate::sequencer::WINDOW;
 
 /// How many copies one mutate carries at most.
 pub const COPIES_PER_MUTATE: usize = 64;
+/// How many offsets of an epoch a recovery looks at. A node that holds a record learned with it what was
+/// good then, less than a window before: no record lies further above what any of them knows. One more
+/// is the bridge behind the last, of an attempt before; and one is ours.
+pub const RECOVERED_MAX: usize = WINDOW + 2;
 
 /// The recovery of one epoch, through as many attempts as it takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -145,6 +150,21 @@ impl EpochRecovery {
                 self.quorums.is_seal_quorum(nodes)
             }
             Phase::Digest { .. } | Phase::Mutate { .. } | Phase::Clean { .. } => true,
+        }
+    }
+
+    /// How many offsets it holds copies of.
+    #[must_use]
+    pub fn offsets(&self) -> usize {
+        match &self.phase {
+            Phase::Digest { digests, .. } => {
+                let above = digests.last_known_good.next();
+                digests.copies.range(above..).count()
+            }
+            Phase::Mutate { decision, .. } | Phase::Clean { decision, .. } => {
+                decision.entries.len()
+            }
+            Phase::Seal { .. } => 0,
         }
     }
 

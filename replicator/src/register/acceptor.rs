@@ -12,6 +12,11 @@ use super::{RegisterBallot, RegisterValue};
 use crate::effects::{DiskOwner, DiskRequest, DiskToken, DiskWork, Durability, Outputs};
 use crate::keys::MetaKey;
 use crate::message::{Message, RegisterStep};
+use crate::queue::Queue;
+
+/// How many writes an acceptor waits for at most. What is asked of it meanwhile is dropped, as if the
+/// network had lost it.
+const WAITING_MAX: usize = 1024;
 
 /// A metadata node's side of all registers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -35,6 +40,15 @@ impl Acceptor {
         self.logs.insert(log, state);
     }
 
+    /// The queues of this machine.
+    pub fn queues(&self) -> impl Iterator<Item = Queue> {
+        std::iter::once(Queue {
+            name: "acceptor: writes under way",
+            length: self.waiting.len(),
+            bound: WAITING_MAX,
+        })
+    }
+
     /// Takes a step of the consensus on `log`.
     pub fn on_step(
         &mut self,
@@ -44,6 +58,9 @@ impl Acceptor {
         step: &RegisterStep,
         out: &mut Outputs,
     ) {
+        if self.waiting.len() >= WAITING_MAX {
+            return;
+        }
         let state = self.logs.entry(log).or_default();
         let answer = |step| Message::Register { log, ballot, step };
         let promise = match step {

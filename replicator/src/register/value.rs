@@ -31,8 +31,10 @@ pub struct RegisterValue {
     /// The winning ballot of each clean epoch, from epoch 1 on. Its length is the last clean
     /// epoch.
     pub winners: Vec<Ballot>,
-    /// The last record of the clean epochs; `Lsn::MIN` if there is none.
+    /// The last record of the clean epochs, given up or not; `Lsn::MIN` if there is none.
     pub clean_tail: Lsn,
+    /// Up to here everything was given up.
+    pub trim: Lsn,
     /// What appends are judged by, as it was at some LSN.
     pub checkpoint: Box<Checkpoint>,
 }
@@ -86,6 +88,13 @@ impl RegisterValue {
         quorums_of(&self.spans, epoch).expect("the first span begins with the first epoch")
     }
 
+    /// Keeps a checkpoint, if it is later than the one that stands.
+    fn keep(&mut self, checkpoint: &Checkpoint) {
+        if self.checkpoint.as_of < checkpoint.as_of {
+            *self.checkpoint = checkpoint.clone();
+        }
+    }
+
     /// The clean epochs after `after`, at most `limit`.
     #[must_use]
     pub fn recovered(&self, after: Epoch, limit: usize) -> Vec<RecoveredEpoch> {
@@ -136,6 +145,17 @@ pub enum Change {
         activation: Activation,
         /// What to keep.
         checkpoint: Box<Checkpoint>,
+    },
+    /// Give up everything up to an LSN. Fails if a later activation exists: whoever recovers the epoch
+    /// then knows all trims that can be.
+    Trim {
+        /// Whose.
+        activation: Activation,
+        /// The last LSN given up. It was released.
+        upto: Lsn,
+        /// A checkpoint that covers it, unless the one that stands does: what the records did that go is
+        /// not forgotten. `None` also where that cannot be told any more.
+        checkpoint: Option<Box<Checkpoint>>,
     },
 }
 
@@ -207,8 +227,21 @@ impl Change {
                     return None;
                 }
                 let mut next = value.clone();
-                if next.checkpoint.as_of < checkpoint.as_of {
-                    next.checkpoint = checkpoint.clone();
+                next.keep(checkpoint);
+                Some(next)
+            }
+            Self::Trim {
+                activation,
+                upto,
+                checkpoint,
+            } => {
+                if value.activation != Some(*activation) {
+                    return None;
+                }
+                let mut next = value.clone();
+                next.trim = value.trim.max(*upto);
+                if let Some(checkpoint) = checkpoint {
+                    next.keep(checkpoint);
                 }
                 Some(next)
             }

@@ -134,6 +134,11 @@ impl Appends {
         self.window.values().filter(|it| !it.retired).count()
     }
 
+    /// Records placed that are not known to be good or not answered.
+    pub(super) fn placed(&self) -> usize {
+        self.window.len() + self.unanswered.len()
+    }
+
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         self.window
             .values()
@@ -144,7 +149,7 @@ impl Appends {
 
     /// Whether no more records can be placed for now.
     pub(super) fn is_full(&self) -> bool {
-        self.window.len() + self.unanswered.len() >= WINDOW
+        self.placed() >= WINDOW
     }
 
     /// Places a record; there must be room. A `conditional` one is held until everything below it has

@@ -18,13 +18,14 @@
 use std::collections::VecDeque;
 
 use hstore_core::{
-    Address, Attributes, Entry, Epoch, LogId, Lsn, NodeId, Record, Timestamp, Token, planted,
+    Address, Attributes, Epoch, LogId, Lsn, NodeId, Record, Timestamp, Token, planted,
 };
 
 use super::rebuild::{Past, Rebuild};
 use crate::effects::Env;
-use crate::message::{Conditions, EpochSpan, Mismatch, Refusal, TokenSeen};
+use crate::message::{Conditions, EpochSpan, Fetched, Mismatch, Refusal, TokenSeen};
 use crate::producers::Standing;
+use crate::queue::Queue;
 use crate::register::{Checkpoint, Judgement};
 
 /// How many appends of a log wait for its past to be known at most; more are pushed back.
@@ -154,20 +155,30 @@ impl Judge {
     }
 
     /// Takes what a node tells of older epochs. True if all is known from now on.
-    pub(super) fn on_fetched(
-        &mut self,
-        from: NodeId,
-        nonce: u64,
-        entries: &[(Lsn, Option<Entry>)],
-        passed: Lsn,
-        authoritative: bool,
-        env: &mut Env,
-    ) -> bool {
+    pub(super) fn on_fetched(&mut self, from: NodeId, told: &Fetched, env: &mut Env) -> bool {
         let Known::Reading(rebuild) = &mut self.past else {
             return false;
         };
-        let read = rebuild.on_fetched(from, nonce, entries, passed, authoritative, env);
+        let read = rebuild.on_fetched(from, told, env);
         self.on_read(read)
+    }
+
+    /// Whether it is known what older epochs' records have done, or that it cannot be known.
+    pub(super) fn knows(&self) -> bool {
+        matches!(self.past, Known::All(_))
+    }
+
+    /// The queues of this machine.
+    pub(super) fn queues(&self) -> Vec<Queue> {
+        let mut queues = vec![Queue {
+            name: "sequencer: appends to be judged",
+            length: self.waiting.len(),
+            bound: WAITING_MAX,
+        }];
+        if let Known::Reading(rebuild) = &self.past {
+            queues.extend(rebuild.queues());
+        }
+        queues
     }
 
     fn on_read(&mut self, read: Option<(Past, u32)>) -> bool {

@@ -14,6 +14,7 @@ mod observations;
 mod probe;
 mod rebuild;
 mod reign;
+mod trims;
 
 use std::time::Duration;
 
@@ -25,12 +26,16 @@ use judge::Append;
 pub use judge::WAITING_MAX;
 use moving::{Moving, Stage};
 pub use observations::OBSERVATIONS_MAX;
+use observations::Question;
 use probe::Probe;
+pub use reign::EPOCHS_PER_ANSWER;
 use reign::{Deposed, Reign, reply};
+pub use trims::TRIMS_MAX;
 
 use crate::effects::{Env, Event, StopReason};
 use crate::message::RegisterStep;
 use crate::message::{ClientAnswer, ClientAsk, Move, Sequencing, StorageAnswer};
+use crate::queue::Queue;
 use crate::register::{Activation, Change, Proposer, RegisterBallot, RegisterValue};
 
 /// One node's sequencer of one log: at rest, on the way to a reign, or reigning.
@@ -138,6 +143,7 @@ impl Sequencer {
             log: self.log,
             epoch: reign.epoch(),
             released: reign.released(),
+            trim: reign.trim(),
         })
     }
 
@@ -155,6 +161,11 @@ impl Sequencer {
                 format!("{} {}{moving}", reign.epoch(), reign.describe())
             }
         }
+    }
+
+    /// The queues of this machine.
+    pub fn queues(&self) -> impl Iterator<Item = Queue> {
+        self.reign().map(Reign::queues).into_iter().flatten()
     }
 
     fn reign(&self) -> Option<&Reign> {
@@ -252,7 +263,7 @@ impl Sequencer {
                     self.stop(StopReason::OutOfPatience, None, env);
                     return;
                 }
-                reign.on_time(env);
+                reign.on_time(&mut self.round, env);
                 if let Some(moving) = moving {
                     if moving.is_out_of_patience(env.now) {
                         self.give_up_move(env);
@@ -311,7 +322,10 @@ impl Sequencer {
                 };
                 reign.on_append(append, env);
             }
-            ClientAsk::Tail => reign.on_tail(origin, env),
+            ClientAsk::Tail => reign.on_tail(origin, Question::Tail, env),
+            ClientAsk::IsEmpty => reign.on_tail(origin, Question::IsEmpty, env),
+            ClientAsk::Poll => reign.on_poll(origin, env),
+            ClientAsk::Trim(upto) => reign.on_trim(origin, *upto, &mut self.round, env),
             ClientAsk::Move(_) => unreachable!("taken above"),
         }
     }

@@ -21,6 +21,15 @@ use crate::placement::copyset;
 /// How many observations a reign has open at most; further requests are pushed back.
 pub const OBSERVATIONS_MAX: usize = 256;
 
+/// What is asked about the end of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Question {
+    /// Where is it?
+    Tail,
+    /// Is there nothing before it?
+    IsEmpty,
+}
+
 /// What was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Observed {
@@ -28,6 +37,8 @@ pub(super) enum Observed {
     Tail(Lsn),
     /// What an append demanded was not so.
     Mismatch(Mismatch),
+    /// Whether the log had no record that was not given up.
+    Empty(bool),
 }
 
 /// The observations of a reign that are not answered yet.
@@ -117,7 +128,12 @@ impl Observations {
     }
 
     fn is_full(&self) -> bool {
-        self.waiting.len() + self.checks.len() >= OBSERVATIONS_MAX
+        self.len() >= OBSERVATIONS_MAX
+    }
+
+    /// Open requests.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.checks.len()
     }
 
     /// A node says that the epoch is not sealed.

@@ -1,20 +1,18 @@
 //! Finding out what the records of older epochs have done: a checkpoint, and the log read on from there.
 //!
 //! It begins once every older epoch is clean, so what is read stands for good. The log is read as clients
-//! read it, in chunks, up to the end of the epoch before the reign's. A node that has yet to catch up
+//! read it, up to the end of the epoch before the reign's. A node that has yet to catch up
 //! with the last recovery answers late; nothing else depends on that.
 //!
 //! If records were lost, nobody knows what they set and whose they were: that is kept as [`Lost`].
 
-use hstore_core::{Attributes, Entry, Epoch, LogId, Lsn, NodeId, Timestamp};
+use hstore_core::{Attributes, Epoch, LogId, Lsn, NodeId, NodeSet, Timestamp};
 
 use crate::effects::Env;
-use crate::message::EpochSpan;
-use crate::reader::{Delivery, GapKind, Reader};
+use crate::message::{EpochSpan, Fetched};
+use crate::queue::Queue;
+use crate::reader::{Delivery, GapKind, Range, Reader};
 use crate::register::{Checkpoint, Judgement};
-
-/// How many records are read at a time.
-const CHUNK: usize = 256;
 
 /// What cannot be told for lost records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,12 +41,10 @@ impl Past {
 /// The reading, on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Rebuild {
-    log: LogId,
-    spans: Vec<EpochSpan>,
-    /// The epoch that reads: all before it is read.
-    epoch: Epoch,
-    chunk: u32,
     reader: Reader,
+    /// Names the reader's questions: the epoch that reads. An answer to another reign's question may
+    /// begin above what is read now and would make what lies between look absent.
+    nonce: u64,
     past: Past,
     /// Records read.
     records: u32,
@@ -62,13 +58,18 @@ impl Rebuild {
         checkpoint: &Checkpoint,
         env: &mut Env,
     ) -> Self {
-        let from = checkpoint.as_of.successor();
+        let nonce = Lsn::before(epoch).as_u64();
+        let range = Range {
+            from: checkpoint.as_of.successor(),
+            // The last LSN of the epoch before, which no record has.
+            until: Lsn::end_of(epoch.prev()),
+            limit: usize::MAX,
+            trim: Lsn::MIN,
+            down: NodeSet::EMPTY,
+        };
         let mut rebuild = Self {
-            log,
-            reader: reader(log, epoch, &spans, from, env.now),
-            spans,
-            epoch,
-            chunk: 0,
+            reader: Reader::new(log, spans, &range, nonce),
+            nonce,
             past: Past {
                 judgement: checkpoint.judgement.clone(),
                 lost: Lost::default(),
@@ -83,9 +84,13 @@ impl Rebuild {
         self.reader.deadline()
     }
 
+    /// The queues of this machine.
+    pub(super) fn queues(&self) -> impl Iterator<Item = Queue> {
+        self.reader.queues()
+    }
+
     /// Time has passed. Returns the past and how many records were read once all is known.
     pub(super) fn on_time(&mut self, env: &mut Env) -> Option<(Past, u32)> {
-        self.ask(env);
         self.go_on(env)
     }
 
@@ -93,79 +98,54 @@ impl Rebuild {
     pub(super) fn on_fetched(
         &mut self,
         from: NodeId,
-        nonce: u64,
-        entries: &[(Lsn, Option<Entry>)],
-        passed: Lsn,
-        authoritative: bool,
+        told: &Fetched,
         env: &mut Env,
     ) -> Option<(Past, u32)> {
-        if nonce != self.nonce() {
+        if told.nonce != self.nonce {
             return None;
         }
-        let timing = &env.config.timing;
         self.reader
-            .on_fetched(from, entries, passed, authoritative, env.now, timing);
-        self.ask(env);
+            .on_fetched(from, told, env.now, &env.config.timing);
         self.go_on(env)
     }
 
-    /// Names the questions of a chunk. An answer to another chunk's, or to another reign's, may begin
-    /// above what is read now and would make what lies between look absent.
-    fn nonce(&self) -> u64 {
-        Lsn::new(self.epoch.0, self.chunk).as_u64()
-    }
-
     fn ask(&mut self, env: &mut Env) {
-        let nonce = self.nonce();
         let (now, timing) = (env.now, &env.config.timing);
         let out = &mut env.out;
-        self.reader
-            .on_time(now, timing, nonce, &mut |node, message| {
-                out.send(node, message);
-            });
+        self.reader.on_time(now, timing, &mut |node, message| {
+            out.send(node, message);
+        });
     }
 
-    /// Takes what was read, chunk by chunk.
+    /// Takes what was read, as long as there is more.
     fn go_on(&mut self, env: &mut Env) -> Option<(Past, u32)> {
-        while let Some(deliveries) = self.reader.take_complete() {
-            let mut last = Lsn::MIN;
-            for delivery in deliveries {
+        loop {
+            self.ask(env);
+            let taken = self.reader.take();
+            if taken.is_empty() {
+                break;
+            }
+            for delivery in taken {
                 match delivery {
                     Delivery::Record(lsn, it) => {
                         self.past.stands(lsn, &it.record.attributes);
                         self.records += 1;
-                        last = lsn;
                     }
+                    // Only what a checkpoint covers is given up, unless it was lost before.
                     Delivery::Gap {
-                        kind, last: end, ..
+                        kind: GapKind::DataLoss | GapKind::Trim,
+                        ..
                     } => {
-                        if kind == GapKind::DataLoss {
-                            self.past.lost = Lost {
-                                token: true,
-                                producers: true,
-                            };
-                        }
-                        last = end;
+                        self.past.lost = Lost {
+                            token: true,
+                            producers: true,
+                        };
                     }
+                    Delivery::Gap { .. } => {}
                 }
             }
-            let next = last.successor();
-            if last == Lsn::MIN || next >= end(self.epoch) {
-                return Some((std::mem::take(&mut self.past), self.records));
-            }
-            self.chunk += 1;
-            self.reader = reader(self.log, self.epoch, &self.spans, next, env.now);
-            self.ask(env);
         }
-        None
+        let all = self.reader.is_complete();
+        all.then(|| (std::mem::take(&mut self.past), self.records))
     }
-}
-
-fn reader(log: LogId, epoch: Epoch, spans: &[EpochSpan], from: Lsn, now: Timestamp) -> Reader {
-    Reader::new(log, spans.to_vec(), from, end(epoch), CHUNK, now)
-}
-
-/// Where the reading of a reign over `epoch` ends: the last LSN of the epoch before, which no record has.
-fn end(epoch: Epoch) -> Lsn {
-    Lsn::end_of(epoch.prev())
 }

@@ -6,19 +6,23 @@
 //! are placed before that; those that are judged by what stands in the log are not ([`judge`](super::judge)).
 
 use hstore_core::quorum::QuorumSystem;
-use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, NodeId, Offset, Timestamp, planted};
+use hstore_core::{
+    Address, Ballot, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp, planted,
+};
 
-use super::appends::{Appends, Fate, Joined};
+use super::appends::{Appends, Fate, Joined, WINDOW};
 use super::judge::{Append, Judge, Ruling};
-use super::observations::{Observations, Observed};
+use super::observations::{OBSERVATIONS_MAX, Observations, Observed, Question};
+use super::trims::{TRIMS_MAX, Trims};
 use crate::effects::{Env, Event};
 use crate::message::RegisterStep;
 use crate::message::{ClientAnswer, Message, RecoveryAnswer, Reply, StorageAnswer, StorageAsk};
-use crate::recovery::{EpochRecovery, RecoveryEnd};
+use crate::queue::Queue;
+use crate::recovery::{EpochRecovery, RECOVERED_MAX, RecoveryEnd};
 use crate::register::{Activation, Change, Checkpoint, Proposer, RegisterBallot, RegisterValue};
 
 /// How many clean epochs one answer to a storage node tells of at most.
-const EPOCHS_PER_ANSWER: usize = 32;
+pub const EPOCHS_PER_ANSWER: usize = 32;
 
 /// A reign.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +41,7 @@ pub(super) struct Reign {
     appends: Appends,
     judge: Judge,
     observations: Observations,
+    trims: Trims,
     /// A checkpoint on its way to the register.
     checkpoint: Option<Proposer>,
     /// When to tell the nodes what is released, if there is news.
@@ -83,6 +88,7 @@ impl Reign {
             appends: Appends::new(log, epoch),
             judge: Judge::default(),
             observations: Observations::new(log, epoch),
+            trims: Trims::default(),
             checkpoint: None,
             release_at: None,
             released: None,
@@ -100,12 +106,13 @@ impl Reign {
         &self.quorums
     }
 
-    /// Places nothing from now on: appends are pushed back. A checkpoint that is on its way is left to
-    /// itself: the register takes it or not, and an activation of this node's own must not be taken for
+    /// Places nothing from now on: appends are pushed back. A checkpoint or a trim that is on its way is
+    /// left to itself: the register takes it or not, and an activation of this node's own must not be taken for
     /// a rival's by it.
     pub(super) fn stop_placing(&mut self) {
         self.placing = false;
         self.checkpoint = None;
+        self.trims.pause();
     }
 
     /// Places appends again. False if it did all the time.
@@ -136,6 +143,36 @@ impl Reign {
         self.is_open().then(|| self.appends.last_known_good())
     }
 
+    /// Up to where everything is given up.
+    pub(super) fn trim(&self) -> Lsn {
+        self.value.trim
+    }
+
+    pub(super) fn queues(&self) -> Vec<Queue> {
+        let recovered = match &self.progress {
+            Progress::Recovering(it) => it.offsets(),
+            Progress::Advancing(..) | Progress::Open => 0,
+        };
+        let queue = |name, length, bound| Queue {
+            name,
+            length,
+            bound,
+        };
+        [
+            queue("sequencer: window", self.appends.placed(), WINDOW),
+            queue(
+                "sequencer: observations",
+                self.observations.len(),
+                OBSERVATIONS_MAX,
+            ),
+            queue("sequencer: trims", self.trims.len(), TRIMS_MAX),
+            queue("recovery: offsets", recovered, RECOVERED_MAX),
+        ]
+        .into_iter()
+        .chain(self.judge.queues())
+        .collect()
+    }
+
     /// In words, for people.
     pub(super) fn describe(&self) -> String {
         match &self.progress {
@@ -156,6 +193,7 @@ impl Reign {
             self.appends.deadline(),
             self.judge.deadline(),
             self.observations.deadline(),
+            self.trims.deadline(),
             self.checkpoint.as_ref().map(Proposer::deadline),
             self.release_at,
         ]
@@ -168,7 +206,7 @@ impl Reign {
         !self.is_open() && self.patience <= now
     }
 
-    pub(super) fn on_time(&mut self, env: &mut Env) {
+    pub(super) fn on_time(&mut self, round: &mut u64, env: &mut Env) {
         match &mut self.progress {
             Progress::Recovering(it) => it.on_time(env),
             Progress::Advancing(it, ..) => it.on_time(env),
@@ -176,11 +214,13 @@ impl Reign {
         }
         self.appends.on_time(&self.quorums, env);
         self.observations.on_time(&self.quorums, env);
+        self.trims.on_time(env);
         if let Some(proposer) = &mut self.checkpoint {
             proposer.on_time(env);
         }
         if self.judge.on_time(env) {
             self.judge_waiting(env);
+            self.begin_trim(round, env);
         }
         if self.release_at.is_some_and(|at| at <= env.now) {
             self.release(env);
@@ -274,19 +314,29 @@ impl Reign {
             .find_out(self.log, self.epoch, spans, checkpoint, env);
     }
 
-    pub(super) fn on_tail(&mut self, origin: (Address, u64), env: &mut Env) {
-        if !self.may_answer() {
-            if !self.observations.wait(origin) {
-                reply(origin, ClientAnswer::Busy, env);
+    /// Takes a question for the end of the log: answered once it is certain that this reign was not over
+    /// when the answer was so.
+    pub(super) fn on_tail(&mut self, origin: (Address, u64), question: Question, env: &mut Env) {
+        let observed = match question {
+            Question::Tail if !self.may_answer() => {
+                if !self.observations.wait(origin) {
+                    reply(origin, ClientAnswer::Busy, env);
+                }
+                return;
             }
-            return;
-        }
-        let tail = Observed::Tail(self.appends.tail());
+            Question::Tail => Observed::Tail(self.appends.tail()),
+            // What is on its way may become a hole: it would be told as a record that never was.
+            Question::IsEmpty if !self.is_open() || self.appends.in_flight() > 0 => {
+                reply(origin, ClientAnswer::Again, env);
+                return;
+            }
+            Question::IsEmpty => Observed::Empty(self.last_placed() <= self.value.trim),
+        };
         if planted!("deposed-tail") {
-            self.tell(origin, tail, env);
+            self.tell(origin, observed, env);
             return;
         }
-        self.observe(origin, tail, Offset(0), env);
+        self.observe(origin, observed, Offset(0), env);
     }
 
     fn observe(
@@ -316,9 +366,45 @@ impl Reign {
         let answer = match observed {
             Observed::Tail(lsn) => ClientAnswer::Tail {
                 lsn,
+                trim: self.value.trim,
                 epochs: self.value.spans.clone(),
             },
             Observed::Mismatch(mismatch) => ClientAnswer::Mismatch(mismatch),
+            Observed::Empty(empty) => ClientAnswer::Empty(empty),
+        };
+        reply(origin, answer, env);
+    }
+
+    /// Takes a poll: answered at once, and a lower bound for that.
+    pub(super) fn on_poll(&mut self, origin: (Address, u64), env: &mut Env) {
+        let answer = match self.released() {
+            Some(released) => ClientAnswer::Released {
+                released,
+                trim: self.value.trim,
+                epochs: self.value.spans.clone(),
+            },
+            None => ClientAnswer::Busy,
+        };
+        reply(origin, answer, env);
+    }
+
+    /// Takes a trim: answered once the register holds it.
+    pub(super) fn on_trim(
+        &mut self,
+        origin: (Address, u64),
+        upto: Lsn,
+        round: &mut u64,
+        env: &mut Env,
+    ) {
+        let answer = match self.released() {
+            None => ClientAnswer::Busy,
+            Some(released) if upto > released => ClientAnswer::NotReleased { released },
+            Some(_) if upto <= self.value.trim => ClientAnswer::Trimmed,
+            Some(_) if self.placing && self.trims.wait(origin, upto) => {
+                self.begin_trim(round, env);
+                return;
+            }
+            Some(_) => ClientAnswer::Busy,
         };
         reply(origin, answer, env);
     }
@@ -372,22 +458,18 @@ impl Reign {
                 ballot,
                 answer,
             } => self.on_recovery(from, *epoch, *ballot, answer, round, env),
-            StorageAnswer::Fetched {
-                nonce,
-                entries,
-                passed,
-                authoritative,
-            } => {
-                let (nonce, passed, authoritative) = (*nonce, *passed, *authoritative);
-                let judge = &mut self.judge;
-                if judge.on_fetched(from, nonce, entries, passed, authoritative, env) {
+            StorageAnswer::Fetched(told) => {
+                if self.judge.on_fetched(from, told, env) {
                     self.judge_waiting(env);
+                    self.begin_trim(round, env);
                 }
                 Ok(())
             }
             StorageAnswer::Here { .. }
             | StorageAnswer::Recovered(_)
-            | StorageAnswer::RecoveryMetadata { .. } => Ok(()),
+            | StorageAnswer::RecoveryMetadata { .. }
+            | StorageAnswer::Copy { .. }
+            | StorageAnswer::FoundTime { .. } => Ok(()),
         }
     }
 
@@ -459,8 +541,12 @@ impl Reign {
                 self.checkpoint = None;
                 let (log, as_of) = (self.log, self.value.checkpoint.as_of);
                 env.out.events.push(Event::Checkpointed { log, as_of });
+                self.begin_trim(round, env);
             }
             return Ok(());
+        }
+        if self.is_open() {
+            return self.on_trim_committed(from, ballot, step, round, env);
         }
         let Progress::Advancing(proposer, epoch, winner) = &mut self.progress else {
             return Ok(());
@@ -482,6 +568,59 @@ impl Reign {
         });
         self.recover_next(round, env);
         Ok(())
+    }
+
+    fn on_trim_committed(
+        &mut self,
+        from: NodeId,
+        ballot: RegisterBallot,
+        step: &RegisterStep,
+        round: &mut u64,
+        env: &mut Env,
+    ) -> Result<(), Deposed> {
+        let Some(committed) = self.trims.on_register(from, ballot, step, round, env) else {
+            return Ok(());
+        };
+        if !committed.applied {
+            return Err(Deposed);
+        }
+        self.value = committed.value;
+        for origin in self.trims.take_done(self.value.trim) {
+            reply(origin, ClientAnswer::Trimmed, env);
+        }
+        self.tell_released(self.quorums.nodes(), env);
+        self.begin_trim(round, env);
+        Ok(())
+    }
+
+    /// Has the register give up what the waiting trims ask for, together with a checkpoint that covers it:
+    /// a trim never passes the checkpoint. If what the records have done is not known yet it is found out
+    /// first. One change of the register is on its way at a time.
+    fn begin_trim(&mut self, round: &mut u64, env: &mut Env) {
+        let Some(upto) = self.trims.furthest() else {
+            return;
+        };
+        if !self.placing || self.checkpoint.is_some() || self.trims.is_busy() {
+            return;
+        }
+        let mut checkpoint = None;
+        if upto > self.value.checkpoint.as_of {
+            if !self.judge.knows() {
+                self.find_out(env);
+                return;
+            }
+            // Of a prefix that has retired, so that every recovery keeps it as it is; the trim is within
+            // it. Where the past was lost, what goes now makes no difference.
+            let as_of = self.appends.last_known_good();
+            let judgement = self.judge.checkpoint();
+            checkpoint = judgement.map(|judgement| Box::new(Checkpoint { as_of, judgement }));
+        }
+        let change = Change::Trim {
+            activation: self.activation,
+            upto,
+            checkpoint,
+        };
+        self.trims.begin(self.log, change, round, env);
     }
 
     /// Begins the recovery of the next epoch, or opens the reign if none is left.
@@ -507,7 +646,7 @@ impl Reign {
         self.answer_retired(env);
         self.release(env);
         for origin in self.observations.take_waiting() {
-            self.on_tail(origin, env);
+            self.on_tail(origin, Question::Tail, env);
         }
         self.judge_waiting(env);
     }
@@ -528,7 +667,7 @@ impl Reign {
         }
         // Also where nobody has asked yet: what there is to read grows.
         self.find_out(env);
-        if self.checkpoint.is_some() || !self.placing {
+        if self.checkpoint.is_some() || self.trims.is_busy() || !self.placing {
             return;
         }
         if let Some(judgement) = self.judge.checkpoint() {
@@ -601,9 +740,18 @@ impl Reign {
             // Readers of the last epoch need not wait until its nodes hear of this by heartbeat.
             nodes = nodes.union(self.value.quorums(self.epoch.prev()).nodes());
         }
+        self.tell_released(nodes, env);
+    }
+
+    /// Tells nodes what may be read, and what is given up.
+    fn tell_released(&self, nodes: NodeSet, env: &mut Env) {
+        let Some(released) = self.released else {
+            return;
+        };
+        let trim = self.value.trim;
         for node in nodes.iter() {
             let log = self.log;
-            let ask = StorageAsk::Release { released };
+            let ask = StorageAsk::Release { released, trim };
             env.out.send(node, Message::Storage { log, ask });
         }
     }
@@ -621,7 +769,8 @@ impl Reign {
             };
             reply(origin, answer, env);
         }
-        for origin in self.observations.abandon() {
+        // Asking again does no harm, also where a trim was on its way.
+        for origin in self.observations.abandon().chain(self.trims.abandon()) {
             reply(origin, elsewhere.clone(), env);
         }
     }

@@ -13,15 +13,18 @@
 //!
 //! Where each part is: [`state`] what is remembered; [`store`] stores and releases; [`recovery`]
 //! seal, digest, mutate, clean; [`purge`] catching up with decisions it was not part of; [`serve`]
-//! readers.
+//! readers; [`find_time`] what they ask about times; [`repair`] bad copies; [`trim`] what is given up.
 //!
 //! [`CopyDurability::Memory`]: crate::config::CopyDurability::Memory
 
+mod find_time;
 mod purge;
 mod recovery;
+mod repair;
 mod serve;
 mod state;
 mod store;
+mod trim;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,13 +34,22 @@ use hstore_core::{Address, Entry, Epoch, LogId, Lsn, NodeId, Offset, StoredCopy,
 use crate::effects::{
     DiskDone, DiskOwner, DiskRequest, DiskToken, DiskWork, Durability, Env, Event,
 };
-use crate::message::{Message, StorageAnswer, StorageAsk, StoreOutcome};
+use crate::message::{Fetch, Message, StorageAnswer, StorageAsk, StoreOutcome};
 
+use crate::queue::Queue;
 use state::LogState;
 pub(crate) use state::{EpochState, LogBounds};
 
+pub use repair::REPAIRS_MAX;
+pub use serve::PARKED_MAX;
+
 /// How many copies one answer to a digest or a fetch carries at most.
 pub const COPIES_PER_ANSWER: usize = 64;
+/// An answer to a fetch or a digest is cut behind the copy with which it comes to have so many bytes.
+pub const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// How many disk requests a node waits for at most. What is asked of it meanwhile is dropped, as if the
+/// network had lost it; whoever asks asks again.
+pub const WAITING_MAX: usize = 8192;
 
 /// A node's side of storing all logs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -72,10 +84,25 @@ enum Continuation {
     AnswerFetch {
         to: Address,
         log: LogId,
-        nonce: u64,
+        fetch: Fetch,
         /// Whether what the node lacks of the range was never there.
         authoritative: bool,
     },
+    /// Answer a reader that looks for a time.
+    AnswerFindTime {
+        to: Address,
+        log: LogId,
+        nonce: u64,
+        passed: Lsn,
+        /// Whether what the node lacks was never there.
+        authoritative: bool,
+    },
+    /// Repair the copy if what was read is bad.
+    CheckCopy { log: LogId, lsn: Lsn },
+    /// Give another node the copy that was read, if it is in order.
+    AnswerCopy { to: Address, log: LogId, lsn: Lsn },
+    /// Tell observers that a copy is in order again.
+    Repaired { log: LogId, lsn: Lsn },
     /// The epoch is known to be dirty, durably: its copies may be answered unsynced.
     Marked { log: LogId, epoch: Epoch },
     /// Write this, once so many more syncs have passed: see [`StorageNode::store_later`].
@@ -123,6 +150,10 @@ impl StorageNode {
 
     /// Takes a question.
     pub fn on_ask(&mut self, from: Address, log: LogId, ask: &StorageAsk, env: &mut Env) {
+        // What is kept of a log stays: only of those that there are.
+        if !env.config.logs.contains_key(&log) || self.is_overloaded() {
+            return;
+        }
         match ask {
             StorageAsk::Probe { nonce } => {
                 let answer = StorageAnswer::Here { nonce: *nonce };
@@ -152,8 +183,9 @@ impl StorageNode {
                 };
                 self.on_store(from, log, *lsn, *wave, *last_known_good, op, env);
             }
-            StorageAsk::Release { released } => {
+            StorageAsk::Release { released, trim } => {
                 if let Address::Node(sequencer) = from {
+                    self.on_trim(log, *trim, env);
                     self.on_release(sequencer, log, *released, env);
                 }
             }
@@ -169,8 +201,11 @@ impl StorageNode {
             StorageAsk::RecoveryMetadata { epoch, ballot } => {
                 self.on_metadata_wanted(from, log, *epoch, *ballot, env);
             }
-            StorageAsk::Fetch { nonce, first, last } => {
-                self.on_fetch(from, log, *nonce, *first, *last, env);
+            StorageAsk::Fetch(fetch) => self.on_fetch(from, log, *fetch, env),
+            StorageAsk::BadCopy { lsn } => self.on_bad_copy(log, *lsn, env),
+            StorageAsk::Copy { lsn } => self.on_copy_wanted(from, log, *lsn, env),
+            StorageAsk::FindTime { nonce, time, last } => {
+                self.on_find_time(from, log, *nonce, *time, *last, env);
             }
             StorageAsk::Recovery {
                 epoch,
@@ -184,6 +219,9 @@ impl StorageNode {
 
     /// Takes an answer to a question this node asked as a storage node.
     pub fn on_answer(&mut self, from: NodeId, log: LogId, answer: &StorageAnswer, env: &mut Env) {
+        if !env.config.logs.contains_key(&log) || self.is_overloaded() {
+            return;
+        }
         match answer {
             StorageAnswer::Recovered(epochs) => self.on_recovered(from, log, epochs, env),
             StorageAnswer::RecoveryMetadata {
@@ -191,6 +229,7 @@ impl StorageNode {
                 ballot,
                 metadata: Some(metadata),
             } => self.on_metadata(log, *epoch, *ballot, *metadata, env),
+            StorageAnswer::Copy { lsn, copy } => self.on_copy(log, *lsn, copy, env),
             _ => {}
         }
     }
@@ -228,13 +267,34 @@ impl StorageNode {
                 Continuation::AnswerFetch {
                     to,
                     log,
-                    nonce,
+                    fetch,
                     authoritative,
                 },
                 DiskDone::Read { copies, passed },
             ) => {
                 let copies = in_their_places(log, copies);
-                serve::answer_fetch(to, log, nonce, authoritative, copies, passed, env);
+                self.answer_fetch(to, log, fetch, authoritative, copies, passed, env);
+            }
+            (
+                Continuation::AnswerFindTime {
+                    to,
+                    log,
+                    nonce,
+                    passed,
+                    authoritative,
+                },
+                DiskDone::FoundTime(first),
+            ) => find_time::answer(to, log, nonce, first, passed, authoritative, env),
+            (Continuation::CheckCopy { log, lsn }, DiskDone::Read { copies, .. }) => {
+                let copies = in_their_places(log, copies);
+                self.on_copy_checked(log, lsn, &copies, env);
+            }
+            (Continuation::AnswerCopy { to, log, lsn }, DiskDone::Read { copies, .. }) => {
+                let copies = in_their_places(log, copies);
+                repair::answer_copy(to, log, lsn, copies, env);
+            }
+            (Continuation::Repaired { log, lsn }, DiskDone::Wrote(_)) => {
+                repair::tell_repaired(log, lsn, env);
             }
             (Continuation::Marked { log, epoch }, DiskDone::Wrote(_)) => {
                 self.logs.entry(log).or_default().marked.insert(epoch);
@@ -266,7 +326,25 @@ impl StorageNode {
         for log in due {
             self.ask_again(log, env);
             self.drop_stale_fetches(log, env);
+            self.drop_stale_repairs(log, env);
         }
+    }
+
+    /// Whether too many disk requests are under way to take more work.
+    fn is_overloaded(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX
+    }
+
+    /// The queues of this machine.
+    pub fn queues(&self) -> impl Iterator<Item = Queue> {
+        // Waking readers is not refused.
+        let waiting = Queue {
+            name: "storage: disk requests under way",
+            length: self.waiting.len(),
+            bound: WAITING_MAX + PARKED_MAX,
+        };
+        let of_logs = self.logs.values().flat_map(LogState::queues);
+        std::iter::once(waiting).chain(of_logs)
     }
 
     /// Writes `batch`; `then` follows once it is as durable as `until`.

@@ -13,6 +13,7 @@ use super::state::{CatchUp, CleanMark};
 use super::{Continuation, StorageNode};
 use crate::effects::{Durability, Env, Event};
 use crate::message::{Message, RecoveredEpoch, RecoveryMetadata, StorageAnswer, StorageAsk};
+use crate::sequencer::EPOCHS_PER_ANSWER;
 
 impl StorageNode {
     /// The register counts more epochs as clean than this node: asks `sequencer` for them.
@@ -47,7 +48,7 @@ impl StorageNode {
         }
         let next = state.bounds.last_clean.next();
         let news = epochs.iter().copied().skip_while(|it| it.epoch < next);
-        catch_up.epochs.extend(news);
+        catch_up.epochs.extend(news.take(EPOCHS_PER_ANSWER));
         if catch_up.epochs.front().is_some_and(|it| it.epoch == next) {
             self.believe(log, env);
             self.ask_again(log, env);
@@ -168,11 +169,23 @@ impl StorageNode {
         // After a recovery without authority nothing is deleted: a copy that recovery did not see
         // may be the last one.
         if metadata.bridge.is_some() {
+            // By the decision: what this node knows to be good may be less.
+            let keep = if planted!("truncate-to-local") {
+                it.last_known_good
+            } else {
+                metadata.last_known_good
+            };
             batch.push(StoreOp::DeleteRange {
                 log,
-                first: Lsn::at(epoch, metadata.last_known_good.next()),
+                first: Lsn::at(epoch, keep.next()),
                 last: Lsn::end_of(epoch),
             });
+        }
+        if planted!("flush-mark-survives-truncate") {
+            // What the epoch that follows holds is not known to be good at all.
+            let mark = state.epochs[&epoch].last_known_good;
+            let next = state.epochs.entry(epoch.next()).or_default();
+            next.last_known_good = next.last_known_good.max(mark);
         }
         let metadata = [state.put_bounds(log), state.put_epoch(log, epoch)];
         if planted!("metadata-not-atomic") {

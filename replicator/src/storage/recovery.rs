@@ -3,8 +3,9 @@
 use hstore_core::ports::log_store::{CorruptCopy, StoreOp};
 use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, Offset, StoredCopy, planted};
 
+use super::serve::entry_bytes;
 use super::state::CleanMark;
-use super::{COPIES_PER_ANSWER, Continuation, StorageNode};
+use super::{ANSWER_BYTES_MAX, COPIES_PER_ANSWER, Continuation, StorageNode};
 use crate::effects::{DiskWork, Durability, Env};
 use crate::message::{Message, RecoveryAnswer, RecoveryMetadata, RecoveryStep, StorageAnswer};
 
@@ -80,10 +81,12 @@ impl StorageNode {
 
     fn on_seal(&mut self, from: Address, log: LogId, epoch: Epoch, ballot: Ballot, env: &mut Env) {
         let state = self.logs.entry(log).or_default();
+        let last_known_good = state.known_good(epoch);
         let it = state.epochs.entry(epoch).or_default();
+        let authoritative = it.is_authoritative(env.incarnation);
         let sealed = RecoveryAnswer::Sealed {
-            last_known_good: it.last_known_good,
-            authoritative: it.is_authoritative(env.incarnation),
+            last_known_good,
+            authoritative,
         };
         if ballot > it.promised {
             // A higher attempt voids what a lower one left, unless the register counts the epoch as
@@ -123,15 +126,24 @@ impl StorageNode {
             env.out.send(to, answer(log, epoch, ballot, preempted));
             return;
         }
+        let authoritative = it.is_authoritative(env.incarnation);
+        let mut told = Vec::new();
+        let (mut bytes, mut passed) = (0, passed.offset);
+        for (lsn, copy) in copies {
+            // A copy that cannot be read is told as such: it may be of a record.
+            bytes += copy.as_ref().map_or(0, |it| entry_bytes(&it.entry));
+            told.push((lsn.offset, copy.ok()));
+            if bytes >= ANSWER_BYTES_MAX {
+                passed = lsn.offset;
+                break;
+            }
+        }
         let digest = RecoveryAnswer::Digest {
             after,
-            last_known_good: it.last_known_good,
-            authoritative: it.is_authoritative(env.incarnation),
-            copies: copies
-                .into_iter()
-                .map(|(lsn, copy)| (lsn.offset, copy.ok()))
-                .collect(),
-            passed: passed.offset,
+            last_known_good: state.known_good(epoch),
+            authoritative,
+            copies: told,
+            passed,
         };
         env.out.send(to, answer(log, epoch, ballot, digest));
     }
@@ -148,7 +160,16 @@ impl StorageNode {
         env: &mut Env,
     ) {
         let state = self.logs.entry(log).or_default();
+        let trim = state.bounds.trim;
         let it = state.epochs.entry(epoch).or_default();
+        if copies
+            .iter()
+            .any(|(offset, _)| Lsn::at(epoch, *offset) <= trim)
+        {
+            // Whoever decided this did not know what was given up. The next attempt will: this one gets
+            // no answer, and expires.
+            return;
+        }
         let count = first + u32::try_from(copies.len()).expect("a chunk is short");
         let mutated = answer(log, epoch, ballot, RecoveryAnswer::Mutated { count });
         if it.clean.is_some_and(|clean| clean.ballot >= ballot) {

@@ -8,8 +8,11 @@ use hstore_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::{PARKED_MAX, REPAIRS_MAX};
 use crate::keys::MetaKey;
-use crate::message::{RecoveredEpoch, RecoveryMetadata};
+use crate::message::{Fetch, RecoveredEpoch, RecoveryMetadata};
+use crate::queue::Queue;
+use crate::sequencer::EPOCHS_PER_ANSWER;
 
 /// All of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -33,6 +36,8 @@ pub(super) struct LogState {
     pub(super) catching_up: Option<CatchUp>,
     /// Readers that wait for more to be released.
     pub(super) parked: VecDeque<ParkedFetch>,
+    /// Copies that were reported as bad and are being looked at or replaced.
+    pub(super) repairs: BTreeMap<Lsn, Repair>,
 }
 
 /// Durable bounds of a log. They only rise.
@@ -43,6 +48,8 @@ pub(crate) struct LogBounds {
     /// Local last clean epoch: this node's copies of it and all older ones agree with what the
     /// register's winners decided.
     pub(crate) last_clean: Epoch,
+    /// Up to here everything was given up: nothing is held there any more.
+    pub(crate) trim: Lsn,
 }
 
 /// Durable state of one epoch of a log.
@@ -93,14 +100,24 @@ pub(super) struct CatchUp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ParkedFetch {
     pub(super) to: Address,
-    pub(super) nonce: u64,
-    pub(super) first: Lsn,
-    pub(super) last: Lsn,
+    pub(super) fetch: Fetch,
     /// The reader has asked again by then.
     pub(super) until: Timestamp,
 }
 
+/// A copy that is being repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Repair {
+    /// Given up then.
+    pub(super) until: Timestamp,
+}
+
 impl LogState {
+    /// Whether readers are served what stands at `lsn`.
+    pub(super) fn serves(&self, lsn: Lsn) -> bool {
+        self.bounds.trim < lsn && lsn <= self.readable()
+    }
+
     /// Up to where readers may read here: all clean epochs, and the released part of the epoch
     /// after them. Never goes back.
     pub(super) fn readable(&self) -> Lsn {
@@ -115,7 +132,27 @@ impl LogState {
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         let catch_up = self.catching_up.as_ref().map(|it| it.deadline);
         let parked = self.parked.front().map(|it| it.until);
-        catch_up.into_iter().chain(parked).min()
+        let repairs = self.repairs.values().map(|it| it.until);
+        catch_up.into_iter().chain(parked).chain(repairs).min()
+    }
+
+    pub(super) fn queues(&self) -> impl Iterator<Item = Queue> {
+        let epochs = self.catching_up.as_ref().map_or(0, |it| it.epochs.len());
+        let queue = |name, length, bound| Queue {
+            name,
+            length,
+            bound,
+        };
+        [
+            queue("storage: parked fetches", self.parked.len(), PARKED_MAX),
+            queue("storage: repairs", self.repairs.len(), REPAIRS_MAX),
+            queue(
+                "storage: epochs to catch up with",
+                epochs,
+                EPOCHS_PER_ANSWER,
+            ),
+        ]
+        .into_iter()
     }
 
     /// The writes that delete what stands above the last known good offsets of the epochs between the

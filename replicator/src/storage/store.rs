@@ -51,6 +51,13 @@ impl StorageNode {
             return;
         }
         state.soft_seal = lsn.epoch.prev();
+        if lsn <= state.bounds.trim || lsn.offset <= state.known_good(lsn.epoch) {
+            // It is fully replicated, or was before it was given up: nobody waits for this copy.
+            let outcome = StoreOutcome::Stored;
+            let answer = StorageAnswer::Store { lsn, wave, outcome };
+            env.out.send(from, Message::Stored { log, answer });
+            return;
+        }
         let then = if matches!(op, StoreOp::Amend { .. }) {
             Continuation::AnswerAmend {
                 to: from,
@@ -130,6 +137,9 @@ impl StorageNode {
 
     /// Readers may read up to `released`; every epoch before its own is clean in the register.
     pub fn on_release(&mut self, sequencer: NodeId, log: LogId, released: Lsn, env: &mut Env) {
+        if !env.config.logs.contains_key(&log) {
+            return;
+        }
         let state = self.logs.entry(log).or_default();
         if released > state.released {
             state.floor = state.readable();

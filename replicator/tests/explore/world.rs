@@ -475,7 +475,7 @@ impl World {
     fn is_of_interest(&self, message: &Message) -> bool {
         match message {
             Message::Storage {
-                ask: StorageAsk::Release { released },
+                ask: StorageAsk::Release { released, .. },
                 ..
             } => {
                 // A release of nothing yet tells nothing.
@@ -957,17 +957,9 @@ impl NodeState {
                         }
                         DiskDone::Wrote(applied)
                     }
-                    DiskWork::Read {
-                        log,
-                        first,
-                        last,
-                        limit,
-                    } => {
-                        let scan = self.live.scan(log, first, last, limit);
-                        DiskDone::Read {
-                            copies: scan.copies,
-                            passed: scan.passed,
-                        }
+                    read => {
+                        let done = read.read(&mut self.live).expect("a model does not fail");
+                        done.expect("it is no write")
                     }
                 };
                 self.machine.on_disk(request.token.number, done, env);

@@ -220,7 +220,9 @@ impl Parts {
                 ask => self.storage.on_ask(from, log, &ask, env),
             },
             (Message::Stored { log, answer }, Address::Node(node)) => match answer {
-                StorageAnswer::Recovered(_) | StorageAnswer::RecoveryMetadata { .. } => {
+                StorageAnswer::Recovered(_)
+                | StorageAnswer::RecoveryMetadata { .. }
+                | StorageAnswer::Copy { .. } => {
                     self.storage.on_answer(node, log, &answer, env);
                 }
                 answer => self.sequencer.on_stored(node, &answer, env),

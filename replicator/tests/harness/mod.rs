@@ -14,18 +14,19 @@ use hstore_core::ports::log_store::{Applied, StoreOp};
 use hstore_core::quorum::{Location, QuorumSystem, Replication};
 use hstore_core::{
     Address, Attributes, ClientId, Entry, Epoch, Incarnation, Lsn, NodeId, NodeSet, Record,
-    Timestamp,
+    Timestamp, WallTime,
 };
 use hstore_node::Input;
 use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
 use hstore_replicator::effects::{
     DiskDone, DiskRequest, DiskToken, DiskWork, Durability, Event, Outputs,
 };
+use hstore_replicator::find_time::Search;
 use hstore_replicator::keys::MetaKey;
 use hstore_replicator::message::{
     ClientAnswer, ClientAsk, Conditions, EpochSpan, Message, Request, StorageAnswer,
 };
-use hstore_replicator::reader::Reader;
+use hstore_replicator::reader::{Delivery, Range, Reader};
 use hstore_tier1::model::ModelState;
 
 use life::{LOG, Life};
@@ -56,7 +57,9 @@ pub(crate) struct Cluster {
     held: Vec<Pattern>,
     /// The last request number of each client.
     numbers: BTreeMap<ClientId, u64>,
-    readers: BTreeMap<ClientId, Reader>,
+    /// With what each has read so far.
+    readers: BTreeMap<ClientId, (Reader, Vec<Delivery>)>,
+    searches: BTreeMap<ClientId, Search>,
     /// Which nodes hold which epochs, as each client's last tail told.
     spans: BTreeMap<ClientId, Vec<EpochSpan>>,
     told: String,
@@ -150,6 +153,7 @@ impl Cluster {
             numbers: BTreeMap::new(),
             readers: BTreeMap::new(),
             spans: BTreeMap::new(),
+            searches: BTreeMap::new(),
             told: String::new(),
             telling: Telling::Events,
             counts: BTreeMap::new(),
@@ -296,17 +300,9 @@ impl Cluster {
         while let Some(DiskRequest { token, work }) = self.host(node).queue.pop_front() {
             let host = self.host(node);
             let done = match work {
-                DiskWork::Read {
-                    log,
-                    first,
-                    last,
-                    limit,
-                } => {
-                    let scan = host.live.scan(log, first, last, limit);
-                    DiskDone::Read {
-                        copies: scan.copies,
-                        passed: scan.passed,
-                    }
+                read @ (DiskWork::Read { .. } | DiskWork::FindTime { .. }) => {
+                    let done = read.read(&mut host.live).expect("a model does not fail");
+                    done.expect("it is no write")
                 }
                 DiskWork::Write { batch, until } => {
                     let applied = host.live.apply(&batch);
@@ -350,6 +346,19 @@ impl Cluster {
             state.apply(&[StoreOp::Put {
                 log: LOG,
                 lsn,
+                copy,
+            }]);
+        }
+    }
+
+    /// Puts a copy where another should be, in memory and on disk, as a misdirected write does.
+    pub(crate) fn misplace(&mut self, node: NodeId, from: Lsn, to: Lsn) {
+        let host = self.host(node);
+        for state in [&mut host.live, &mut host.durable] {
+            let copy = state.copy(LOG, from).expect("there is a copy").clone();
+            state.apply(&[StoreOp::Replace {
+                log: LOG,
+                lsn: to,
                 copy,
             }]);
         }
@@ -459,28 +468,29 @@ impl Cluster {
         Some(QuorumSystem::new(locations, replication).expect("the script's quorums can be"))
     }
 
-    /// Begins to read `[from, until)`.
-    pub(crate) fn read(&mut self, client: ClientId, from: Lsn, until: Lsn) {
-        let spans = self.spans.get(&client).cloned().unwrap_or_else(|| {
+    /// Which nodes hold which epochs, for all a client knows.
+    fn spans(&self, client: ClientId) -> Vec<EpochSpan> {
+        self.spans.get(&client).cloned().unwrap_or_else(|| {
             let quorums = self.config.quorum_system(LOG);
             let quorums = quorums.expect("the log is configured");
             let first = Epoch(1);
             vec![EpochSpan { first, quorums }]
-        });
-        let reader = Reader::new(LOG, spans, from, until, 1000, self.now);
-        self.readers.insert(client, reader);
-        self.read_on(client);
+        })
     }
 
-    fn read_on(&mut self, client: ClientId) {
-        let Some(reader) = self.readers.get_mut(&client) else {
-            return;
-        };
+    /// Begins to look for a time up to `last`.
+    pub(crate) fn find_time(&mut self, client: ClientId, time: WallTime, last: Lsn) {
+        let range = (Lsn::MIN, last);
+        let mut search = Search::new(LOG, self.spans(client), range, time, 1);
         let mut asked = Vec::new();
-        reader.on_time(self.now, &self.config.timing, 1, &mut |node, message| {
+        search.on_time(self.now, &self.config.timing, &mut |node, message| {
             asked.push((node, message));
         });
-        let complete = reader.take_complete();
+        self.searches.insert(client, search);
+        self.ask(client, asked);
+    }
+
+    fn ask(&mut self, client: ClientId, asked: Vec<(NodeId, Message)>) {
         for (node, message) in asked {
             self.in_flight.push(InFlight {
                 from: client.into(),
@@ -488,6 +498,40 @@ impl Cluster {
                 message,
             });
         }
+    }
+
+    /// Begins to read `[from, until)`.
+    pub(crate) fn read(&mut self, client: ClientId, from: Lsn, until: Lsn) {
+        let spans = self.spans(client);
+        let range = Range {
+            from,
+            until,
+            limit: 1000,
+            trim: Lsn::MIN,
+            down: NodeSet::EMPTY,
+        };
+        let reader = (Reader::new(LOG, spans, &range, 1), Vec::new());
+        self.readers.insert(client, reader);
+        self.read_on(client);
+    }
+
+    fn read_on(&mut self, client: ClientId) {
+        let Some((reader, read)) = self.readers.get_mut(&client) else {
+            return;
+        };
+        let mut asked = Vec::new();
+        loop {
+            reader.on_time(self.now, &self.config.timing, &mut |node, message| {
+                asked.push((node, message));
+            });
+            let taken = reader.take();
+            if taken.is_empty() {
+                break;
+            }
+            read.extend(taken);
+        }
+        let complete = reader.is_complete().then(|| std::mem::take(read));
+        self.ask(client, asked);
         if let Some(deliveries) = complete {
             self.readers.remove(&client);
             self.tell(format_args!("{client} reads:"));
@@ -518,9 +562,21 @@ impl Cluster {
             },
             (
                 Message::Stored {
+                    answer: StorageAnswer::Fetched(told),
+                    ..
+                },
+                Address::Node(node),
+            ) => {
+                if let Some((reader, _)) = self.readers.get_mut(&client) {
+                    reader.on_fetched(node, told, self.now, &self.config.timing);
+                    self.read_on(client);
+                }
+            }
+            (
+                Message::Stored {
                     answer:
-                        StorageAnswer::Fetched {
-                            entries,
+                        StorageAnswer::FoundTime {
+                            first,
                             passed,
                             authoritative,
                             ..
@@ -529,10 +585,12 @@ impl Cluster {
                 },
                 Address::Node(node),
             ) => {
-                if let Some(reader) = self.readers.get_mut(&client) {
-                    let (passed, sure) = (*passed, *authoritative);
-                    reader.on_fetched(node, entries, passed, sure, self.now, &self.config.timing);
-                    self.read_on(client);
+                if let Some(search) = self.searches.get_mut(&client) {
+                    search.on_found(node, *first, *passed, *authoritative);
+                    if let Some(lsn) = search.found() {
+                        self.searches.remove(&client);
+                        self.tell(format_args!("{client} finds the time from {lsn} on"));
+                    }
                 }
             }
             (message, from) => unreachable!("{from} does not send {message:?} to clients"),
@@ -670,7 +728,7 @@ impl Cluster {
             let of_readers = self
                 .readers
                 .iter()
-                .filter_map(|(&client, reader)| reader.deadline().map(|at| (at, client)));
+                .filter_map(|(&client, (reader, _))| reader.deadline().map(|at| (at, client)));
             let node = of_nodes.min();
             let reader = of_readers.min();
             let next = node

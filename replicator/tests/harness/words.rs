@@ -4,8 +4,8 @@
 use hstore_core::{Attributes, Entry, Lsn, Offset, Precedence, Record, StoredCopy};
 use hstore_replicator::effects::Event;
 use hstore_replicator::message::{
-    ClientAnswer, ClientAsk, Conditions, Message, RecoveryAnswer, RecoveryMetadata, RecoveryStep,
-    RegisterStep, StorageAnswer, StorageAsk, StoreOutcome, TokenSeen,
+    ClientAnswer, ClientAsk, Conditions, Fetched, Message, RecoveryAnswer, RecoveryMetadata,
+    RecoveryStep, RegisterStep, StorageAnswer, StorageAsk, StoreOutcome, TokenSeen,
 };
 use hstore_replicator::reader::{Delivery, GapKind};
 use hstore_replicator::register::{Checkpoint, RegisterValue};
@@ -27,6 +27,9 @@ pub(crate) fn message(message: &Message) -> String {
                     let quorums = quorums.map_or(String::new(), |it| format!(" with {it}"));
                     format!("move #{number}{to}{quorums}")
                 }
+                ClientAsk::Poll => format!("poll? #{number}"),
+                ClientAsk::Trim(upto) => format!("trim {upto} #{number}"),
+                ClientAsk::IsEmpty => format!("empty? #{number}"),
             }
         }
         Message::Reply(reply) => {
@@ -37,9 +40,10 @@ pub(crate) fn message(message: &Message) -> String {
                 .pulse
                 .sequencing
                 .iter()
-                .map(|it| match it.released {
-                    Some(released) => format!(" sequencing {} released {released}", it.epoch),
-                    None => format!(" sequencing {}", it.epoch),
+                .map(|it| {
+                    let released = it.released.map(|it| format!(" released {it}"));
+                    let released = released.unwrap_or_default();
+                    format!(" sequencing {}{released}{}", it.epoch, trim(it.trim))
                 })
                 .collect();
             format!("heartbeat{}", claims.concat())
@@ -82,11 +86,21 @@ fn storage_ask(ask: &StorageAsk) -> String {
             copyset,
             last_known_good,
         } => format!("amend {lsn} w{wave} {copyset} lng {last_known_good}"),
-        StorageAsk::Release { released } => format!("release {released}"),
+        StorageAsk::Release { released, trim: it } => format!("release {released}{}", trim(*it)),
         StorageAsk::CheckSeal { epoch, nonce } => format!("sealed? {epoch} ({nonce})"),
         StorageAsk::Recovered { after } => format!("recovered? after {after}"),
         StorageAsk::RecoveryMetadata { epoch, ballot } => format!("metadata? {epoch} @{ballot}"),
-        StorageAsk::Fetch { first, last, .. } => format!("fetch {first}..{last}"),
+        StorageAsk::Fetch(it) => {
+            let round = match (it.single, it.round) {
+                (Some(single), _) if single.down.is_empty() => String::new(),
+                (Some(single), _) => format!(" without {}", single.down),
+                (None, _) => " all".to_owned(),
+            };
+            format!("fetch{round} {}..{}", it.first, it.last)
+        }
+        StorageAsk::BadCopy { lsn } => format!("bad copy {lsn}"),
+        StorageAsk::Copy { lsn } => format!("copy? {lsn}"),
+        StorageAsk::FindTime { time, last, .. } => format!("time? {time} up to {last}"),
         StorageAsk::Recovery {
             epoch,
             ballot,
@@ -137,12 +151,18 @@ fn storage_answer(answer: &StorageAnswer) -> String {
             let it = it.as_ref().map_or("unknown".to_owned(), metadata);
             format!("metadata! {epoch} @{ballot} {it}")
         }
-        StorageAnswer::Fetched {
+        StorageAnswer::Copy { lsn, copy } => format!("copy! {lsn} {}", stored_copy(copy)),
+        StorageAnswer::FoundTime { first, passed, .. } => match first {
+            Some(first) => format!("time! {first} passed {passed}"),
+            None => format!("time! none passed {passed}"),
+        },
+        StorageAnswer::Fetched(Fetched {
             entries,
             passed,
             authoritative,
+            trim: given_up,
             ..
-        } => {
+        }) => {
             let entries: Vec<String> = entries
                 .iter()
                 .map(|(lsn, it)| {
@@ -151,7 +171,11 @@ fn storage_answer(answer: &StorageAnswer) -> String {
                 })
                 .collect();
             let sure = authority(*authoritative);
-            format!("fetched [{}] passed {passed}{sure}", entries.join(", "))
+            let given_up = trim(*given_up);
+            format!(
+                "fetched [{}] passed {passed}{given_up}{sure}",
+                entries.join(", ")
+            )
         }
         StorageAnswer::Recovery {
             epoch,
@@ -205,8 +229,16 @@ fn authority(authoritative: bool) -> &'static str {
 pub(crate) fn client_answer(answer: &ClientAnswer) -> String {
     match answer {
         ClientAnswer::Appended(lsn) => format!("appended {lsn}"),
-        ClientAnswer::Tail { lsn, .. } => format!("tail {lsn}"),
         ClientAnswer::Moved(epoch) => format!("moved {epoch}"),
+        ClientAnswer::Tail { lsn, trim: it, .. } => format!("tail {lsn}{}", trim(*it)),
+        ClientAnswer::Released {
+            released, trim: it, ..
+        } => format!("released {released}{}", trim(*it)),
+        ClientAnswer::Trimmed => "trimmed".to_owned(),
+        ClientAnswer::NotReleased { released } => format!("not released, only {released}"),
+        ClientAnswer::Empty(true) => "empty".to_owned(),
+        ClientAnswer::Empty(false) => "not empty".to_owned(),
+        ClientAnswer::Again => "again".to_owned(),
         ClientAnswer::Redirect(Some(node)) => format!("redirect to {node}"),
         ClientAnswer::Redirect(None) => "redirect".to_owned(),
         ClientAnswer::WrongIncarnation(it) => format!("wrong incarnation, this is {it}"),
@@ -237,11 +269,12 @@ pub(crate) fn register_value(value: &RegisterValue) -> String {
     });
     let winners: Vec<String> = value.winners.iter().map(|it| format!(" @{it}")).collect();
     format!(
-        "({} by {owner}, clean {}{}, tail {}{})",
+        "({} by {owner}, clean {}{}, tail {}{}{})",
         value.epoch,
         value.last_clean(),
         winners.concat(),
         value.clean_tail,
+        trim(value.trim),
         checkpoint(&value.checkpoint)
     )
 }
@@ -254,6 +287,15 @@ fn checkpoint(it: &Checkpoint) -> String {
     let producers = it.judgement.producers.len();
     let token = token.unwrap_or_default();
     format!(", checkpoint at {}: {producers} producers{token}", it.as_of)
+}
+
+/// Up to where everything was given up, if anything was.
+fn trim(upto: Lsn) -> String {
+    if upto == Lsn::MIN {
+        String::new()
+    } else {
+        format!(" trim {upto}")
+    }
 }
 
 fn metadata(it: &RecoveryMetadata) -> String {
@@ -309,6 +351,7 @@ pub(crate) fn delivery(delivery: &Delivery) -> String {
                 GapKind::Bridge => "Bridge",
                 GapKind::Hole => "Hole",
                 GapKind::DataLoss => "DataLoss",
+                GapKind::Trim => "Trim",
             };
             let last = if last.offset == Offset::MAX {
                 format!("{}:max", last.epoch)
@@ -377,5 +420,7 @@ pub(crate) fn event(event: &Event) -> String {
         Event::Checkpointed { as_of, .. } => format!("keeps a checkpoint as of {as_of}"),
         Event::Bounds { sealed, clean, .. } => format!("sealed {sealed}, clean {clean}"),
         Event::Purged { epoch, .. } => format!("purged {epoch}"),
+        Event::Trimmed { upto, .. } => format!("gave up all to {upto}"),
+        Event::CopyRepaired { lsn, .. } => format!("repaired {lsn}"),
     }
 }

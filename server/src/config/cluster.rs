@@ -364,6 +364,7 @@ fn default_timing() -> Timing {
         resend: ms(200),
         recovery_grace: ms(20),
         recovery_timeout: ms(1000),
+        reader_patience: ms(150),
         reader_grace: ms(1000),
         operation_timeout: ms(5000),
         ..Timing::default()
@@ -390,6 +391,7 @@ fn parse_timing(mut table: Table) -> Result<Timing, ConfigError> {
         recovery_timeout,
         register_backoff,
         client_retry,
+        reader_patience,
         reader_grace,
         operation_timeout,
         // No time.
@@ -413,6 +415,7 @@ fn parse_timing(mut table: Table) -> Result<Timing, ConfigError> {
         ("recovery_timeout", recovery_timeout),
         ("register_backoff", register_backoff),
         ("client_retry", client_retry),
+        ("reader_patience", reader_patience),
         ("reader_grace", reader_grace),
         ("operation_timeout", operation_timeout),
     ] {

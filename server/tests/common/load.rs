@@ -56,6 +56,8 @@ impl Load {
                 conditional: 0,
                 token: 0,
                 idempotent: 0,
+                poll: 0,
+                trim: 0,
             },
             payload_bytes_min: 9,
             payload_bytes_max: 1000,
@@ -218,6 +220,7 @@ impl Shared {
                 book.recorder.fail(op, now)
             }
             Outcome::Unknown => book.recorder.info(op, now),
+            other => unreachable!("nobody asked for {other:?}"),
         };
         ended.expect("an operation ends once, as its kind ends");
         if let Outcome::Appended(_) = outcome {
@@ -254,6 +257,7 @@ fn calls(operation: Operation, is_final: bool) -> (LogId, Call, history::Call) {
             (log, Call::Read { log, from, limit }, asked)
         }
         Operation::Tail { log } => (log, Call::Tail { log }, history::Call::Tail),
+        Operation::Poll { .. } | Operation::Trim { .. } => unreachable!("not in the mix"),
     }
 }
 
@@ -274,6 +278,7 @@ fn read_outcome(deliveries: &[Delivery], tail: Lsn) -> ReadOutcome {
                     GapKind::Bridge => history::GapKind::Bridge,
                     GapKind::Hole => history::GapKind::Hole,
                     GapKind::DataLoss => history::GapKind::DataLoss,
+                    GapKind::Trim => history::GapKind::Trim,
                 };
                 // The history tells a read up to its tail.
                 let end = Lsn::at(tail.epoch, Offset(tail.offset.0 - 1));

@@ -299,6 +299,7 @@ impl World {
             Event::EpochClean { .. } => self.counts.recoveries += 1,
             Event::Purged { .. } => self.counts.purges += 1,
             Event::Checkpointed { .. } => self.counts.checkpoints += 1,
+            Event::CopyRepaired { .. } => self.counts.copies_repaired += 1,
             _ => {}
         }
         self.on_move_event(event);

@@ -112,6 +112,12 @@ impl World {
                 counts.records_read += *records as u64;
             }
             Ended::Tail => counts.tails += 1,
+            Ended::Poll(records) => {
+                counts.polls += 1;
+                counts.records_read += *records as u64;
+            }
+            Ended::Trimmed => counts.trims += 1,
+            Ended::TrimFailed => {}
             Ended::Unanswered => {}
         }
         if matches!(ended, Ended::Appended(..) | Ended::Read(_))

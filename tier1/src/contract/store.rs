@@ -50,6 +50,8 @@ pub fn check_store<B: Backend>(mut new_backend: impl FnMut() -> B) {
         scans_stop_at_their_limit_and_say_where,
         every_kind_of_copy_comes_back,
         a_corrupt_payload_is_reported,
+        replacing_heeds_no_precedence,
+        times_are_found_early_and_never_late,
         metadata_is_sorted_and_replaced,
     ] {
         let mut backend = new_backend();
@@ -447,6 +449,96 @@ fn a_corrupt_payload_is_reported<S: LogStore>(store: &mut S) {
         good,
         "it can be replaced"
     );
+}
+
+fn replacing_heeds_no_precedence<S: LogStore>(store: &mut S) {
+    let (log, mut lsn) = (LOGS[1], Lsn::FIRST);
+    let replace = |lsn, copy: &StoredCopy| StoreOp::Replace {
+        log,
+        lsn,
+        copy: copy.clone(),
+    };
+    for held in precedences() {
+        for offered in precedences() {
+            let mut bad = copy(held, b"bad");
+            if let Entry::Record(it) = &mut bad.entry {
+                it.record.crc32c ^= 1;
+            }
+            let good = copy(offered, b"good");
+            for old in [bad, copy(held, b"old")] {
+                apply(store, &[put(log, lsn, &old)]);
+                assert_eq!(apply(store, &[replace(lsn, &good)]), [Applied::Done]);
+                assert_eq!(the_only_copy(store, log, lsn), good);
+                lsn = lsn.next();
+            }
+        }
+    }
+    let (new, newer) = (copy(ballot(1, 1), b"new"), copy(ballot(1, 2), b"newer"));
+    let later = copy(Precedence::of_wave(1), b"later");
+    let batch = [
+        replace(lsn, &new),
+        put(log, lsn, &later),
+        put(log, lsn, &newer),
+    ];
+    use Applied::{Done, Kept};
+    assert_eq!(apply(store, &batch), [Done, Kept, Done]);
+    assert_eq!(the_only_copy(store, log, lsn), newer, "where nothing stood");
+}
+
+/// Every third copy of two epochs is bad or a hole; the second epoch's clock was behind.
+fn times_are_found_early_and_never_late<S: LogStore>(store: &mut S) {
+    let log = LOGS[1];
+    let mut records: Vec<(Lsn, u64)> = Vec::new();
+    for (epoch, began) in [(1, 100), (3, 90)] {
+        let mut stamp = Stamp::default();
+        for offset in 1..=40_u32 {
+            let lsn = Lsn::new(epoch, offset);
+            let record = Record::new(vec![offset as u8; 20].into());
+            let now = WallTime(began + u64::from(offset / 2));
+            stamp = Stamp::after(stamp, log, lsn, now, &record);
+            let mut copy = copy(Precedence::of_wave(1), b"");
+            copy.entry = Entry::Record(Stamped { stamp, record });
+            match offset % 6 {
+                0 => copy.entry = Entry::Hole,
+                3 => {
+                    if let Entry::Record(it) = &mut copy.entry {
+                        it.record.crc32c ^= 1;
+                    }
+                }
+                // Other nodes hold these.
+                5 => continue,
+                _ => records.push((lsn, now.0)),
+            }
+            apply(store, &[put(log, lsn, &copy)]);
+        }
+        let mut bridge = copy(ballot(4, 1), b"");
+        bridge.entry = Entry::Bridge;
+        apply(store, &[put(log, Lsn::new(epoch, 41), &bridge)]);
+    }
+    for time in 80..130 {
+        for first in [Lsn::MIN, Lsn::new(1, 20), Lsn::new(2, 0), Lsn::new(3, 7)] {
+            for last in [Lsn::new(1, 30), Lsn::new(3, 20), Lsn::MAX] {
+                let found = store
+                    .find_time(log, first, last, WallTime(time))
+                    .expect("it is found or not");
+                let mut of_time = records
+                    .iter()
+                    .filter(|(lsn, at)| first <= *lsn && *lsn <= last && *at >= time);
+                let exact = of_time.next().map(|(lsn, _)| *lsn);
+                let context = format!("{time} from {first} to {last}: {found:?}, {exact:?}");
+                if let Some(exact) = exact {
+                    let found = found.expect(&context);
+                    assert!(first <= found && found <= exact, "{context}");
+                    let earlier = records.iter().filter(|(lsn, at)| {
+                        found < *lsn && *lsn < exact && lsn.epoch == exact.epoch && *at < time
+                    });
+                    assert_eq!(earlier.count(), 0, "{context}: not by much");
+                }
+            }
+        }
+    }
+    let never = store.find_time(log, Lsn::MIN, Lsn::new(1, 2), WallTime(1000));
+    assert_eq!(never, Ok(None));
 }
 
 fn metadata_is_sorted_and_replaced<S: LogStore>(store: &mut S) {

@@ -37,6 +37,10 @@ impl ModelState {
     fn apply_one(&mut self, op: &StoreOp) -> Applied {
         match op {
             StoreOp::Put { log, lsn, copy } => self.put(*log, *lsn, copy),
+            StoreOp::Replace { log, lsn, copy } => {
+                self.insert(*log, *lsn, copy);
+                Applied::Done
+            }
             StoreOp::Amend {
                 log,
                 lsn,
@@ -60,8 +64,12 @@ impl ModelState {
         {
             return Applied::Kept;
         }
-        Arc::make_mut(self.logs.entry(log).or_default()).insert(lsn, copy.clone());
+        self.insert(log, lsn, copy);
         Applied::Done
+    }
+
+    fn insert(&mut self, log: LogId, lsn: Lsn, copy: &StoredCopy) {
+        Arc::make_mut(self.logs.entry(log).or_default()).insert(lsn, copy.clone());
     }
 
     fn amend(&mut self, log: LogId, lsn: Lsn, wave: u32, copyset: NodeSet) -> Applied {

@@ -282,6 +282,13 @@ impl Pending<'_> {
                 }
                 Ok(Ok(layout::encode(copy)))
             }),
+            StoreOp::Replace { log, lsn, copy } => {
+                // What stands there may be no value of a copy at all: it is not looked at.
+                let (key, value) = (layout::copy_key(*log, *lsn), layout::encode(copy));
+                self.batch.put(key, &value);
+                self.put.insert(key, value);
+                Ok(Applied::Done)
+            }
             StoreOp::Amend {
                 log,
                 lsn,

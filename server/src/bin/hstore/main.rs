@@ -7,6 +7,7 @@ mod output;
 mod reach;
 mod read;
 mod status;
+mod trim;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -107,6 +108,9 @@ Examples:
         /// At most so many records.
         #[arg(long, value_name = "RECORDS")]
         limit: Option<usize>,
+        /// Read what is released, without proof that nothing newer is: faster, and perhaps less.
+        #[arg(long)]
+        poll: bool,
         /// Write the records alone, one a line.
         #[arg(long, conflicts_with = "json")]
         raw: bool,
@@ -168,6 +172,37 @@ Examples:
         /// Over how many regions at least.
         #[arg(long, requires = "copies", default_value_t = 1)]
         regions: u8,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Give up the oldest records of a log, for good.
+    #[command(after_help = "\
+Records may stay readable for a while. Asking twice does no harm.
+
+Examples:
+  hstore trim 1 --upto e3:17")]
+    Trim {
+        /// The log's number.
+        log: u32,
+        /// The last LSN to be given up, such as `e3:17`. It must be released.
+        #[arg(long, value_name = "LSN")]
+        upto: Lsn,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Tell from which LSN on the records of a time and later stand.
+    #[command(after_help = "\
+The LSN may be early, and is never late: reading from there misses no record of that time.
+
+Examples:
+  hstore find-time 1 --ms 1767225600000
+  hstore read 1 --from $(hstore find-time 1 --ms 1767225600000)")]
+    FindTime {
+        /// The log's number.
+        log: u32,
+        /// Milliseconds since 1970 began (UTC), by the clocks of the nodes.
+        #[arg(long, value_name = "MILLISECONDS")]
+        ms: u64,
         #[command(flatten)]
         which: Which,
     },
@@ -240,9 +275,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
             log,
             from,
             limit,
+            poll,
             raw,
             which,
-        } => read::read(log, from, limit, raw, &which).await,
+        } => read::read(log, from, limit, poll, raw, &which).await,
         Command::Tail {
             log,
             follow,
@@ -274,6 +310,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
             };
             moving::run(log, wish, &which).await
         }
+        Command::Trim { log, upto, which } => trim::trim(log, upto, &which).await,
+        Command::FindTime { log, ms, which } => trim::find_time(log, ms, &which).await,
         Command::Status { which } => status::run(&which).await,
     }
 }

@@ -31,6 +31,7 @@ pub(crate) async fn read(
     log: u32,
     from: Lsn,
     limit: Option<usize>,
+    poll: bool,
     raw: bool,
     which: &Which,
 ) -> anyhow::Result<()> {
@@ -38,16 +39,26 @@ pub(crate) async fn read(
     let log = reach.log(log)?;
     let mut joined = reach.join()?;
     let style = style(raw, which.json);
-    let end = tail_of(&mut joined, log).await?;
+    let end = if poll {
+        Lsn::MAX
+    } else {
+        tail_of(&mut joined, log).await?
+    };
     let mut left = limit.unwrap_or(usize::MAX);
     let mut at = from;
     let mut lost = false;
     while at < end && left > 0 {
-        let page = next_page(&mut joined, log, at, left.min(PAGE)).await?;
+        let limit = left.min(PAGE);
+        let page = if poll {
+            let from = at;
+            page(&mut joined, Call::Poll { log, from, limit }).await?
+        } else {
+            next_page(&mut joined, log, at, limit).await?
+        };
         // What was appended meanwhile is for the next reading.
-        let page: Vec<Delivery> = page.into_iter().filter(|it| first_of(it) < end).collect();
+        let page: Vec<Delivery> = page.into_iter().filter(|it| it.first() < end).collect();
         let Some(last) = page.last() else { break };
-        at = last_of(last).successor();
+        at = last.last().successor();
         left -= page.iter().filter(|it| is_record(it)).count();
         lost |= page.iter().any(is_loss);
         if print(&show(&page, style, end)?)? == Reader::Gone {
@@ -82,7 +93,7 @@ pub(crate) async fn tail(log: u32, follow: bool, raw: bool, which: &Which) -> an
         match page.last() {
             Some(last) => {
                 // A gap that is still open, such as the rest of an ended epoch, ends with it.
-                at = last_of(last).successor();
+                at = last.last().successor();
                 if print(&show(&page, style, Lsn::MAX)?)? == Reader::Gone {
                     return Ok(());
                 }
@@ -113,23 +124,13 @@ async fn next_page(
     from: Lsn,
     limit: usize,
 ) -> anyhow::Result<Vec<Delivery>> {
-    match joined.ask(Call::Read { log, from, limit }).await? {
+    page(joined, Call::Read { log, from, limit }).await
+}
+
+async fn page(joined: &mut Joined, call: Call) -> anyhow::Result<Vec<Delivery>> {
+    match joined.ask(call).await? {
         Outcome::Read { deliveries, .. } => Ok(deliveries),
         other => anyhow::bail!("a read was answered with {other:?}"),
-    }
-}
-
-fn first_of(delivery: &Delivery) -> Lsn {
-    match delivery {
-        Delivery::Record(lsn, _) => *lsn,
-        Delivery::Gap { first, .. } => *first,
-    }
-}
-
-fn last_of(delivery: &Delivery) -> Lsn {
-    match delivery {
-        Delivery::Record(lsn, _) => *lsn,
-        Delivery::Gap { last, .. } => *last,
     }
 }
 
@@ -171,6 +172,7 @@ fn show(page: &[Delivery], style: Style, end: Lsn) -> anyhow::Result<Vec<u8>> {
                     GapKind::Bridge => "bridge",
                     GapKind::Hole => "hole",
                     GapKind::DataLoss => "data loss",
+                    GapKind::Trim => "trim",
                 };
                 if kind == "data loss" && style != Style::Json {
                     note(&format!("{first} to {last}: data loss, no copy is left"));
