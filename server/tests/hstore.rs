@@ -151,6 +151,30 @@ fn a_cluster_is_started_used_and_stopped() {
     let epoch = out[1].0.split_once(':').expect("an LSN").0;
     assert_eq!(tail, format!("{epoch}:3\n"));
 
+    // The second record is found by its time, the first is given up.
+    let (_, polled, _) = output(hstore(&file).args(["read", "2", "--poll", "--json"]));
+    let polled: Vec<Value> = polled
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let records: Vec<&Value> = polled
+        .iter()
+        .filter(|it| it["record"] != Value::Null)
+        .collect();
+    assert_eq!(records.len(), 2, "{polled:?}");
+    let ms = records[1]["time_ms"].to_string();
+    let (code, found, error) = output(hstore(&file).args(["find-time", "2", "--ms", &ms]));
+    assert_eq!(code, Some(0), "{error}");
+    assert!([out[0].0, out[1].0].contains(&found.trim()), "{found}");
+    let (code, _, error) = output(hstore(&file).args(["trim", "2", "--upto", out[0].0]));
+    assert_eq!(code, Some(0), "{error}");
+    let (_, left, _) = output(hstore(&file).args(["read", "2", "--raw"]));
+    assert_eq!(left, "world\n");
+    let beyond = format!("{epoch}:9");
+    let (code, _, error) = output(hstore(&file).args(["trim", "2", "--upto", &beyond]));
+    assert_eq!(code, Some(1));
+    assert!(error.contains("is not released"), "{error}");
+
     let (code, _, error) = output(hstore(&file).args(["read", "3"]));
     assert_eq!(code, Some(2));
     assert!(error.contains("has no log 3; it has 1, 2"), "{error}");
