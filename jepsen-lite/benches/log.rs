@@ -10,20 +10,17 @@ use jepsen_lite::log_check::linearizability;
 
 mod workload;
 
-use workload::{Demands, Fault};
-
 fn log(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("log");
     group.sample_size(10);
     for ops in [10_000, 1_000_000] {
         group.throughput(Throughput::Elements(ops as u64));
-        for (fault, demands) in [
-            (Fault::None, Demands::None),
-            (Fault::OneStaleRead, Demands::None),
-            (Fault::None, Demands::Many),
-        ] {
-            let history = workload::history(ops, fault, demands);
-            let name = format!("{ops}, fault {fault:?}, demands {demands:?}");
+        for shape in workload::shapes(ops) {
+            let history = workload::history(shape);
+            let name = format!(
+                "{ops}, fault {:?}, demands {:?}, unknown {} %",
+                shape.fault, shape.demands, shape.unknown_percent
+            );
             group.bench_with_input(
                 BenchmarkId::new("all checks", &name),
                 &history,

@@ -9,7 +9,7 @@ mod workload;
 
 use jepsen_lite::check::{Check, CheckOptions, check};
 
-use workload::{Demands, Fault};
+use workload::Fault;
 
 #[expect(
     clippy::disallowed_methods,
@@ -20,14 +20,10 @@ fn main() {
     let ops = ops.map_or(1_000_000, |ops| {
         ops.parse().expect("a number of operations")
     });
-    for (fault, demands) in [
-        (Fault::None, Demands::None),
-        (Fault::OneStaleRead, Demands::None),
-        (Fault::None, Demands::Many),
-    ] {
-        let history = workload::history(ops, fault, demands);
+    for shape in workload::shapes(ops) {
+        let history = workload::history(shape);
         let bytes = history.memory_bytes() as f64 / ops as f64;
-        println!("{ops} operations, {bytes:.1} bytes each; fault: {fault:?}, demands: {demands:?}");
+        println!("{bytes:.1} bytes an operation; {shape:?}");
         let linearizability = CheckOptions {
             checks: [Check::Linearizability].into(),
         };
@@ -44,7 +40,7 @@ fn main() {
                 assert_eq!(report.counts.ops, ops as u64);
                 let found = report.anomalies();
                 let found = found.filter(|(check, _)| *check == Check::Linearizability);
-                assert_eq!(found.count(), usize::from(fault != Fault::None));
+                assert_eq!(found.count(), usize::from(shape.fault != Fault::None));
             }
             println!(
                 "  {name:15}: {best:.3} s, {:.2} M/s (of a processor {best_cpu:.2} s, {:.2} M/s); peak memory {}",

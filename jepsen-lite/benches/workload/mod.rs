@@ -116,8 +116,42 @@ impl Log {
     }
 }
 
-/// A history of `ops` operations, the same for the same arguments.
-pub(crate) fn history(ops: usize, fault: Fault, demands: Demands) -> History {
+/// What a history consists of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) ops: usize,
+    pub(crate) fault: Fault,
+    pub(crate) demands: Demands,
+    /// So many of a hundred operations, all of them appends, end with nobody knowing whether they took
+    /// effect; half of them did.
+    pub(crate) unknown_percent: u32,
+}
+
+/// The histories that are measured, at `ops` operations each.
+pub(crate) fn shapes(ops: usize) -> impl Iterator<Item = Shape> {
+    [
+        (Fault::None, Demands::None, 0),
+        (Fault::OneStaleRead, Demands::None, 0),
+        (Fault::OneStaleRead, Demands::None, 1),
+        (Fault::None, Demands::Many, 0),
+    ]
+    .into_iter()
+    .map(move |(fault, demands, unknown_percent)| Shape {
+        ops,
+        fault,
+        demands,
+        unknown_percent,
+    })
+}
+
+/// The history of a shape, always the same.
+pub(crate) fn history(shape: Shape) -> History {
+    let Shape {
+        ops,
+        fault,
+        demands,
+        unknown_percent,
+    } = shape;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     let mut recorder = Recorder::new();
     let mut log = Log {
@@ -127,6 +161,9 @@ pub(crate) fn history(ops: usize, fault: Fault, demands: Demands) -> History {
         token: None,
     };
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::Idle).collect();
+    // Who does not learn how an operation ended goes on as another process.
+    let mut processes: Vec<ProcessId> = (0..CLIENTS as u32).map(ProcessId).collect();
+    let mut next_process = CLIENTS as u32;
     let (mut now, mut invoked, mut busy) = (0, 0, 0);
     let mut is_stale = fault == Fault::None;
     while invoked + 1 < ops || busy > 0 {
@@ -150,13 +187,25 @@ pub(crate) fn history(ops: usize, fault: Fault, demands: Demands) -> History {
                         Call::read(from, LIMIT, false)
                     }
                 };
-                let process = ProcessId(index as u32);
-                let id = recorder.invoke(process, LogId(0), call, now);
+                let id = recorder.invoke(processes[index], LogId(0), call, now);
                 invoked += 1;
                 busy += 1;
                 Client::Waits(id.expect("the client is idle"), call)
             }
             Client::Idle => Client::Idle,
+            // Half of all operations are appends.
+            Client::Waits(id, Call::Append { record, .. })
+                if unknown_percent > 0 && rng.random_ratio(2 * unknown_percent, 100) =>
+            {
+                if rng.random_bool(0.5) {
+                    log.append(record, &mut rng);
+                }
+                recorder.info(id, now).expect("it is open");
+                busy -= 1;
+                processes[index] = ProcessId(next_process);
+                next_process += 1;
+                Client::Idle
+            }
             Client::Waits(id, call) => {
                 let outcome = match call {
                     Call::Append { record, terms } if log.has(terms) => {
@@ -190,7 +239,7 @@ pub(crate) fn history(ops: usize, fault: Fault, demands: Demands) -> History {
     }
     let limit = u32::try_from(log.records.len() + 1).expect("fewer than 2^32 records");
     let call = Call::read(Lsn::FIRST, limit, true);
-    let read = recorder.invoke(ProcessId(CLIENTS as u32), LogId(0), call, now);
+    let read = recorder.invoke(ProcessId(next_process), LogId(0), call, now);
     let outcome = Outcome::Read(log.read(Lsn::FIRST, limit));
     let read = read.expect("a new client");
     recorder.answer(read, outcome, now).expect("it is open");

@@ -689,9 +689,10 @@ impl Reign {
 
     /// Whether this reign may be seen: every older epoch is clean.
     fn may_answer(&self) -> bool {
-        self.is_open()
-            || planted!("ack-before-recovery")
-            || (self.all_older_are_sealed() && planted!("late-straggler-kept"))
+        if planted!("late-straggler-kept") {
+            return self.all_older_are_sealed();
+        }
+        self.is_open() || planted!("ack-before-recovery")
     }
 
     /// Whether a seal quorum of every older epoch stores nothing more of it. This is not enough to
