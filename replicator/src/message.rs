@@ -99,7 +99,8 @@ pub enum ClientAsk {
 /// does not reign and is asked to lead (`to` names it) takes over at once, as if the sequencer were
 /// gone.
 ///
-/// A move says what is to be. Where that is so already nothing happens: it may be asked for again.
+/// A move says what is to be. Where that is so already nothing happens: it may be asked for again. A client that
+/// does so while the move is under way has its newest request answered, and no other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Move {
     /// Who is to lead; `None`: whoever does now.

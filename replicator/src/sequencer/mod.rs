@@ -8,6 +8,7 @@
 //! A reign that is asked to move the log ends in good order ([`moving`]).
 
 mod appends;
+mod asker;
 mod judge;
 mod moving;
 mod observations;
@@ -22,6 +23,7 @@ use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Address, Epoch, LogId, Lsn, NodeId, Timestamp};
 
 pub use appends::{ORIGINS_MAX, WINDOW};
+use asker::Asker;
 use judge::Append;
 pub use judge::WAITING_MAX;
 use moving::{Moving, Stage};
@@ -59,7 +61,8 @@ enum Phase {
     /// The register is asked which epoch is the newest.
     Looking {
         proposer: Box<Proposer>,
-        wish: Wish,
+        /// Somebody wants it. Otherwise the log is orphaned.
+        asker: Option<Asker>,
         patience: Timestamp,
     },
     /// Asking the nodeset whether it is there.
@@ -81,22 +84,13 @@ enum Phase {
     },
 }
 
-/// Why an activation was begun.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Wish {
-    /// Somebody wants it. Otherwise the log is orphaned.
-    planned: bool,
-    /// Who waits for an answer.
-    origin: Option<(Address, u64)>,
-    /// What the epoch is to be made of, if not of what the last one was.
-    quorums: Option<QuorumSystem>,
-}
-
 /// What is asked of the register.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Bid {
+    /// Somebody wants it. Otherwise the log is orphaned.
     planned: bool,
-    origin: Option<(Address, u64)>,
+    /// Who waits for an answer.
+    asker: Option<Asker>,
     /// The epoch after which the new one comes.
     above: Epoch,
     /// Whose that was.
@@ -199,33 +193,34 @@ impl Sequencer {
     /// Tries to become the log's sequencer, unless it is on the way or was refused just now.
     pub fn activate(&mut self, env: &mut Env) {
         if self.is_idle() && env.now >= self.not_before {
-            self.look(Wish::default(), env);
+            self.look(None, env);
         }
     }
 
     /// Asks the register what there is.
-    fn look(&mut self, wish: Wish, env: &mut Env) {
+    fn look(&mut self, asker: Option<Asker>, env: &mut Env) {
         let proposer = Proposer::start(self.log, Change::Nothing, self.round, env);
         self.round = proposer.next_round();
         self.phase = Phase::Looking {
             proposer: Box::new(proposer),
-            wish,
+            asker,
             patience: env.now + env.config.timing.activation_patience,
         };
     }
 
     /// The register has told: asks the nodeset.
-    fn looked(&mut self, wish: Wish, value: &RegisterValue, env: &mut Env) {
+    fn looked(&mut self, asker: Option<Asker>, value: &RegisterValue, env: &mut Env) {
         self.newest = self.newest.max(value.epoch);
         let standing = value.spans.last().map(|span| span.quorums.clone());
-        let quorums = wish.quorums.or(standing);
+        let wanted = asker.as_ref().and_then(|it| it.wanted().quorums.clone());
+        let quorums = wanted.or(standing);
         let Some(quorums) = quorums.or_else(|| env.config.quorum_system(self.log)) else {
             self.rest(env);
             return;
         };
         let bid = Bid {
-            planned: wish.planned,
-            origin: wish.origin,
+            planned: asker.is_some(),
+            asker,
             above: value.epoch,
             predecessor: value.activation.map(|it| it.node),
             quorums,
@@ -288,7 +283,7 @@ impl Sequencer {
         } else {
             ClientAnswer::Busy
         };
-        reply(moving.origin, answer, env);
+        moving.asker.tell(answer, env);
         if reign.place_again() {
             let (log, epoch) = (self.log, reign.epoch());
             env.out.events.push(Event::Resumed { log, epoch });
@@ -346,44 +341,63 @@ impl Sequencer {
             reply(origin, ClientAnswer::Busy, env);
             return;
         }
+        let asker = Asker::new(origin, wanted.clone());
+        if self.asker().is_some_and(|it| it.is_repeated_by(&asker)) {
+            return;
+        }
         let asked_for = self.is_asked_for();
         match &mut self.phase {
             Phase::Reigning { reign, moving } => {
-                if moving.is_some() || !reign.is_open() {
-                    reply(origin, ClientAnswer::Busy, env);
+                let answer = if moving.is_some() {
+                    ClientAnswer::Busy
+                } else if wanted.is_so(env.me, reign.quorums()) {
+                    // Also of a reign that is not open yet: it has begun, and its answer may be lost.
+                    ClientAnswer::Moved(reign.epoch())
+                } else if reign.is_open() {
+                    self.activations += 1;
+                    let to = wanted.to.unwrap_or(env.me);
+                    let quorums = wanted.quorums.as_ref().unwrap_or(reign.quorums()).clone();
+                    let nonce = self.activations;
+                    let it = Moving::start(self.log, asker, to, quorums, nonce, env);
+                    *moving = Some(Box::new(it));
                     return;
-                }
-                if wanted.is_so(env.me, reign.quorums()) {
-                    reply(origin, ClientAnswer::Moved(reign.epoch()), env);
-                    return;
-                }
-                self.activations += 1;
-                let to = wanted.to.unwrap_or(env.me);
-                let quorums = wanted.quorums.as_ref().unwrap_or(reign.quorums()).clone();
-                let nonce = self.activations;
-                let it = Moving::start(self.log, origin, to, quorums, nonce, env);
-                *moving = Some(Box::new(it));
+                } else {
+                    ClientAnswer::Busy
+                };
+                asker.tell(answer, env);
             }
-            _ if wanted.to != Some(env.me) => reply(origin, ClientAnswer::Redirect(hint), env),
-            Phase::Activating { .. } => reply(origin, ClientAnswer::Busy, env),
+            _ if wanted.to != Some(env.me) => asker.tell(ClientAnswer::Redirect(hint), env),
+            Phase::Probing { bid, .. } | Phase::Activating { bid, .. }
+                if bid.asker.is_none() && wanted.is_so(env.me, &bid.quorums) =>
+            {
+                // On the way already, handed over or orphaned; nobody waits for an answer yet.
+                bid.planned = true;
+                bid.asker = Some(asker);
+            }
+            Phase::Activating { .. } => asker.tell(ClientAnswer::Busy, env),
             Phase::Looking { .. } | Phase::Probing { .. } if asked_for => {
-                reply(origin, ClientAnswer::Busy, env);
+                asker.tell(ClientAnswer::Busy, env);
             }
             Phase::Idle | Phase::Looking { .. } | Phase::Probing { .. } => {
-                let wish = Wish {
-                    planned: true,
-                    origin: Some(origin),
-                    quorums: wanted.quorums.clone(),
-                };
-                self.look(wish, env);
+                self.look(Some(asker), env);
             }
+        }
+    }
+
+    /// Who waits for the move that is under way.
+    fn asker(&mut self) -> Option<&mut Asker> {
+        match &mut self.phase {
+            Phase::Idle => None,
+            Phase::Looking { asker, .. } => asker.as_mut(),
+            Phase::Probing { bid, .. } | Phase::Activating { bid, .. } => bid.asker.as_mut(),
+            Phase::Reigning { moving, .. } => moving.as_mut().map(|it| &mut it.asker),
         }
     }
 
     /// Whether it is about to activate because somebody wants it.
     fn is_asked_for(&self) -> bool {
         match &self.phase {
-            Phase::Looking { wish, .. } => wish.planned,
+            Phase::Looking { asker, .. } => asker.is_some(),
             Phase::Probing { bid, .. } | Phase::Activating { bid, .. } => bid.planned,
             Phase::Idle | Phase::Reigning { .. } => false,
         }
@@ -407,7 +421,7 @@ impl Sequencer {
             Phase::Idle | Phase::Looking { .. } | Phase::Probing { .. } => {
                 let bid = Bid {
                     planned: true,
-                    origin: None,
+                    asker: None,
                     above: epoch,
                     predecessor: Some(from),
                     quorums: quorums.clone(),
@@ -478,12 +492,14 @@ impl Sequencer {
         env: &mut Env,
     ) {
         match &mut self.phase {
-            Phase::Looking { proposer, wish, .. } => {
+            Phase::Looking {
+                proposer, asker, ..
+            } => {
                 let committed = proposer.on_step(from, ballot, step, env);
                 self.round = self.round.max(proposer.next_round());
                 if let Some(committed) = committed {
-                    let wish = std::mem::take(wish);
-                    self.looked(wish, &committed.value, env);
+                    let asker = asker.take();
+                    self.looked(asker, &committed.value, env);
                 }
             }
             Phase::Activating {
@@ -507,8 +523,8 @@ impl Sequencer {
                         bid.planned,
                         env,
                     );
-                    if let Some(origin) = bid.origin {
-                        reply(origin, ClientAnswer::Moved(self.newest), env);
+                    if let Some(asker) = bid.asker {
+                        asker.tell(ClientAnswer::Moved(self.newest), env);
                     }
                 } else {
                     self.rest(env);
@@ -537,10 +553,10 @@ impl Sequencer {
                 self.newest = self.newest.max(committed.value.epoch);
                 if committed.applied {
                     let activation = *activation;
-                    let origin = moving.origin;
+                    let asker = moving.asker.clone();
                     self.end_reign(StopReason::Moved, &ClientAnswer::Busy, env);
                     self.reign_over(activation, committed.value, Some(env.me), true, env);
-                    reply(origin, ClientAnswer::Moved(self.newest), env);
+                    asker.tell(ClientAnswer::Moved(self.newest), env);
                 } else {
                     self.stop(StopReason::Deposed, None, env);
                 }
@@ -608,7 +624,7 @@ impl Sequencer {
                 Stage::HandedOver { .. } | Stage::Activating { .. } => ClientAnswer::Unknown,
                 Stage::Probing(_) | Stage::Draining => ClientAnswer::Redirect(rival),
             };
-            reply(moving.origin, answer, env);
+            moving.asker.tell(answer, env);
         }
         self.end_reign(why, &ClientAnswer::Redirect(rival), env);
         self.rest(env);
@@ -631,14 +647,14 @@ impl Sequencer {
     /// Back to rest, for a while.
     fn rest(&mut self, env: &mut Env) {
         let before = std::mem::replace(&mut self.phase, Phase::Idle);
-        let (origin, answer) = match before {
-            Phase::Looking { wish, .. } => (wish.origin, ClientAnswer::Busy),
-            Phase::Probing { bid, .. } => (bid.origin, ClientAnswer::Busy),
-            Phase::Activating { bid, .. } => (bid.origin, ClientAnswer::Unknown),
+        let (asker, answer) = match before {
+            Phase::Looking { asker, .. } => (asker, ClientAnswer::Busy),
+            Phase::Probing { bid, .. } => (bid.asker, ClientAnswer::Busy),
+            Phase::Activating { bid, .. } => (bid.asker, ClientAnswer::Unknown),
             Phase::Idle | Phase::Reigning { .. } => (None, ClientAnswer::Unknown),
         };
-        if let Some(origin) = origin {
-            reply(origin, answer, env);
+        if let Some(asker) = asker {
+            asker.tell(answer, env);
         }
         let nanos = env.config.timing.activation_backoff.as_nanos() as u64;
         let pause = Duration::from_nanos(env.rng.within(nanos..=2 * nanos));

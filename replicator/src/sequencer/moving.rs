@@ -8,8 +8,9 @@
 //! and does not know it yet, this one answers nothing that its epoch's seals do not bear out.
 
 use hstore_core::quorum::QuorumSystem;
-use hstore_core::{Address, LogId, NodeId, NodeSet, Timestamp, planted};
+use hstore_core::{LogId, NodeId, NodeSet, Timestamp, planted};
 
+use super::asker::Asker;
 use super::probe::Probe;
 use super::reign::Reign;
 use crate::effects::{Env, Event};
@@ -19,8 +20,8 @@ use crate::register::{Activation, Change, Proposer};
 /// A move.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Moving {
-    /// Who asked for it.
-    pub(super) origin: (Address, u64),
+    /// Who waits for an answer.
+    pub(super) asker: Asker,
     /// Who is to lead.
     pub(super) to: NodeId,
     /// What the new epoch is to be made of.
@@ -50,7 +51,7 @@ impl Moving {
     /// Begins with the question who is there.
     pub(super) fn start(
         log: LogId,
-        origin: (Address, u64),
+        asker: Asker,
         to: NodeId,
         quorums: QuorumSystem,
         nonce: u64,
@@ -58,7 +59,7 @@ impl Moving {
     ) -> Self {
         let nodes = quorums.nodes().union(NodeSet::only(to));
         Self {
-            origin,
+            asker,
             to,
             quorums,
             stage: Stage::Probing(Probe::start(log, nodes, nonce, env)),
