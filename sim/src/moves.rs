@@ -1,8 +1,9 @@
 //! Planning how logs are moved. Carrying it out is the world's.
 //!
 //! Like faults, moves are data that is made before the run. Each names what it wants in full; what has come of
-//! the moves before, it does not depend on. The first of each kind comes while nothing goes wrong yet, so that
-//! every run has some that take effect.
+//! the moves before, it does not depend on. The first of each kind comes while nothing goes wrong yet, and has
+//! time before the next does: one that is asked for sooner may end it half way. So every run has some that take
+//! effect.
 
 use std::collections::BTreeMap;
 
@@ -31,16 +32,19 @@ pub fn draw_moves(options: &SimOptions, rng: &mut Rng) -> Vec<TimedMove> {
         (counts.nodeset, Kind::Nodeset),
         (counts.quorums, Kind::Quorums),
     ];
+    let mut parts = [0, 1, 2];
+    rng.shuffle(&mut parts);
+    let part_us = options.quiet_us / 3;
     let mut timed: Vec<(u64, Kind)> = Vec::new();
-    for (count, kind) in kinds {
-        let until_us = |first| {
-            if first {
-                options.quiet_us / 2
+    for ((count, kind), part) in kinds.into_iter().zip(parts) {
+        for n in 0..count {
+            let at_us = if n == 0 {
+                part * part_us + rng.below((part_us / 3).max(1))
             } else {
-                options.chaos_us
-            }
-        };
-        timed.extend((0..count).map(|n| (rng.below(until_us(n == 0).max(1)), kind)));
+                options.quiet_us + rng.below(options.chaos_us - options.quiet_us)
+            };
+            timed.push((at_us, kind));
+        }
     }
     timed.sort_by_key(|it| it.0);
     let locations: BTreeMap<NodeId, Location> = options.cluster().nodes;

@@ -348,8 +348,10 @@ fn on_the_move(options: &mut SimOptions, rng: &mut Rng) {
     options.workload.think_us_max = 100_000;
     options.disk.sync_us_min = options.disk.sync_us_min.max(300);
     options.disk.sync_us_max = options.disk.sync_us_max.max(600);
-    options.quiet_us = 600_000;
-    options.chaos_us = 5_600_000;
+    // On a slow disk a move takes long: a drained window, two rounds of the register and a recovery are about a
+    // dozen syncs one after another. Three of them have to fit in before anything goes wrong.
+    options.quiet_us = (36 * options.disk.sync_us_max).max(600_000);
+    options.chaos_us = options.quiet_us + 5_000_000;
     options.moves = MoveOptions {
         leader: rng.within(4..=6) as u32,
         nodeset: rng.within(4..=6) as u32,
