@@ -187,6 +187,12 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: &[Quorums, Durability],
     },
     Mutant {
+        number: 13,
+        name: "sealed-stale-tail",
+        about: "the register counts an epoch as clean and keeps the tail of those before it",
+        caught_by: &[Liveness, Linearizability],
+    },
+    Mutant {
         number: 14,
         name: "racing-repairs",
         about: "an activation that was overtaken may still have the register count an epoch as clean",
