@@ -62,13 +62,14 @@ use std::io::Write as _;
 use hstore_core::planted;
 
 use explore::search::{Report, Violation, explore};
-use explore::world::Limits;
+use explore::world::Demand::{LastAt, Once, Stand};
+use explore::world::{Demand, Goal, Limits, Question};
 
 /// One record, no mishap; each scope says where it goes further.
 const LEAST: Limits = Limits {
     nodes: 3,
     copies: 2,
-    records: 1,
+    appends: &[Stand],
     crashes: 0,
     damages: 0,
     attempts: 1,
@@ -77,11 +78,16 @@ const LEAST: Limits = Limits {
     catch_up: false,
     third: false,
     silent_second: false,
-    ack_at_s2: false,
+    at_s2: Question::Tail,
     tail_at_s1: false,
+    goal: None,
     prompt: true,
     white_box: true,
 };
+/// Two plain records.
+const TWO: &[Demand] = &[Stand, Stand];
+/// S2 answers with an ack.
+const ACK: Question = Question::Append(Stand);
 /// No scope is meant to have more states: 10 million take about 1 GB.
 const STATES_MAX: usize = 10_000_000;
 
@@ -123,7 +129,7 @@ fn holds(name: &str, limits: Limits) {
         ),
         ("crashed", limits.crashes > 0, report.crashed),
         ("damaged", limits.damages > 0, report.damaged),
-        ("with a hole", limits.records > 1, report.holes),
+        ("with a hole", limits.appends == TWO, report.holes),
         (
             "with a second attempt",
             limits.attempts > 1,
@@ -131,6 +137,23 @@ fn holds(name: &str, limits: Limits) {
         ),
         ("purged", limits.catch_up, report.purged),
     ];
+    let demands = |which: fn(&Demand) -> bool| {
+        let at_s2 = match &limits.at_s2 {
+            Question::Append(demand) => which(demand),
+            Question::Tail => false,
+        };
+        at_s2 && limits.appends.iter().any(which)
+    };
+    let conditional = demands(|it| matches!(it, LastAt(_)));
+    let repeated = demands(|it| matches!(it, Once(_)));
+    let steps = [
+        ("finds a condition not met", conditional, report.mismatches),
+        ("finds a record repeated", repeated, report.duplicates),
+        ("moves the log", limits.goal.is_some(), report.moves),
+    ];
+    for (what, expected, steps) in steps {
+        assert!(!expected || steps > 0, "{name}: no step {what}");
+    }
     for (what, expected, states) in told {
         assert!(!expected || states > 0, "{name}: no state is {what}");
     }
@@ -139,7 +162,8 @@ fn holds(name: &str, limits: Limits) {
 fn tell(name: &str, report: &Report) {
     print(&format!(
         "{name}: {} states, {} transitions; acked {}, recovered {}, opened {}, seen {}, crashed {}, \
-         damaged {}, late appends {}, holes {}, second attempts {}, purged {} ({})\n",
+         damaged {}, late appends {}, holes {}, second attempts {}, purged {}; steps: mismatches {}, \
+         duplicates {}, moves {} ({})\n",
         report.states,
         report.transitions,
         report.acked,
@@ -152,6 +176,9 @@ fn tell(name: &str, report: &Report) {
         report.holes,
         report.restarted,
         report.purged,
+        report.mismatches,
+        report.duplicates,
+        report.moves,
         report.components,
     ));
 }
@@ -189,7 +216,7 @@ fn catching_up() {
     holds(
         "catching_up",
         Limits {
-            records: 2,
+            appends: TWO,
             crashes: 1,
             catch_up: true,
             ..LEAST
@@ -200,7 +227,7 @@ fn catching_up() {
 #[test]
 fn second_attempt() {
     let limits = Limits {
-        records: 2,
+        appends: TWO,
         attempts: 2,
         ..LEAST
     };
@@ -354,8 +381,8 @@ fn ack_in_new_epoch() {
     holds(
         "ack_in_new_epoch",
         Limits {
-            records: 2,
-            ack_at_s2: true,
+            appends: TWO,
+            at_s2: ACK,
             ..LEAST
         },
     );
@@ -367,7 +394,7 @@ fn ack_in_new_epoch_and_crash() {
         "ack_in_new_epoch_and_crash",
         Limits {
             crashes: 1,
-            ack_at_s2: true,
+            at_s2: ACK,
             catch_up: true,
             ..LEAST
         },
@@ -384,6 +411,55 @@ fn tail_of_old_epoch() {
             ..LEAST
         },
     );
+}
+
+/// A record that is to follow the first at once: it is sent only when that has retired.
+const CONDITIONAL: Limits = Limits {
+    appends: &[Stand, LastAt(1)],
+    at_s2: Question::Append(LastAt(1)),
+    ..LEAST
+};
+
+#[test]
+fn conditional() {
+    holds("conditional", CONDITIONAL);
+}
+
+/// Two records of a producer, of which the first is appended again at S2.
+const REPEATED: Limits = Limits {
+    appends: &[Once(0), Once(1)],
+    at_s2: Question::Append(Once(0)),
+    catch_up: true,
+    ..LEAST
+};
+
+#[test]
+fn repeated() {
+    holds("repeated", REPEATED);
+}
+
+/// S1 moves to other nodes.
+const OTHER_NODES: Limits = Limits {
+    nodes: 4,
+    goal: Some(Goal::OtherNodes),
+    tail_at_s1: true,
+    ..LEAST
+};
+
+#[test]
+fn other_nodes() {
+    holds("other_nodes", OTHER_NODES);
+}
+
+/// S1 hands over to S2.
+const HAND_OVER: Limits = Limits {
+    goal: Some(Goal::Successor),
+    ..LEAST
+};
+
+#[test]
+fn hand_over() {
+    holds("hand_over", HAND_OVER);
 }
 
 /// Explores with a planted bug, which must break an invariant that begins with `what`.
@@ -414,7 +490,7 @@ fn is_found(bug: &str, what: &str, limits: Limits) {
 #[test]
 fn a_straggler_kept_is_found() {
     let limits = Limits {
-        ack_at_s2: true,
+        at_s2: ACK,
         ..LEAST
     };
     is_found("late-straggler-kept", "order:", limits);
@@ -471,7 +547,7 @@ fn a_purge_without_a_seal_is_found() {
 #[test]
 fn a_release_of_a_recovered_epoch_is_found() {
     let limits = Limits {
-        records: 2,
+        appends: TWO,
         ..LEAST
     };
     is_found("release-recovered-epoch", "served wrongly:", limits);
@@ -499,4 +575,28 @@ fn an_ack_before_fsync_is_found_from_outside() {
         ..LEAST
     };
     is_found("ack-before-fsync", "lost:", limits);
+}
+
+#[test]
+fn a_conditional_append_over_a_hole_is_found() {
+    is_found("conditional-over-hole", "condition:", CONDITIONAL);
+}
+
+#[test]
+fn a_sequence_taken_for_applied_is_found() {
+    is_found("dedup-by-max", "told wrongly:", REPEATED);
+}
+
+#[test]
+fn an_ack_on_nodes_of_no_epoch_is_found() {
+    let limits = Limits {
+        white_box: false,
+        ..OTHER_NODES
+    };
+    is_found("ack-before-epoch-metadata", "lost:", limits);
+}
+
+#[test]
+fn an_epoch_counted_as_on_other_nodes_is_found() {
+    is_found("reconfig-covers-inflight", "lost:", OTHER_NODES);
 }

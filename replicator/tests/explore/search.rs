@@ -3,11 +3,13 @@
 //! Besides the components, a state holds what an observer remembers (`Seen`): who was acked, when the new
 //! epoch was first seen, what was decided, what was served. The invariants compare the two.
 
-use hstore_core::{Ballot, Lsn, Precedence};
+use hstore_core::{Ballot, Epoch, Lsn, Precedence};
+use hstore_replicator::message::ClientAnswer;
 
 use super::table::mix;
 use super::world::{
-    Kind, Limits, LocalAction, Loss, Marks, NODES, NOTHING, OFFSETS, Part, SEQUENCERS, World,
+    AT_S2, Demand, Kind, Limits, LocalAction, Loss, Marks, NODES, NOTHING, NTH_AT_S2, NodeView,
+    OFFSETS, Part, Question, SEQUENCERS, World, old,
 };
 
 /// A state of the world: components by number, and the observer.
@@ -23,11 +25,11 @@ struct State {
 /// What an observer remembers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Seen {
-    /// Records appended at S1.
+    /// How many appends were asked of S1.
     appended: u8,
-    /// Of these, by bit: appended after the new epoch was seen.
+    /// Of these, by bit: asked after the new epoch was seen.
     late: u8,
-    /// Of these, by bit: acked.
+    /// By offset of the old epoch: acked, or told as that of the last record.
     acked: u8,
     /// The new epoch has given an observable answer.
     observed: bool,
@@ -50,6 +52,10 @@ struct Seen {
     /// Highest epoch activated.
     epoch: u8,
     purged: bool,
+    /// S2 was asked.
+    asked: bool,
+    /// S1 was asked to move the log.
+    moving: bool,
 }
 
 /// One step.
@@ -73,6 +79,12 @@ pub(crate) struct Report {
     pub(crate) holes: usize,
     pub(crate) restarted: usize,
     pub(crate) purged: usize,
+    /// Steps in which a client was told that its condition does not hold.
+    pub(crate) mismatches: u64,
+    /// Steps in which S2 told that the record stands in the old epoch.
+    pub(crate) duplicates: u64,
+    /// Steps in which the log moved.
+    pub(crate) moves: u64,
     pub(crate) components: String,
     /// The first violation, with the shortest way to it.
     pub(crate) violation: Option<Violation>,
@@ -93,6 +105,10 @@ struct Search {
     /// Open addressing over `states`; `u32::MAX` is free.
     index: Vec<u32>,
     transitions: u64,
+    /// See [`Report`].
+    mismatches: u64,
+    duplicates: u64,
+    moves: u64,
     /// Whether steps keep an account of what they consist of.
     keeps_account: bool,
 }
@@ -115,6 +131,9 @@ pub(crate) fn explore(limits: Limits, states_max: usize) -> Report {
         parents: Vec::new(),
         index: vec![u32::MAX; 1 << 16],
         transitions: 0,
+        mismatches: 0,
+        duplicates: 0,
+        moves: 0,
         keeps_account: false,
     };
     let rest = State {
@@ -196,18 +215,18 @@ impl Search {
         let messages = self.world.network(state.network).len();
         for i in 0..messages {
             let message = self.world.network(state.network)[i];
-            let outcome = self.deliver(state, message);
-            if outcome != NOTHING {
-                self.push(state, Action::Deliver(message), outcome, steps);
+            let choice = self.deliver(state, message);
+            if choice != NOTHING {
+                self.push_each(state, Action::Deliver(message), choice, steps);
             }
         }
         let seen = state.seen;
         let limits = self.limits;
         let s1 = state.sequencers[0];
         let s1_reigns = !self.world.is_idle(s1);
-        if s1_reigns && seen.appended < limits.records {
-            let payload = seen.appended;
-            self.act(state, LocalAction::Append { payload }, s1, steps);
+        if s1_reigns && usize::from(seen.appended) < limits.appends.len() {
+            let nth = seen.appended;
+            self.act(state, LocalAction::Append { nth }, s1, steps);
         }
         if s1_reigns && limits.tail_at_s1 && seen.tail_asked.is_none() {
             self.act(state, LocalAction::TailAtS1, s1, steps);
@@ -220,11 +239,21 @@ impl Search {
                 self.act(state, LocalAction::Release, s1, steps);
             }
         }
+        if s1_reigns && limits.goal.is_some() {
+            if !seen.moving {
+                self.act(state, LocalAction::Move, s1, steps);
+            }
+            let patience = LocalAction::Impatience { sequencer: 0 };
+            self.act(state, patience, s1, steps);
+        }
+        if seen.activated >> 1 & 1 == 1 && !seen.asked && !limits.silent_second {
+            self.act(state, LocalAction::AskS2, state.sequencers[1], steps);
+        }
         for sequencer in 1..=if limits.third { 2 } else { 1 } {
             let it = state.sequencers[sequencer];
             if seen.activated >> sequencer & 1 == 0 {
-                // S3 follows S2.
-                if sequencer == 1 || seen.activated >> 1 & 1 == 1 {
+                // S3 follows S2, which may be on its way already.
+                if self.world.is_idle(it) && (sequencer == 1 || seen.activated >> 1 & 1 == 1) {
                     self.act(state, LocalAction::Activate { sequencer }, it, steps);
                 }
             } else if !(self.world.is_idle(it) || sequencer == 1 && limits.silent_second) {
@@ -246,6 +275,7 @@ impl Search {
         }
     }
 
+    /// What a delivery may lead to, as a place for [`World::choice`], or [`NOTHING`].
     fn deliver(&mut self, state: &State, message: u16) -> u32 {
         match self.world.receiver(message) {
             Part::Node(node) => self.world.deliver_to_node(node, state.nodes[node], message),
@@ -268,9 +298,13 @@ impl Search {
             _ => 0,
         };
         let choice = self.world.act(action, part, register);
+        self.push_each(state, Action::Local(action), choice, steps);
+    }
+
+    fn push_each(&mut self, state: &State, action: Action, choice: u32, steps: &mut Vec<Step>) {
         for i in 0..self.world.choice(choice).len() {
             let outcome = self.world.choice(choice)[i];
-            self.push(state, Action::Local(action), outcome, steps);
+            self.push(state, action, outcome, steps);
         }
     }
 
@@ -318,32 +352,36 @@ impl Search {
         if loss == Loss::Certain {
             return;
         }
-        let outcome = self.deliver(&state, message);
-        if outcome == NOTHING {
+        let choice = self.deliver(&state, message);
+        if choice == NOTHING {
             if loss == Loss::Never {
                 self.finish(before, state, others, account, steps);
             }
             return;
         }
-        let mut account = account;
-        if self.keeps_account {
-            account.push((Action::Deliver(message), outcome));
-        }
-        match self.apply(&state, Action::Deliver(message), outcome) {
-            Err(what) => steps.push(Step {
-                account,
-                after: Err(what),
-            }),
-            Ok(after) => {
-                let more = &self.world.outcome(outcome).prompt;
-                let prompt = [others, more].concat();
-                self.finish(before, after, &prompt, account, steps);
+        for i in 0..self.world.choice(choice).len() {
+            let outcome = self.world.choice(choice)[i];
+            let mut account = account.clone();
+            if self.keeps_account {
+                account.push((Action::Deliver(message), outcome));
+            }
+            match self.apply(&state, Action::Deliver(message), outcome) {
+                Err(what) => steps.push(Step {
+                    account,
+                    after: Err(what),
+                }),
+                Ok(after) => {
+                    let more = &self.world.outcome(outcome).prompt;
+                    let prompt = [others, more].concat();
+                    self.finish(before, after, &prompt, account, steps);
+                }
             }
         }
     }
 
     /// The state after an outcome, or the invariant it breaks.
     fn apply(&mut self, state: &State, action: Action, outcome: u32) -> Result<State, String> {
+        self.count(outcome);
         let network = self.world.send(state.network, outcome);
         let it = self.world.outcome(outcome);
         let mut after = *state;
@@ -353,15 +391,27 @@ impl Search {
         match action {
             Action::Deliver(message) => match self.world.receiver(message) {
                 Part::Node(node) => changed_node = Some(node),
-                Part::Sequencer(at) | Part::Register { asker: at } => {
-                    after.sequencers[at] = it.after;
+                Part::Sequencer(at) => after.sequencers[at] = it.after,
+                Part::Register { asker } => {
+                    after.sequencers[asker] = it.after;
+                    // S1 reigns from the beginning.
+                    let reigns = asker > 0 && it.marks.activated.is_some();
+                    after.seen.activated |= u8::from(reigns) << asker;
                 }
             },
             Action::Local(action) => match action {
-                LocalAction::Append { payload } => {
+                LocalAction::Append { nth } => {
                     after.sequencers[0] = it.after;
                     after.seen.appended += 1;
-                    after.seen.late |= u8::from(state.seen.observed) << payload;
+                    after.seen.late |= u8::from(state.seen.observed) << nth;
+                }
+                LocalAction::Move => {
+                    after.sequencers[0] = it.after;
+                    after.seen.moving = true;
+                }
+                LocalAction::AskS2 => {
+                    after.sequencers[1] = it.after;
+                    after.seen.asked = true;
                 }
                 LocalAction::TailAtS1 => {
                     after.sequencers[0] = it.after;
@@ -371,6 +421,7 @@ impl Search {
                 LocalAction::Activate { sequencer } => {
                     after.sequencers[sequencer] = it.after;
                     after.seen.activated |= 1 << sequencer;
+                    after.seen.asked |= sequencer == 1;
                 }
                 LocalAction::Impatience { sequencer } => after.sequencers[sequencer] = it.after,
                 LocalAction::Crash { node } => {
@@ -392,6 +443,20 @@ impl Search {
         }
     }
 
+    fn count(&mut self, outcome: u32) {
+        let marks = &self.world.outcome(outcome).marks;
+        self.moves += u64::from(marks.moved);
+        for (number, answer) in &marks.answers {
+            match answer {
+                ClientAnswer::Mismatch(_) => self.mismatches += 1,
+                ClientAnswer::Appended(lsn) if *number == AT_S2 && lsn.epoch == Epoch(1) => {
+                    self.duplicates += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+
     // The invariants.
 
     /// Brings the observer up to date, and compares what it remembers with what there is.
@@ -404,6 +469,8 @@ impl Search {
     ) -> Option<String> {
         let nodes = 0..self.limits.nodes;
         let views = || (nodes.clone()).map(|node| self.world.view(node, after.nodes[node]));
+        // Those that the old epoch may stand on.
+        let old_views = || views().take(self.world.old_nodes());
         let copies_needed = usize::from(self.limits.copies);
         let mut seen = after.seen;
         seen.attempts += marks.attempts;
@@ -432,20 +499,23 @@ impl Search {
                     "n{node}'s durable seal, promise or last clean epoch went back"
                 ));
             }
+            for offset in 0..OFFSETS {
+                let mut payloads = views().map(|it| it.payloads[offset]).filter(|&it| it != 0);
+                let first = payloads.next();
+                if payloads.any(|it| Some(it) != first) {
+                    let offset = offset + 1;
+                    return Some(format!("two records: e1:{offset} has two payloads"));
+                }
+            }
         }
         let fresh = marks.acked & !seen.acked;
         seen.acked |= fresh;
         for offset in bits(fresh) {
-            let copies = views().filter(|it| it.durable[offset].is_copy()).count();
+            let copies = old_views().filter(|it| it.durable[offset].is_copy());
+            let copies = copies.count();
             if copies < copies_needed && self.limits.white_box {
                 return Some(format!(
                     "ack before durable: e1:{} is acked with {copies} durable copies",
-                    offset + 1
-                ));
-            }
-            if seen.late >> offset & 1 == 1 {
-                return Some(format!(
-                    "order: S1 acked e1:{}, appended after the new epoch had answered",
                     offset + 1
                 ));
             }
@@ -460,7 +530,7 @@ impl Search {
                 let won = views().find(|it| it.held[offset].1 == winner);
                 let kind = won.map_or_else(
                     || {
-                        let copies = views().filter(|it| it.durable[offset].is_copy());
+                        let copies = old_views().filter(|it| it.durable[offset].is_copy());
                         if copies.count() >= copies_needed {
                             Kind::Record
                         } else {
@@ -480,6 +550,14 @@ impl Search {
             }
             seen.decided = Some(decided);
         }
+        let payloads: [u8; OFFSETS] =
+            std::array::from_fn(|offset| payload(views(), offset).unwrap_or(0));
+        for (number, answer) in &marks.answers {
+            let broken = self.judge(&seen, &payloads, *number, answer);
+            if broken.is_some() {
+                return broken;
+            }
+        }
         if changed_node.is_none() && fresh == 0 && marks.clean.is_none() {
             // Nothing of what follows has changed.
             after.seen = seen;
@@ -487,13 +565,17 @@ impl Search {
         }
         let record = Kind::Record as u8;
         if let Some(decided) = &seen.decided {
+            let broken = self.judge_decided(decided, &payloads);
+            if broken.is_some() {
+                return broken;
+            }
             for (offset, &kind) in decided.iter().enumerate() {
                 let lsn = Lsn::new(1, offset as u32 + 1);
                 let decided_record = kind == record;
                 if seen.acked >> offset & 1 == 1 && !decided_record {
                     return Some(format!("lost: {lsn} was acked and recovered as no record"));
                 }
-                if seen.late >> offset & 1 == 1 && decided_record {
+                if decided_record && self.is_late(&seen, payloads[offset]) {
                     return Some(format!(
                         "order: {lsn}, appended after the new epoch had answered, took effect below it"
                     ));
@@ -504,8 +586,8 @@ impl Search {
                     ));
                 }
                 if decided_record {
-                    let copies = views().filter(|it| it.durable[offset].is_copy());
-                    let readable = views().filter(|it| it.durable[offset] == Kind::Record);
+                    let copies = old_views().filter(|it| it.durable[offset].is_copy());
+                    let readable = old_views().filter(|it| it.durable[offset] == Kind::Record);
                     if copies.count() < copies_needed
                         || readable.count() + usize::from(seen.damages) < copies_needed
                     {
@@ -562,15 +644,137 @@ impl Search {
         None
     }
 
+    // What clients are told.
+
+    /// Whether a record was asked for, and only after the new epoch was seen.
+    fn is_late(&self, seen: &Seen, payload: u8) -> bool {
+        let asked = self.limits.appends.iter().zip(0..seen.appended);
+        let mut asked = asked.filter(|(demand, nth)| demand.payload(*nth) == payload);
+        let first = asked.next();
+        first.is_some_and(|(_, nth)| seen.late >> nth & 1 == 1)
+    }
+
+    /// Compares an answer with what stands, where `payloads` are those of the old epoch.
+    fn judge(
+        &self,
+        seen: &Seen,
+        payloads: &[u8; OFFSETS],
+        number: u64,
+        answer: &ClientAnswer,
+    ) -> Option<String> {
+        let at_s2 = number == AT_S2;
+        let nth = if at_s2 { NTH_AT_S2 } else { number as u8 };
+        let demand = match (at_s2, self.limits.at_s2) {
+            (true, Question::Append(demand)) => demand,
+            (true, Question::Tail) => return None,
+            (false, _) => *self.limits.appends.get(usize::from(nth))?,
+        };
+        let name = char::from(demand.payload(nth));
+        let last = seen.decided.map(|decided| last_record(&decided, OFFSETS));
+        match answer {
+            ClientAnswer::Appended(lsn) if lsn.epoch == Epoch(1) => {
+                let offset = lsn.offset.0 as usize - 1;
+                let stands = payloads[offset];
+                if stands != 0 && stands != demand.payload(nth) {
+                    return Some(format!(
+                        "told wrongly: '{name}' is said to stand at {lsn}, there stands '{}'",
+                        char::from(stands)
+                    ));
+                }
+                if !at_s2 && self.is_late(seen, demand.payload(nth)) {
+                    return Some(format!(
+                        "order: S1 acked {lsn}, appended after the new epoch had answered"
+                    ));
+                }
+            }
+            ClientAnswer::Appended(lsn) => {
+                let decided = seen.decided?;
+                let twice = (0..OFFSETS).find(|&offset| {
+                    decided[offset] == Kind::Record as u8 && payloads[offset] == demand.payload(nth)
+                });
+                if let Some(offset) = twice {
+                    return Some(format!(
+                        "twice: '{name}' stands at e1:{} and {lsn}",
+                        offset + 1
+                    ));
+                }
+                if let (Demand::LastAt(wanted), Some(last)) = (demand, last)
+                    && wanted != last
+                    && at_s2
+                {
+                    return Some(format!(
+                        "condition: '{name}' stands at {lsn}, the last record before is at {}",
+                        old(last)
+                    ));
+                }
+            }
+            ClientAnswer::Mismatch(told) => {
+                let told = told.last_record;
+                if demand == Demand::LastAt(told.offset.0 as u8) && told.epoch <= Epoch(1) {
+                    return Some(format!("told wrongly: {told} is no mismatch of '{name}'"));
+                }
+                if at_s2 && last.is_some_and(|last| old(last) != told) {
+                    return Some(format!(
+                        "told wrongly: {told} is said to be the last record"
+                    ));
+                }
+                if !at_s2 && seen.late >> nth & 1 == 1 && self.limits.goal.is_none() {
+                    return Some(format!(
+                        "order: S1 said that {told} is the last record, asked after the new epoch had \
+                         answered"
+                    ));
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Whether each record of the old epoch, as it was decided, stands as it was to stand.
+    fn judge_decided(&self, decided: &[u8; OFFSETS], payloads: &[u8; OFFSETS]) -> Option<String> {
+        let is_record = |offset: usize| decided[offset] == Kind::Record as u8;
+        for offset in (0..OFFSETS).filter(|&offset| is_record(offset)) {
+            let payload = payloads[offset];
+            let lsn = Lsn::new(1, offset as u32 + 1);
+            let before = last_record(decided, offset);
+            let mut earlier = (0..offset).filter(|&it| is_record(it) && payloads[it] == payload);
+            if payload != 0
+                && let Some(earlier) = earlier.next()
+            {
+                return Some(format!(
+                    "twice: '{}' stands at e1:{} and {lsn}",
+                    char::from(payload),
+                    earlier + 1
+                ));
+            }
+            for (demand, nth) in self.limits.appends.iter().zip(0..) {
+                if let Demand::LastAt(wanted) = *demand
+                    && demand.payload(nth) == payload
+                    && wanted != before
+                {
+                    return Some(format!(
+                        "condition: {} stands at {lsn}, the last record before is at {}",
+                        demand.describe(nth),
+                        old(before)
+                    ));
+                }
+            }
+        }
+        None
+    }
+
     // Words.
 
     fn describe(&self, action: Action, outcome: u32) -> String {
         let what = match action {
             Action::Deliver(message) => self.world.describe_message(message),
             Action::Local(action) => match action {
-                LocalAction::Append { payload } => {
-                    format!("a client appends '{}' at S1", char::from(b'a' + payload))
+                LocalAction::Append { nth } => {
+                    let what = self.limits.appends[usize::from(nth)].describe(nth);
+                    format!("a client appends {what} at S1")
                 }
+                LocalAction::Move => "a client asks S1 to move the log".to_owned(),
+                LocalAction::AskS2 => "a client asks S2 something".to_owned(),
                 LocalAction::TailAtS1 => "a client asks S1 for the tail".to_owned(),
                 LocalAction::Activate { sequencer } => {
                     format!("S{} activates; a client asks it something", sequencer + 1)
@@ -578,10 +782,7 @@ impl Search {
                 LocalAction::LateWave => "a wave of S1 is late".to_owned(),
                 LocalAction::Release => "S1 releases".to_owned(),
                 LocalAction::Impatience { sequencer } => {
-                    format!(
-                        "S{} goes on without stragglers, or tries again",
-                        sequencer + 1
-                    )
+                    format!("S{} loses patience", sequencer + 1)
                 }
                 LocalAction::Crash { node } => format!("n{node} loses power and starts again"),
                 LocalAction::Damage { node, offset } => {
@@ -661,6 +862,9 @@ impl Search {
             }),
             restarted: count(|seen| seen.attempts > 1),
             purged: count(|seen| seen.purged),
+            mismatches: self.mismatches,
+            duplicates: self.duplicates,
+            moves: self.moves,
             components: self.world.sizes(),
             violation,
         }
@@ -668,6 +872,19 @@ impl Search {
 }
 
 const KINDS: [Kind; 4] = [Kind::Nothing, Kind::Record, Kind::Hole, Kind::Bridge];
+
+/// The payload of the record at an offset, if any node can read one.
+fn payload<'a>(mut views: impl Iterator<Item = &'a NodeView>, offset: usize) -> Option<u8> {
+    views.find_map(|it| Some(it.payloads[offset]).filter(|&payload| payload != 0))
+}
+
+/// The offset of the last record before the one of this index; 0 if there is none.
+fn last_record(decided: &[u8; OFFSETS], before: usize) -> u8 {
+    let records = (0..before)
+        .rev()
+        .find(|&it| decided[it] == Kind::Record as u8);
+    records.map_or(0, |offset| offset as u8 + 1)
+}
 
 /// A ballot of a small world.
 fn short(ballot: Ballot) -> (u8, u8) {
@@ -688,7 +905,11 @@ fn hash(state: &State) -> u64 {
         seen.appended,
         seen.late,
         seen.acked,
-        u8::from(seen.observed) | u8::from(seen.opened) << 1 | u8::from(seen.purged) << 2,
+        u8::from(seen.observed)
+            | u8::from(seen.opened) << 1
+            | u8::from(seen.purged) << 2
+            | u8::from(seen.asked) << 3
+            | u8::from(seen.moving) << 4,
         seen.tail_asked.map_or(2, u8::from) | seen.served << 4,
         seen.crashes | seen.waves_failed << 4,
         seen.attempts | seen.damages << 4,

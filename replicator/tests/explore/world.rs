@@ -20,9 +20,12 @@
 //! - *Sequencers* are processes of their own. That one crashes is covered: it is one that nothing is
 //!   delivered to any more.
 //! - *Register*: one real acceptor that keeps every promise at once, spoken to by the real proposer: the
-//!   exchange of one change is one step. Preempted proposers have their own scripts.
-//! - *Chance*: every copyset and every write quorum that S1 may draw is explored. Which write quorum S2 asks
-//!   about its own tail is not: nobody seals its epoch before it was seen.
+//!   exchange of one change is one step. Preempted proposers have their own scripts. Of the epoch that a
+//!   reigning S1 asks for it may also never hear.
+//! - *Probes* are answered in the step that asks them: asking has no effect on a node.
+//! - *Readers*: a question that a node would keep until more is released arrives then.
+//! - *Chance*: every copyset and every write quorum that is drawn may be any; but not those that a sequencer
+//!   draws in the step in which it opens: nobody seals its epoch before it was seen.
 //! - *Time* stands still. A timeout is a step that may happen at any time; resend timers are off, as
 //!   no message is ever gone.
 
@@ -31,18 +34,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, StoreOp};
-use hstore_core::quorum::{Location, QuorumSystem};
+use hstore_core::quorum::{Location, QuorumSystem, Replication};
 use hstore_core::{
-    Address, Ballot, ClientId, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset,
-    Precedence, Record, Rng, Timestamp, WallTime,
+    Address, Attributes, Ballot, ClientId, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet,
+    Offset, Precedence, ProducerId, ProducerSequence, Record, Rng, Timestamp, WallTime,
 };
 use hstore_replicator::boot::Boot;
 use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
 use hstore_replicator::effects::{DiskDone, DiskToken, DiskWork, Durability, Env, Event, Outputs};
 use hstore_replicator::keys::{DurableState, MetaKey, durable_state};
 use hstore_replicator::message::{
-    ClientAnswer, ClientAsk, Conditions, Message, RecoveryAnswer, RegisterStep, StorageAnswer,
-    StorageAsk, StoreOutcome,
+    ClientAnswer, ClientAsk, Conditions, Message, Mismatch, Move, RecoveryAnswer, RegisterStep,
+    StorageAnswer, StorageAsk, StoreOutcome,
 };
 use hstore_replicator::register::Acceptor;
 use hstore_replicator::sequencer::Sequencer;
@@ -71,6 +74,11 @@ const SEEDS: u64 = 16;
 pub(crate) const NOTHING: u32 = u32::MAX - 1;
 /// A client of S1 and S2.
 const CLIENT: Address = Address::Client(ClientId(1));
+/// Requests by number. Lower numbers are appends at S1, in the order of [`Limits::appends`].
+pub(crate) const MOVE: u64 = 8;
+const TAIL: u64 = 9;
+/// The first request at S2.
+pub(crate) const AT_S2: u64 = 10;
 
 /// What stands at an offset of the old epoch on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +103,8 @@ impl Kind {
 pub(crate) struct NodeView {
     /// By offset from 1: what the node holds of the old epoch, and at which precedence.
     pub(crate) held: [(Kind, Precedence); OFFSETS],
+    /// What the record says that it holds there; 0 if it holds none that can be read.
+    pub(crate) payloads: [u8; OFFSETS],
     /// The same, durably.
     pub(crate) durable: [Kind; OFFSETS],
     /// Up to where it lets readers read.
@@ -142,8 +152,10 @@ struct NodeState {
 /// What happened in a step, as far as the invariants care.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Marks {
-    /// Offsets of the old epoch that were acked.
+    /// Offsets of the old epoch that were acked, or told as that of the last record.
     pub(crate) acked: u8,
+    /// What clients were answered, by request.
+    pub(crate) answers: Vec<(u64, ClientAnswer)>,
     /// A tail of the old epoch was answered.
     pub(crate) old_tail: bool,
     /// The new epoch answered: an ack or a tail.
@@ -158,6 +170,8 @@ pub(crate) struct Marks {
     pub(crate) attempts_at_second: u8,
     pub(crate) waves_failed: u8,
     pub(crate) purged: bool,
+    /// An epoch began that S1 was asked for.
+    pub(crate) moved: bool,
     /// In words.
     words: Vec<String>,
 }
@@ -197,15 +211,98 @@ pub(crate) enum Loss {
     Certain,
 }
 
+/// What a client wants of a record that it appends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// That it stands.
+    Stand,
+    /// That it stands if the last record before it is at this offset of the old epoch; 0: if there is none.
+    LastAt(u8),
+    /// That it stands once, however often it is appended: its producer has numbered it so.
+    Once(u8),
+}
+
+impl Demand {
+    /// The record's payload, by which it is told from others, if it is appended `nth`.
+    pub(crate) fn payload(self, nth: u8) -> u8 {
+        match self {
+            Self::Stand | Self::LastAt(_) => b'a' + nth,
+            Self::Once(sequence) => b'p' + sequence,
+        }
+    }
+
+    fn ask(self, nth: u8) -> ClientAsk {
+        let mut conditions = Conditions::NONE;
+        let mut attributes = Attributes::default();
+        match self {
+            Self::Stand => {}
+            Self::LastAt(offset) => conditions.last_record = Some(old(offset)),
+            Self::Once(sequence) => {
+                attributes.producer = Some(ProducerSequence {
+                    producer: ProducerId(1),
+                    sequence: sequence.into(),
+                });
+            }
+        }
+        let payload = Bytes::copy_from_slice(&[self.payload(nth)]);
+        ClientAsk::Append {
+            record: Record::with(payload, attributes),
+            conditions,
+        }
+    }
+
+    /// In words.
+    pub(crate) fn describe(self, nth: u8) -> String {
+        let payload = char::from(self.payload(nth));
+        let only_if = match self {
+            Self::Stand => String::new(),
+            Self::LastAt(0) => " if there is no record".to_owned(),
+            Self::LastAt(offset) => format!(" if the last record is at e1:{offset}"),
+            Self::Once(sequence) => format!(", its producer's {sequence}"),
+        };
+        format!("'{payload}'{only_if}")
+    }
+}
+
+/// An LSN of the old epoch, as clients name it: without a record it is no LSN of any.
+pub(crate) fn old(offset: u8) -> Lsn {
+    if offset == 0 {
+        Lsn::MIN
+    } else {
+        Lsn::new(1, offset.into())
+    }
+}
+
+/// What S2 is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// For the tail.
+    Tail,
+    /// To append a record; as the [`NTH_AT_S2`] there is.
+    Append(Demand),
+}
+
+/// Later than all that are appended at S1.
+pub(crate) const NTH_AT_S2: u8 = 25;
+
+/// Where S1 is asked to move its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// From all nodes but the last to all but the first.
+    OtherNodes,
+    /// To S2.
+    Successor,
+}
+
 /// What a scope leaves out and how far it goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Storage nodes, all of them in the nodeset.
+    /// Storage nodes. All of them are in the nodeset, unless S1 moves to other nodes.
     pub(crate) nodes: usize,
     /// Copies of each record.
     pub(crate) copies: u8,
-    /// Records appended at S1.
-    pub(crate) records: u8,
+    /// What is appended at S1, in this order.
+    pub(crate) appends: &'static [Demand],
     /// Crashes of storage nodes.
     pub(crate) crashes: u8,
     /// Copies of which the payload is damaged.
@@ -222,10 +319,12 @@ pub(crate) struct Limits {
     pub(crate) third: bool,
     /// Whether S2 is not heard of after its activation, so that S3 has two epochs to recover.
     pub(crate) silent_second: bool,
-    /// Whether S2's first answer is an ack (and otherwise a tail).
-    pub(crate) ack_at_s2: bool,
+    /// What S2 is asked.
+    pub(crate) at_s2: Question,
     /// Whether S1 is asked for a tail.
     pub(crate) tail_at_s1: bool,
+    /// Whether S1 is asked to move the log, and where.
+    pub(crate) goal: Option<Goal>,
     /// Whether the invariants may look at disks when a record is acked; otherwise only what clients
     /// and readers see is judged.
     pub(crate) white_box: bool,
@@ -251,8 +350,9 @@ pub(crate) struct World {
     pair_count: u32,
     of_register: PairMap,
     of_network: PairMap,
-    /// What local actions lead to: by action, from (state, register) to a place in `choices`.
+    /// What local actions lead to: by action, from (state, register).
     of_actions: BTreeMap<LocalAction, PairMap>,
+    /// What all these lead to is a place here: outcomes, more than one where chance has a part.
     choices: Vec<Vec<u32>>,
 }
 
@@ -260,16 +360,21 @@ pub(crate) struct World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LocalAction {
     /// A client's append reaches S1.
-    Append { payload: u8 },
+    Append { nth: u8 },
     /// A client's question for the tail reaches S1.
     TailAtS1,
+    /// A client's wish that the log moves reaches S1.
+    Move,
+    /// A client's question reaches S2, which reigns because the log was handed over to it.
+    AskS2,
     /// The sequencer asks the nodes, and the register, for an epoch; a client of it waits.
     Activate { sequencer: usize },
     /// A wave of S1 is late.
     LateWave,
     /// S1 releases.
     Release,
-    /// Patience of a recovery is over: it goes on without stragglers, or begins another attempt.
+    /// Patience is over: a recovery goes on without stragglers, or begins another attempt; a move is
+    /// given up.
     Impatience { sequencer: usize },
     /// A node loses power and starts again.
     Crash { node: usize },
@@ -320,6 +425,11 @@ impl World {
             .networks
             .intern(Image::of(&Vec::<u16>::new()), Vec::new);
         (nodes, [idle; SEQUENCERS], register, network)
+    }
+
+    /// How many nodes the old epoch was on: the first ones.
+    pub(crate) fn old_nodes(&self) -> usize {
+        usize::from(old_nodes(self.limits))
     }
 
     pub(crate) fn view(&self, node: usize, state: u32) -> &NodeView {
@@ -417,14 +527,15 @@ impl World {
                 ..
             }
         );
-        matches!(part, Part::Sequencer(_)) || tells_epochs
+        let is_command = matches!(message, Message::HandOver { .. });
+        matches!(part, Part::Sequencer(_)) && !is_command || tells_epochs
     }
 
     /// Which prompt answers may get lost. An answer that arrives late is no more than one that arrives
     /// at once to a question that arrived late, wherever the question's effect on the node can be
     /// delayed as well:
     ///
-    /// - *digested*, *sealed?*, *recovered?*: asking has no effect on the node.
+    /// - *digested*, *sealed?*, *recovered?*, *fetched*: asking has no effect on the node.
     /// - *sealed*: until the sequencer knows, a sealed node differs from one that is not only in refusing
     ///   S1's stores and older ballots; it might as well not have been sent those yet.
     /// - *mutated*: matters when it is the last one. A recovery that does not hear it and tries again
@@ -511,13 +622,17 @@ impl World {
         after
     }
 
-    fn unless_nothing(&self, before: u32, outcome: u32) -> u32 {
-        let it = &self.outcomes[outcome as usize];
-        if it.after == before && it.sent.is_empty() && it.prompt.is_empty() {
-            NOTHING
-        } else {
-            outcome
+    /// A choice of outcomes, unless none of them changes or sends anything.
+    fn offer(&mut self, before: u32, outcomes: Vec<u32>) -> u32 {
+        let is_nothing = |&outcome: &u32| {
+            let it = &self.outcomes[outcome as usize];
+            it.after == before && it.sent.is_empty() && it.prompt.is_empty()
+        };
+        if outcomes.iter().all(is_nothing) {
+            return NOTHING;
         }
+        self.choices.push(outcomes);
+        u32::try_from(self.choices.len() - 1).expect("fewer than 2^32 choices")
     }
 
     fn push(&mut self, outcome: Outcome) -> u32 {
@@ -530,20 +645,37 @@ impl World {
     /// What the delivery of a message leads to; [`NOTHING`] if to nothing.
     pub(crate) fn deliver_to_node(&mut self, node: usize, state: u32, message: u16) -> u32 {
         let column = u32::from(message);
-        if let Some(outcome) = self.of_nodes[node].get(state, column) {
-            return outcome;
+        if let Some(choice) = self.of_nodes[node].get(state, column) {
+            return choice;
         }
         let (from, _, message, _) = self.messages.get(column).clone();
-        let outcome = self.step_node(node, state, |machine, env| match (&message, from) {
-            (Message::Storage { log, ask }, _) => machine.on_ask(from, *log, ask, env),
-            (Message::Stored { log, answer }, Address::Node(peer)) => {
-                machine.on_answer(peer, *log, answer, env);
-            }
-            _ => unreachable!("a storage node is not sent this"),
-        });
-        let outcome = self.unless_nothing(state, outcome);
-        self.of_nodes[node].set(state, column, outcome);
-        outcome
+        let choice = if self.would_wait(node, state, &message) {
+            NOTHING
+        } else {
+            let outcome = self.step_node(node, state, |machine, env| match (&message, from) {
+                (Message::Storage { log, ask }, _) => machine.on_ask(from, *log, ask, env),
+                (Message::Stored { log, answer }, Address::Node(peer)) => {
+                    machine.on_answer(peer, *log, answer, env);
+                }
+                _ => unreachable!("a storage node is not sent this"),
+            });
+            self.offer(state, vec![outcome])
+        };
+        self.of_nodes[node].set(state, column, choice);
+        choice
+    }
+
+    /// Whether a node would keep a reader's question until more is released. Then it may as well arrive
+    /// later.
+    fn would_wait(&self, node: usize, state: u32, message: &Message) -> bool {
+        let Message::Storage {
+            ask: StorageAsk::Fetch(fetch),
+            ..
+        } = message
+        else {
+            return false;
+        };
+        fetch.first > self.view(node, state).readable
     }
 
     pub(crate) fn deliver_to_sequencer(
@@ -553,8 +685,8 @@ impl World {
         message: u16,
     ) -> u32 {
         let column = u32::from(message);
-        if let Some(outcome) = self.of_sequencers[sequencer].get(state, column) {
-            return outcome;
+        if let Some(choice) = self.of_sequencers[sequencer].get(state, column) {
+            return choice;
         }
         let (from, _, message, _) = self.messages.get(column).clone();
         let Address::Node(node) = from else {
@@ -566,12 +698,15 @@ impl World {
                 ask: StorageAsk::Recovered { after },
                 ..
             } => machine.on_recovered_wanted(from, *after, env),
+            Message::HandOver { epoch, quorums, .. } => {
+                machine.on_hand_over(node, *epoch, quorums, env)
+            }
             _ => unreachable!("a sequencer is not sent this"),
         };
-        let outcome = self.step_sequencer(sequencer, state, 0, NOW, step);
-        let outcome = self.unless_nothing(state, outcome);
-        self.of_sequencers[sequencer].set(state, column, outcome);
-        outcome
+        let outcomes = self.step_sequencer(sequencer, state, NOW, step);
+        let choice = self.offer(state, outcomes);
+        self.of_sequencers[sequencer].set(state, column, choice);
+        choice
     }
 
     /// A proposer's first message reaches the register: all of the exchange follows at once.
@@ -590,14 +725,31 @@ impl World {
                 self.pair_count - 1
             }
         };
-        if let Some(outcome) = self.of_register.get(pair, u32::from(message)) {
-            return outcome;
+        if let Some(choice) = self.of_register.get(pair, u32::from(message)) {
+            return choice;
         }
         let first = self.messages.get(u32::from(message)).2.clone();
-        let outcome = self.exchange(asker, state, register, vec![first], |_, _| {});
-        let outcome = self.unless_nothing(state, outcome);
-        self.of_register.set(pair, u32::from(message), outcome);
-        outcome
+        let heard = self.exchange(asker, state, register, vec![first], |_, _| {});
+        let mut outcomes = vec![heard];
+        let heard = &self.outcomes[heard as usize];
+        if asker == 0 && heard.marks.activated.is_some() {
+            // It went on reigning over the old epoch meanwhile, and may do so for long.
+            let words = vec!["the register has begun an epoch, and S1 does not hear of it".into()];
+            let unheard = Outcome {
+                after: state,
+                register: heard.register,
+                sent: Vec::new(),
+                prompt: Vec::new(),
+                marks: Marks {
+                    words,
+                    ..Marks::default()
+                },
+            };
+            outcomes.push(self.push(unheard));
+        }
+        let choice = self.offer(state, outcomes);
+        self.of_register.set(pair, u32::from(message), choice);
+        choice
     }
 
     /// Steps a sequencer and lets it speak with the register until nothing is left to say.
@@ -627,27 +779,14 @@ impl World {
         let mut asks = asks;
         let mut others = Vec::new();
         loop {
-            for (to, message) in std::mem::take(&mut env.out.messages) {
-                match (to, message) {
-                    (Address::Node(REGISTER), message) => asks.push(message),
-                    // Probes are answered at once.
-                    (
-                        Address::Node(node),
-                        Message::Storage {
-                            ask: StorageAsk::Probe { nonce },
-                            ..
-                        },
-                    ) => machine.on_stored(node, &StorageAnswer::Here { nonce }, &mut env),
-                    other => others.push(other),
+            for (to, message) in said(&mut machine, &mut env) {
+                match to {
+                    Address::Node(REGISTER) => asks.push(message),
+                    to => others.push((to, message)),
                 }
             }
             if asks.is_empty() {
-                let more = std::mem::take(&mut env.out.messages);
-                if more.is_empty() {
-                    break;
-                }
-                env.out.messages = more;
-                continue;
+                break;
             }
             for ask in std::mem::take(&mut asks) {
                 let Message::Register { log, ballot, step } = ask else {
@@ -681,38 +820,60 @@ impl World {
         self.push(outcome)
     }
 
+    /// What a step of a sequencer may lead to: whatever chance makes of it.
     fn step_sequencer(
         &mut self,
         sequencer: usize,
         state: u32,
-        seed: u64,
         now: Timestamp,
-        step: impl FnOnce(&mut Sequencer, &mut Env),
-    ) -> u32 {
-        let mut machine = self.sequencers.get(state).clone();
-        let mut out = Outputs::default();
-        let me = NodeId((NODES + sequencer) as u8);
-        let mut rng = Rng::from_seed(seed);
-        let mut env = Env {
-            now,
-            wall: WallTime(0),
-            me,
-            incarnation: Incarnation(1),
-            config: &self.configs[sequencer],
-            rng: &mut rng,
-            out: &mut out,
-        };
-        step(&mut machine, &mut env);
-        let marks = marks(&out);
-        let (sent, prompt) = self.intern_messages(me.into(), out.messages);
-        let outcome = Outcome {
-            after: self.intern_sequencer(machine),
-            register: None,
-            sent,
-            prompt,
-            marks,
-        };
-        self.push(outcome)
+        step: impl Fn(&mut Sequencer, &mut Env),
+    ) -> Vec<u32> {
+        let mut outcomes = Vec::new();
+        for seed in 0..SEEDS {
+            let mut machine = self.sequencers.get(state).clone();
+            let mut out = Outputs::default();
+            let me = NodeId((NODES + sequencer) as u8);
+            let mut rng = Rng::from_seed(seed);
+            let mut env = Env {
+                now,
+                wall: WallTime(0),
+                me,
+                incarnation: Incarnation(1),
+                config: &self.configs[sequencer],
+                rng: &mut rng,
+                out: &mut out,
+            };
+            step(&mut machine, &mut env);
+            out.messages = said(&mut machine, &mut env);
+            let marks = marks(&out);
+            let (sent, prompt) = self.intern_messages(me.into(), out.messages);
+            let outcome = Outcome {
+                after: self.intern_sequencer(machine),
+                register: None,
+                sent,
+                prompt,
+                marks,
+            };
+            outcomes.push(self.push(outcome));
+            if rng == Rng::from_seed(seed) {
+                break;
+            }
+        }
+        self.distinct(outcomes)
+    }
+
+    fn distinct(&self, outcomes: Vec<u32>) -> Vec<u32> {
+        let mut distinct: Vec<u32> = Vec::new();
+        for outcome in outcomes {
+            let of = |outcome: u32| {
+                let it = &self.outcomes[outcome as usize];
+                (it.after, it.register, it.sent.clone())
+            };
+            if distinct.iter().all(|&other| of(other) != of(outcome)) {
+                distinct.push(outcome);
+            }
+        }
+        distinct
     }
 
     fn step_node(
@@ -767,76 +928,42 @@ impl World {
     }
 
     fn work_out(&mut self, action: LocalAction, state: u32, register: u32) -> Vec<u32> {
-        let mut outcomes: Vec<u32> = Vec::new();
         match action {
-            LocalAction::Append { payload } => {
-                for seed in 0..SEEDS {
-                    let payload = [b'a' + payload];
-                    let record = Record::new(Bytes::copy_from_slice(&payload));
-                    let ask = ClientAsk::Append {
-                        record,
-                        conditions: Conditions::NONE,
-                    };
-                    let step = |machine: &mut Sequencer, env: &mut Env| {
-                        machine.on_request(CLIENT, 1, &ask, None, env);
-                    };
-                    outcomes.push(self.step_sequencer(0, state, seed, NOW, step));
-                }
+            LocalAction::Append { nth } => {
+                let ask = self.limits.appends[usize::from(nth)].ask(nth);
+                self.request(0, state, nth.into(), &ask)
             }
-            LocalAction::TailAtS1 => {
-                let step = |machine: &mut Sequencer, env: &mut Env| {
-                    machine.on_request(CLIENT, 9, &ClientAsk::Tail, None, env);
-                };
-                // It asks a write quorum drawn at random.
-                for seed in 0..SEEDS {
-                    outcomes.push(self.step_sequencer(0, state, seed, NOW, step));
-                }
+            LocalAction::TailAtS1 => self.request(0, state, TAIL, &ClientAsk::Tail),
+            LocalAction::Move => {
+                let ask = ClientAsk::Move(wish(self.limits));
+                self.request(0, state, MOVE, &ask)
             }
+            LocalAction::AskS2 => self.ask_s2(state),
             LocalAction::Activate { sequencer } => {
-                let ack = self.limits.ack_at_s2;
                 let begin = |machine: &mut Sequencer, env: &mut Env| {
                     machine.activate(env);
                 };
                 let activated = self.exchange(sequencer, state, register, Vec::new(), begin);
                 if sequencer == 1 && self.limits.silent_second {
                     self.outcomes[activated as usize].sent.clear();
-                    outcomes.push(activated);
-                } else if sequencer != 1 {
-                    outcomes.push(activated);
-                } else {
-                    // A client asks at once; it is answered when it may be.
-                    let state = self.outcomes[activated as usize].after;
-                    for seed in 0..if ack { SEEDS } else { 1 } {
-                        let step = |machine: &mut Sequencer, env: &mut Env| {
-                            let ask = if ack {
-                                ClientAsk::Append {
-                                    record: Record::new(Bytes::from_static(b"z")),
-                                    conditions: Conditions::NONE,
-                                }
-                            } else {
-                                ClientAsk::Tail
-                            };
-                            machine.on_request(CLIENT, 1, &ask, None, env);
-                        };
-                        let asked = self.step_sequencer(sequencer, state, seed, NOW, step);
-                        outcomes.push(self.join(activated, asked));
-                    }
+                    return vec![activated];
                 }
+                if sequencer != 1 {
+                    return vec![activated];
+                }
+                // A client asks at once; it is answered when it may be.
+                let state = self.outcomes[activated as usize].after;
+                let asked = self.ask_s2(state);
+                let joined = asked.into_iter().map(|asked| self.join(activated, asked));
+                joined.collect()
             }
             LocalAction::LateWave => {
-                for seed in 0..SEEDS {
-                    let step = |machine: &mut Sequencer, env: &mut Env| machine.on_time(env);
-                    let late = NOW + WAVE_TIMEOUT;
-                    outcomes.push(self.step_sequencer(0, state, seed, late, step));
-                }
+                let late = NOW + WAVE_TIMEOUT;
+                self.step_sequencer(0, state, late, Sequencer::on_time)
             }
-            LocalAction::Release => {
-                let step = |machine: &mut Sequencer, env: &mut Env| machine.on_time(env);
-                outcomes.push(self.step_sequencer(0, state, 0, NOW, step));
-            }
+            LocalAction::Release => self.step_sequencer(0, state, NOW, Sequencer::on_time),
             LocalAction::Impatience { sequencer } => {
-                let step = |machine: &mut Sequencer, env: &mut Env| machine.on_time(env);
-                outcomes.push(self.step_sequencer(sequencer, state, 0, NOW, step));
+                self.step_sequencer(sequencer, state, NOW, Sequencer::on_time)
             }
             LocalAction::Crash { node } => {
                 let (before, _) = self.nodes[node].get(state);
@@ -848,39 +975,42 @@ impl World {
                     durable: before.durable.clone(),
                     unsynced: Vec::new(),
                 };
-                let outcome = Outcome {
-                    after: self.intern_node(node, after),
-                    register: None,
-                    sent: Vec::new(),
-                    prompt: Vec::new(),
-                    marks: Marks::default(),
-                };
-                outcomes.push(self.push(outcome));
+                vec![self.becomes(node, after)]
             }
             LocalAction::Damage { node, offset } => {
                 let mut after = self.nodes[node].get(state).0.clone();
                 after.damage(Lsn::new(1, offset as u32 + 1));
-                let outcome = Outcome {
-                    after: self.intern_node(node, after),
-                    register: None,
-                    sent: Vec::new(),
-                    prompt: Vec::new(),
-                    marks: Marks::default(),
-                };
-                outcomes.push(self.push(outcome));
+                vec![self.becomes(node, after)]
             }
         }
-        let mut distinct: Vec<u32> = Vec::new();
-        for outcome in outcomes {
-            let of = |outcome: u32| {
-                let it = &self.outcomes[outcome as usize];
-                (it.after, it.register, it.sent.clone())
-            };
-            if distinct.iter().all(|&other| of(other) != of(outcome)) {
-                distinct.push(outcome);
-            }
-        }
-        distinct
+    }
+
+    /// A client's request reaches a sequencer.
+    fn request(&mut self, sequencer: usize, state: u32, number: u64, ask: &ClientAsk) -> Vec<u32> {
+        let step = |machine: &mut Sequencer, env: &mut Env| {
+            machine.on_request(CLIENT, number, ask, None, env);
+        };
+        self.step_sequencer(sequencer, state, NOW, step)
+    }
+
+    fn ask_s2(&mut self, state: u32) -> Vec<u32> {
+        let ask = match self.limits.at_s2 {
+            Question::Tail => ClientAsk::Tail,
+            Question::Append(demand) => demand.ask(NTH_AT_S2),
+        };
+        self.request(1, state, AT_S2, &ask)
+    }
+
+    /// A node becomes what it is by itself.
+    fn becomes(&mut self, node: usize, after: NodeState) -> u32 {
+        let outcome = Outcome {
+            after: self.intern_node(node, after),
+            register: None,
+            sent: Vec::new(),
+            prompt: Vec::new(),
+            marks: Marks::default(),
+        };
+        self.push(outcome)
     }
 
     /// Two outcomes of one component, one after the other, as one.
@@ -893,10 +1023,7 @@ impl World {
         sent.sort_unstable();
         sent.dedup();
         let mut marks = first.marks.clone();
-        assert!(
-            second.marks.acked == 0 && !second.marks.observed,
-            "too early"
-        );
+        assert!(second.marks.answers.is_empty(), "too early");
         marks.words.extend(second.marks.words.iter().cloned());
         assert!(first.prompt.is_empty() && second.prompt.is_empty());
         let joint = Outcome {
@@ -991,6 +1118,26 @@ impl NodeState {
     }
 }
 
+/// What a sequencer says in a step. Probes are answered at once.
+fn said(machine: &mut Sequencer, env: &mut Env) -> Vec<(Address, Message)> {
+    let mut said = Vec::new();
+    while !env.out.messages.is_empty() {
+        for (to, message) in std::mem::take(&mut env.out.messages) {
+            match (to, message) {
+                (
+                    Address::Node(node),
+                    Message::Storage {
+                        ask: StorageAsk::Probe { nonce },
+                        ..
+                    },
+                ) => machine.on_stored(node, &StorageAnswer::Here { nonce }, env),
+                other => said.push(other),
+            }
+        }
+    }
+    said
+}
+
 fn view(state: &NodeState) -> NodeView {
     let kind = |entry: &Entry| match entry {
         Entry::Record(stamped) if stamped.record.verify().is_err() => Kind::Unreadable,
@@ -1003,6 +1150,13 @@ fn view(state: &NodeState) -> NodeView {
         copy.map_or((Kind::Nothing, Precedence::default()), |copy| {
             (kind(&copy.entry), copy.precedence)
         })
+    };
+    let payload = |offset: usize| {
+        let copy = state.live.copy(LOG, Lsn::new(1, offset as u32 + 1));
+        match copy.map(|copy| &copy.entry) {
+            Some(Entry::Record(it)) if it.record.verify().is_ok() => it.record.payload[0],
+            _ => 0,
+        }
     };
     let beyond = Lsn::new(1, OFFSETS as u32 + 1);
     assert!(
@@ -1025,6 +1179,7 @@ fn view(state: &NodeState) -> NodeView {
     };
     NodeView {
         held: std::array::from_fn(|offset| at(&state.live, offset)),
+        payloads: std::array::from_fn(payload),
         durable: std::array::from_fn(|offset| at(&state.durable, offset).0),
         readable: state.machine.readable(LOG),
         clean,
@@ -1049,6 +1204,7 @@ fn marks(out: &Outputs) -> Marks {
             Event::RecoveryBegan { .. } => marks.attempts_at_second += 1,
             Event::WaveFailed { .. } => marks.waves_failed += 1,
             Event::Purged { .. } => marks.purged = true,
+            Event::Moved { .. } => marks.moved = true,
             _ => {}
         }
     }
@@ -1057,25 +1213,65 @@ fn marks(out: &Outputs) -> Marks {
             continue;
         };
         marks.words.push(words::client_answer(&reply.answer));
+        let by_s2 = reply.number == AT_S2;
         match &reply.answer {
             ClientAnswer::Tail { lsn, .. } if lsn.epoch == Epoch(1) => marks.old_tail = true,
             ClientAnswer::Tail { .. } => marks.observed = true,
-            ClientAnswer::Appended(lsn) => marks.observed |= lsn.epoch > Epoch(1),
+            ClientAnswer::Appended(lsn) => marks.observed |= by_s2 || lsn.epoch > Epoch(1),
+            ClientAnswer::Mismatch(Mismatch { last_record, .. }) => {
+                marks.observed |= by_s2;
+                if last_record.epoch == Epoch(1) {
+                    marks.acked |= 1 << (last_record.offset.0 - 1);
+                }
+            }
             _ => {}
         }
+        marks.answers.push((reply.number, reply.answer.clone()));
     }
     marks
+}
+
+/// Nodes that the old epoch is on: the first ones.
+fn old_nodes(limits: Limits) -> u8 {
+    let nodes = u8::try_from(limits.nodes).expect("few nodes");
+    match limits.goal {
+        Some(Goal::OtherNodes) => nodes - 1,
+        Some(Goal::Successor) | None => nodes,
+    }
+}
+
+/// How the log is to be after it has moved.
+fn wish(limits: Limits) -> Move {
+    let goal = limits.goal.expect("a scope without moves asks for none");
+    match goal {
+        Goal::OtherNodes => {
+            let nodes = (1..=old_nodes(limits)).map(|node| (NodeId(node), Location::default()));
+            let replication = Replication::copies(limits.copies);
+            let quorums = QuorumSystem::new(nodes.collect(), replication);
+            Move {
+                to: None,
+                quorums: Some(quorums.expect("the copies have room")),
+            }
+        }
+        Goal::Successor => Move {
+            to: Some(NodeId(NODES as u8 + 1)),
+            quorums: None,
+        },
+    }
 }
 
 /// What a sequencer is told: all know the same cluster and differ in their patience.
 fn config(sequencer: usize, limits: Limits) -> ClusterConfig {
     let all = 0..=REGISTER.0;
-    let nodes = u8::try_from(limits.nodes).expect("few nodes");
-    let quorums = QuorumSystem::flat(nodes, limits.copies).expect("the copies have room");
+    let quorums = QuorumSystem::flat(old_nodes(limits), limits.copies);
+    let quorums = quorums.expect("the copies have room");
     let spec = LogSpec::new(quorums);
     let timing = Timing {
         activation_patience: NEVER,
-        release_delay: if sequencer == 0 {
+        activation_backoff: Duration::ZERO,
+        drain_patience: Duration::ZERO,
+        hand_over_patience: Duration::ZERO,
+        release_delay: if sequencer == 0 && limits.releases {
             Duration::ZERO
         } else {
             NEVER
@@ -1088,6 +1284,8 @@ fn config(sequencer: usize, limits: Limits) -> ClusterConfig {
         recovery_timeout: Duration::ZERO,
         register_backoff: NEVER,
         operation_timeout: NEVER,
+        reader_patience: NEVER,
+        reader_grace: NEVER,
         ..Timing::default()
     };
     let config = ClusterConfig {
