@@ -3,22 +3,21 @@
 //! Besides the components, a state holds what an observer remembers (`Seen`): who was acked, when the new
 //! epoch was first seen, what was decided, what was served. The invariants compare the two.
 
+use std::collections::BTreeSet;
+
 use hstore_core::{Ballot, Epoch, Lsn, Precedence};
 use hstore_replicator::message::ClientAnswer;
 
 use super::table::mix;
 use super::world::{
-    AT_S2, Demand, Kind, Limits, LocalAction, Loss, Marks, NODES, NOTHING, NTH_AT_S2, NodeView,
-    OFFSETS, Part, Question, SEQUENCERS, World, old,
+    AT_S2, Demand, Kind, Limits, LocalAction, Loss, Marks, NOTHING, NTH_AT_S2, NodeView, OFFSETS,
+    Part, Parts, Question, World, old,
 };
 
 /// A state of the world: components by number, and the observer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
-    nodes: [u32; NODES],
-    sequencers: [u32; SEQUENCERS],
-    register: u32,
-    network: u32,
+    parts: Parts,
     seen: Seen,
 }
 
@@ -111,6 +110,8 @@ struct Search {
     moves: u64,
     /// Whether steps keep an account of what they consist of.
     keeps_account: bool,
+    /// The number of a sequencer at rest.
+    at_rest: u32,
 }
 
 /// A step from a state: what it consists of, and where it led.
@@ -122,8 +123,27 @@ struct Step {
 
 /// Walks through all states within `limits`; stops at the first violation.
 pub(crate) fn explore(limits: Limits, states_max: usize) -> Report {
+    let (search, violation) = walk(limits, states_max);
+    search.report(violation)
+}
+
+/// How many states there are within `limits`, and how many that differ in more than in what S1 knows and in
+/// what is on its way.
+pub(crate) fn outlines(limits: Limits, states_max: usize) -> (usize, usize) {
+    let (search, _) = walk(limits, states_max);
+    let outline = |state: &State| {
+        let mut outline = *state;
+        outline.parts.sequencers[0] = 0;
+        outline.parts.network = 0;
+        hash(&outline)
+    };
+    let outlines: BTreeSet<u64> = search.states.iter().map(outline).collect();
+    (search.states.len(), outlines.len())
+}
+
+fn walk(limits: Limits, states_max: usize) -> (Search, Option<Violation>) {
     let mut world = World::new(limits);
-    let (nodes, sequencers, register, network) = world.initial();
+    let parts = world.initial();
     let mut search = Search {
         limits,
         world,
@@ -135,17 +155,17 @@ pub(crate) fn explore(limits: Limits, states_max: usize) -> Report {
         duplicates: 0,
         moves: 0,
         keeps_account: false,
+        at_rest: parts.sequencers[0],
     };
     let rest = State {
-        nodes,
-        sequencers,
-        register,
-        network,
+        parts,
         seen: Seen::default(),
     };
     // S1 reigns over epoch 1 when the exploration begins.
     let activate = LocalAction::Activate { sequencer: 0 };
-    let choice = search.world.act(activate, sequencers[0], register);
+    let choice = search
+        .world
+        .act(activate, parts.sequencers[0], parts.register);
     let reigns = search.world.choice(choice)[0];
     let begin = search.apply(&rest, Action::Local(activate), reigns);
     search.insert(begin.expect("the beginning breaks nothing"), u32::MAX);
@@ -181,7 +201,7 @@ pub(crate) fn explore(limits: Limits, states_max: usize) -> Report {
             search.world.sizes()
         );
     }
-    search.report(violation)
+    (search, violation)
 }
 
 impl Search {
@@ -212,9 +232,9 @@ impl Search {
 
     /// Every step that may follow.
     fn steps(&mut self, state: &State, steps: &mut Vec<Step>) {
-        let messages = self.world.network(state.network).len();
+        let messages = self.world.network(state.parts.network).len();
         for i in 0..messages {
-            let message = self.world.network(state.network)[i];
+            let message = self.world.network(state.parts.network)[i];
             let choice = self.deliver(state, message);
             if choice != NOTHING {
                 self.push_each(state, Action::Deliver(message), choice, steps);
@@ -222,7 +242,7 @@ impl Search {
         }
         let seen = state.seen;
         let limits = self.limits;
-        let s1 = state.sequencers[0];
+        let s1 = state.parts.sequencers[0];
         let s1_reigns = !self.world.is_idle(s1);
         if s1_reigns && usize::from(seen.appended) < limits.appends.len() {
             let nth = seen.appended;
@@ -247,10 +267,10 @@ impl Search {
             self.act(state, patience, s1, steps);
         }
         if seen.activated >> 1 & 1 == 1 && !seen.asked && !limits.silent_second {
-            self.act(state, LocalAction::AskS2, state.sequencers[1], steps);
+            self.act(state, LocalAction::AskS2, state.parts.sequencers[1], steps);
         }
         for sequencer in 1..=if limits.third { 2 } else { 1 } {
-            let it = state.sequencers[sequencer];
+            let it = state.parts.sequencers[sequencer];
             if seen.activated >> sequencer & 1 == 0 {
                 // S3 follows S2, which may be on its way already.
                 if self.world.is_idle(it) && (sequencer == 1 || seen.activated >> 1 & 1 == 1) {
@@ -261,7 +281,7 @@ impl Search {
             }
         }
         for node in 0..limits.nodes {
-            let it = state.nodes[node];
+            let it = state.parts.nodes[node];
             if seen.crashes < limits.crashes {
                 self.act(state, LocalAction::Crash { node }, it, steps);
             }
@@ -278,13 +298,15 @@ impl Search {
     /// What a delivery may lead to, as a place for [`World::choice`], or [`NOTHING`].
     fn deliver(&mut self, state: &State, message: u16) -> u32 {
         match self.world.receiver(message) {
-            Part::Node(node) => self.world.deliver_to_node(node, state.nodes[node], message),
+            Part::Node(node) => self
+                .world
+                .deliver_to_node(node, state.parts.nodes[node], message),
             Part::Sequencer(sequencer) => {
-                let before = state.sequencers[sequencer];
+                let before = state.parts.sequencers[sequencer];
                 self.world.deliver_to_sequencer(sequencer, before, message)
             }
             Part::Register { asker } => {
-                let (before, register) = (state.sequencers[asker], state.register);
+                let (before, register) = (state.parts.sequencers[asker], state.parts.register);
                 self.world
                     .deliver_to_register(asker, before, register, message)
             }
@@ -294,7 +316,7 @@ impl Search {
     fn act(&mut self, state: &State, action: LocalAction, part: u32, steps: &mut Vec<Step>) {
         // Only an activation speaks to the register.
         let register = match action {
-            LocalAction::Activate { .. } => state.register,
+            LocalAction::Activate { .. } => state.parts.register,
             _ => 0,
         };
         let choice = self.world.act(action, part, register);
@@ -330,12 +352,17 @@ impl Search {
     fn finish(
         &mut self,
         before: &State,
-        state: State,
+        mut state: State,
         prompt: &[u16],
         account: Vec<(Action, u32)>,
         steps: &mut Vec<Step>,
     ) {
         let Some((&message, others)) = prompt.split_first() else {
+            let may_crash = state.seen.crashes < self.limits.crashes;
+            state.parts.network = self.world.without_spent(&state.parts, may_crash);
+            if self.is_powerless(&state) {
+                state.parts.sequencers[0] = self.at_rest;
+            }
             let seen = &state.seen;
             let is_within = seen.attempts <= self.limits.attempts
                 && seen.waves_failed <= self.limits.late_waves;
@@ -382,18 +409,18 @@ impl Search {
     /// The state after an outcome, or the invariant it breaks.
     fn apply(&mut self, state: &State, action: Action, outcome: u32) -> Result<State, String> {
         self.count(outcome);
-        let network = self.world.send(state.network, outcome);
+        let network = self.world.send(state.parts.network, outcome);
         let it = self.world.outcome(outcome);
         let mut after = *state;
-        after.network = network;
-        after.register = it.register.unwrap_or(state.register);
+        after.parts.network = network;
+        after.parts.register = it.register.unwrap_or(state.parts.register);
         let mut changed_node = None;
         match action {
             Action::Deliver(message) => match self.world.receiver(message) {
                 Part::Node(node) => changed_node = Some(node),
-                Part::Sequencer(at) => after.sequencers[at] = it.after,
+                Part::Sequencer(at) => after.parts.sequencers[at] = it.after,
                 Part::Register { asker } => {
-                    after.sequencers[asker] = it.after;
+                    after.parts.sequencers[asker] = it.after;
                     // S1 reigns from the beginning.
                     let reigns = asker > 0 && it.marks.activated.is_some();
                     after.seen.activated |= u8::from(reigns) << asker;
@@ -401,29 +428,33 @@ impl Search {
             },
             Action::Local(action) => match action {
                 LocalAction::Append { nth } => {
-                    after.sequencers[0] = it.after;
+                    after.parts.sequencers[0] = it.after;
                     after.seen.appended += 1;
                     after.seen.late |= u8::from(state.seen.observed) << nth;
                 }
                 LocalAction::Move => {
-                    after.sequencers[0] = it.after;
+                    after.parts.sequencers[0] = it.after;
                     after.seen.moving = true;
                 }
                 LocalAction::AskS2 => {
-                    after.sequencers[1] = it.after;
+                    after.parts.sequencers[1] = it.after;
                     after.seen.asked = true;
                 }
                 LocalAction::TailAtS1 => {
-                    after.sequencers[0] = it.after;
+                    after.parts.sequencers[0] = it.after;
                     after.seen.tail_asked = Some(state.seen.observed);
                 }
-                LocalAction::LateWave | LocalAction::Release => after.sequencers[0] = it.after,
+                LocalAction::LateWave | LocalAction::Release => {
+                    after.parts.sequencers[0] = it.after
+                }
                 LocalAction::Activate { sequencer } => {
-                    after.sequencers[sequencer] = it.after;
+                    after.parts.sequencers[sequencer] = it.after;
                     after.seen.activated |= 1 << sequencer;
                     after.seen.asked |= sequencer == 1;
                 }
-                LocalAction::Impatience { sequencer } => after.sequencers[sequencer] = it.after,
+                LocalAction::Impatience { sequencer } => {
+                    after.parts.sequencers[sequencer] = it.after
+                }
                 LocalAction::Crash { node } => {
                     changed_node = Some(node);
                     after.seen.crashes += 1;
@@ -435,12 +466,34 @@ impl Search {
             },
         }
         if let Some(node) = changed_node {
-            after.nodes[node] = it.after;
+            after.parts.nodes[node] = it.after;
         }
         match self.observe(&mut after, state, &it.marks, changed_node) {
             None => Ok(after),
             Some(what) => Err(what),
         }
+    }
+
+    /// Whether S1, still in the old epoch, can bring about nothing any more, so that it makes no difference
+    /// what it knows. There is nothing left that it may be asked, and nothing on its way whose answer it
+    /// would hear ([`World::without_spent`]): a store, a question for seals, a change of the register.
+    /// Without an answer it sends nothing but what time makes it send, a wave or a release, and tells no
+    /// client that anything is so. It may yet give up a move: then it goes on as it is.
+    fn is_powerless(&self, state: &State) -> bool {
+        let seen = &state.seen;
+        let limits = &self.limits;
+        let may_be_asked = usize::from(seen.appended) < limits.appends.len()
+            || limits.tail_at_s1 && seen.tail_asked.is_none()
+            || seen.waves_failed < limits.late_waves
+            || limits.releases
+            || limits.goal.is_some() && !seen.moving;
+        let s1 = self.world.epoch(state.parts.sequencers[0]);
+        let network = self.world.network(state.parts.network);
+        limits.prompt
+            && !limits.keeps_spent
+            && !may_be_asked
+            && s1 == Some(Epoch(1))
+            && !network.iter().any(|&it| self.world.is_of_old_epoch(it))
     }
 
     fn count(&mut self, outcome: u32) {
@@ -468,13 +521,13 @@ impl Search {
         changed_node: Option<usize>,
     ) -> Option<String> {
         let nodes = 0..self.limits.nodes;
-        let views = || (nodes.clone()).map(|node| self.world.view(node, after.nodes[node]));
+        let views = || (nodes.clone()).map(|node| self.world.view(node, after.parts.nodes[node]));
         // Those that the old epoch may stand on.
         let old_views = || views().take(self.world.old_nodes());
         let copies_needed = usize::from(self.limits.copies);
         let mut seen = after.seen;
         seen.attempts += marks.attempts;
-        if self.limits.silent_second {
+        if self.limits.second_epoch {
             seen.attempts += marks.attempts_at_second;
         }
         seen.waves_failed += marks.waves_failed;
@@ -490,10 +543,10 @@ impl Search {
             seen.epoch = epoch;
         }
         if let Some(node) = changed_node
-            && before.nodes[node] != after.nodes[node]
+            && before.parts.nodes[node] != after.parts.nodes[node]
         {
-            let old = self.world.view(node, before.nodes[node]);
-            let new = self.world.view(node, after.nodes[node]);
+            let old = self.world.view(node, before.parts.nodes[node]);
+            let new = self.world.view(node, after.parts.nodes[node]);
             if !old.precedes(new) {
                 return Some(format!(
                     "n{node}'s durable seal, promise or last clean epoch went back"
@@ -703,8 +756,8 @@ impl Search {
                     && at_s2
                 {
                     return Some(format!(
-                        "condition: '{name}' stands at {lsn}, the last record before is at {}",
-                        old(last)
+                        "condition: '{name}' stands at {lsn}, the last record before is {}",
+                        place(last)
                     ));
                 }
             }
@@ -753,9 +806,9 @@ impl Search {
                     && wanted != before
                 {
                     return Some(format!(
-                        "condition: {} stands at {lsn}, the last record before is at {}",
+                        "condition: {} stands at {lsn}, the last record before is {}",
                         demand.describe(nth),
-                        old(before)
+                        place(before)
                     ));
                 }
             }
@@ -886,6 +939,15 @@ fn last_record(decided: &[u8; OFFSETS], before: usize) -> u8 {
     records.map_or(0, |offset| offset as u8 + 1)
 }
 
+/// An offset of the old epoch in words.
+fn place(offset: u8) -> String {
+    if offset == 0 {
+        "none".to_owned()
+    } else {
+        format!("at e1:{offset}")
+    }
+}
+
 /// A ballot of a small world.
 fn short(ballot: Ballot) -> (u8, u8) {
     (ballot.seal.0 as u8, ballot.attempt as u8)
@@ -918,14 +980,14 @@ fn hash(state: &State) -> u64 {
     let parts = [
         u64::from_le_bytes(flags),
         decided,
-        two(state.nodes[0], state.nodes[1]),
-        two(state.nodes[2], state.nodes[3]),
+        two(state.parts.nodes[0], state.parts.nodes[1]),
+        two(state.parts.nodes[2], state.parts.nodes[3]),
         two(
             u32::from(seen.winner.0) << 8 | u32::from(seen.winner.1),
-            state.sequencers[0],
+            state.parts.sequencers[0],
         ),
-        two(state.sequencers[1], state.sequencers[2]),
-        two(state.register, state.network),
+        two(state.parts.sequencers[1], state.parts.sequencers[2]),
+        two(state.parts.register, state.parts.network),
     ];
     parts
         .into_iter()

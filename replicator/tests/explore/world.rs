@@ -29,6 +29,8 @@
 //! - *Time* stands still. A timeout is a step that may happen at any time; resend timers are off, as
 //!   no message is ever gone.
 
+mod spent;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -61,6 +63,8 @@ pub(crate) const NODES: usize = 4;
 /// S1, S2 and, where there is one, S3.
 pub(crate) const SEQUENCERS: usize = 3;
 const REGISTER: NodeId = NodeId((NODES + SEQUENCERS) as u8);
+/// Epochs that may have to be recovered.
+const EPOCHS: usize = SEQUENCERS - 1;
 /// Offsets of the old epoch that are looked at: two records, a bridge, and one to spare.
 pub(crate) const OFFSETS: usize = 4;
 const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -103,14 +107,20 @@ impl Kind {
 pub(crate) struct NodeView {
     /// By offset from 1: what the node holds of the old epoch, and at which precedence.
     pub(crate) held: [(Kind, Precedence); OFFSETS],
-    /// What the record says that it holds there; 0 if it holds none that can be read.
-    pub(crate) payloads: [u8; OFFSETS],
     /// The same, durably.
     pub(crate) durable: [Kind; OFFSETS],
+    /// The payloads of the records that it holds there; 0 where it holds none that can be read.
+    pub(crate) payloads: [u8; OFFSETS],
     /// Up to where it lets readers read.
     pub(crate) readable: Lsn,
     /// The attempt at the old epoch with which it says its copies agree.
     pub(crate) clean: Option<Ballot>,
+    /// Up to which epoch it has durably sealed.
+    hard_seal: Epoch,
+    /// Which epochs it durably knows to be clean.
+    last_clean: Epoch,
+    /// Which ballots it has durably promised, by epoch from 1.
+    promised: [Ballot; EPOCHS],
     /// What its metadata promises, by key.
     promises: BTreeMap<Bytes, DurableState>,
 }
@@ -124,6 +134,11 @@ impl NodeView {
         } else {
             Kind::Nothing
         }
+    }
+
+    /// Which ballot of an epoch it has durably promised.
+    fn promised(&self, epoch: Epoch) -> Ballot {
+        self.promised[epoch.0 as usize - 1]
     }
 
     /// Whether `later` takes back nothing that this node durably promised.
@@ -187,6 +202,15 @@ pub(crate) struct Outcome {
     /// Messages that arrive within the step.
     pub(crate) prompt: Vec<u16>,
     pub(crate) marks: Marks,
+}
+
+/// The components, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) nodes: [u32; NODES],
+    pub(crate) sequencers: [u32; SEQUENCERS],
+    pub(crate) register: u32,
+    pub(crate) network: u32,
 }
 
 /// Who receives a message.
@@ -319,6 +343,8 @@ pub(crate) struct Limits {
     pub(crate) third: bool,
     /// Whether S2 is not heard of after its activation, so that S3 has two epochs to recover.
     pub(crate) silent_second: bool,
+    /// Whether epoch 2 can be recovered, too; attempts at it count as well.
+    pub(crate) second_epoch: bool,
     /// What S2 is asked.
     pub(crate) at_s2: Question,
     /// Whether S1 is asked for a tail.
@@ -330,6 +356,8 @@ pub(crate) struct Limits {
     pub(crate) white_box: bool,
     /// Whether answers to sequencers arrive within the step that gives them, or not at all.
     pub(crate) prompt: bool,
+    /// Whether states keep what makes no difference any more.
+    pub(crate) keeps_spent: bool,
 }
 
 /// All components in all states that were met, and what follows from what.
@@ -350,6 +378,10 @@ pub(crate) struct World {
     pair_count: u32,
     of_register: PairMap,
     of_network: PairMap,
+    /// By network: what is spent of it, by bit, and what is left then.
+    of_spent: Vec<Vec<(u128, u32)>>,
+    /// By sequencer, whether a step of a recovery is behind it: 1 if so, otherwise 0.
+    of_left: [Memo; SEQUENCERS],
     /// What local actions lead to: by action, from (state, register).
     of_actions: BTreeMap<LocalAction, PairMap>,
     /// What all these lead to is a place here: outcomes, more than one where chance has a part.
@@ -399,14 +431,15 @@ impl World {
             pair_count: 0,
             of_register: PairMap::new(),
             of_network: PairMap::new(),
+            of_spent: Vec::new(),
+            of_left: Default::default(),
             of_actions: BTreeMap::new(),
             choices: Vec::new(),
         }
     }
 
-    /// The numbers of the components before anything happened: nodes, sequencers at rest, register,
-    /// network.
-    pub(crate) fn initial(&mut self) -> ([u32; NODES], [u32; SEQUENCERS], u32, u32) {
+    /// The components before anything happened.
+    pub(crate) fn initial(&mut self) -> Parts {
         let nodes = std::array::from_fn(|node| {
             self.intern_node(
                 node,
@@ -424,7 +457,12 @@ impl World {
         let network = self
             .networks
             .intern(Image::of(&Vec::<u16>::new()), Vec::new);
-        (nodes, [idle; SEQUENCERS], register, network)
+        Parts {
+            nodes,
+            sequencers: [idle; SEQUENCERS],
+            register,
+            network,
+        }
     }
 
     /// How many nodes the old epoch was on: the first ones.
@@ -450,6 +488,27 @@ impl World {
 
     pub(crate) fn outcome(&self, outcome: u32) -> &Outcome {
         &self.outcomes[outcome as usize]
+    }
+
+    /// Whether S1 may be heard of through a message, or may hear: it asks for the old epoch to go on, or
+    /// for the next.
+    pub(crate) fn is_of_old_epoch(&self, message: u16) -> bool {
+        match self.messages.get(u32::from(message)) {
+            (_, Part::Register { asker: 0 }, ..) => true,
+            (_, _, Message::Storage { ask, .. }, _) => match ask {
+                StorageAsk::Store { lsn, .. } | StorageAsk::Amend { lsn, .. } => {
+                    lsn.epoch == Epoch(1)
+                }
+                StorageAsk::CheckSeal { epoch, .. } => *epoch == Epoch(1),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// The epoch a sequencer reigns over.
+    pub(crate) fn epoch(&self, sequencer: u32) -> Option<Epoch> {
+        self.sequencers.get(sequencer).epoch()
     }
 
     pub(crate) fn is_idle(&self, sequencer: u32) -> bool {
@@ -543,7 +602,8 @@ impl World {
     /// - *stored*: an ack at once is the ack that binds most. Where waves time out, a node that stored
     ///   without S1's knowing makes a difference: both are explored.
     /// - *cleaned*, *preempted*: both are explored.
-    /// - A *refused* store stops S1. One that S1 does not hear of lets it do more: only that is explored.
+    /// - A *refused* store stops S1, and so does the word that the epoch is sealed. One that S1 does not
+    ///   hear of lets it do more: only that is explored.
     fn loss(&self, message: &Message) -> Loss {
         let Message::Stored { answer, .. } = message else {
             return Loss::Never;
@@ -560,6 +620,7 @@ impl World {
                 | RecoveryAnswer::Digest { .. }
                 | RecoveryAnswer::Mutated { .. } => Loss::Never,
             },
+            StorageAnswer::Seals { epoch, sealed, .. } if sealed >= epoch => Loss::Certain,
             _ => Loss::Never,
         }
     }
@@ -574,10 +635,7 @@ impl World {
         } else if to < NODES + SEQUENCERS {
             Part::Sequencer(to - NODES)
         } else {
-            let Address::Node(asker) = from else {
-                unreachable!("clients do not speak to the register");
-            };
-            let asker = usize::from(asker.0) - NODES;
+            let asker = sequencer_of(from);
             Part::Register { asker }
         })
     }
@@ -595,11 +653,11 @@ impl World {
                     _ => self.limits.catch_up,
                 }
             }
-            // S3 may have to recover epoch 2 as well: few scopes are about that.
+            // Whoever comes later may have to recover epoch 2 as well: few scopes are about that.
             Message::Storage {
                 ask: StorageAsk::Recovery { epoch, .. },
                 ..
-            } => *epoch == Epoch(1) || self.limits.silent_second,
+            } => *epoch == Epoch(1) || self.limits.second_epoch,
             _ => true,
         }
     }
@@ -1118,6 +1176,13 @@ impl NodeState {
     }
 }
 
+fn sequencer_of(address: Address) -> usize {
+    let Address::Node(NodeId(id)) = address else {
+        unreachable!("clients do not speak to nodes");
+    };
+    usize::from(id) - NODES
+}
+
 /// What a sequencer says in a step. Probes are answered at once.
 fn said(machine: &mut Sequencer, env: &mut Env) -> Vec<(Address, Message)> {
     let mut said = Vec::new();
@@ -1173,16 +1238,30 @@ fn view(state: &NodeState) -> NodeView {
         .into_iter()
         .filter_map(|(key, value)| Some((key.clone(), durable_state(&key, &value)?)))
         .collect();
-    let clean = match promises.get(&MetaKey::Epoch(LOG, Epoch(1)).encode()) {
-        Some(DurableState::Epoch { clean, .. }) => *clean,
-        _ => None,
+    let of_epoch = |index: usize| {
+        let key = MetaKey::Epoch(LOG, Epoch(index as u32 + 1)).encode();
+        match promises.get(&key) {
+            Some(DurableState::Epoch { promised, clean }) => (*promised, *clean),
+            _ => (Ballot::default(), None),
+        }
+    };
+    let (hard_seal, last_clean) = match promises.get(&MetaKey::Log(LOG).encode()) {
+        Some(DurableState::Log {
+            hard_seal,
+            last_clean,
+            ..
+        }) => (*hard_seal, *last_clean),
+        _ => Default::default(),
     };
     NodeView {
         held: std::array::from_fn(|offset| at(&state.live, offset)),
         payloads: std::array::from_fn(payload),
         durable: std::array::from_fn(|offset| at(&state.durable, offset).0),
         readable: state.machine.readable(LOG),
-        clean,
+        clean: of_epoch(0).1,
+        hard_seal,
+        last_clean,
+        promised: std::array::from_fn(|index| of_epoch(index).0),
         promises,
     }
 }
