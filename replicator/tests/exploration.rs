@@ -51,6 +51,8 @@
 //! | `repeated` | 2 | 1 | 1 | one producer's; the first is appended again at S2, which reads the old epoch |
 //! | `repeated_and_second_attempt` | 2 | 0 | 2 | the same |
 //! | `repeated_at_once` | 1 | 1 | 1 | it is appended again at S1, and at S2 |
+//! | `repeated_after_hand_over` | 1 | 0 | 1 | S1 hands over to S2, where it is appended again |
+//! | `repeated_on_other_nodes` | 1 | 0 | 1 | it is appended again at S1, in the old epoch or the new |
 //! | `other_nodes` | 1 | 1 | 1 | S1 moves the log to other nodes, one of three is replaced, or S2 takes over; S1 is asked for a tail |
 //! | `other_nodes_and_two_recoveries` | 1 | 1 | 2 | both |
 //! | `hand_over` | 2 | 0 | 1 | S1 hands over to S2, which may also take over; S1 is asked for a tail |
@@ -646,6 +648,32 @@ fn what_is_spent_makes_no_difference() {
     }
 }
 
+/// What S1 placed is not placed again by the successor.
+#[test]
+fn repeated_after_hand_over() {
+    holds(
+        "repeated_after_hand_over",
+        Limits {
+            appends: &[Once(0)],
+            goal: Some(Goal::Successor),
+            ..REPEATED
+        },
+    );
+}
+
+/// What S1 placed it does not place again itself, in its next epoch.
+#[test]
+fn repeated_on_other_nodes() {
+    holds(
+        "repeated_on_other_nodes",
+        Limits {
+            appends: &[Once(0), Once(0)],
+            catch_up: true,
+            ..OTHER_NODES
+        },
+    );
+}
+
 /// Explores with a planted bug, which must break an invariant that begins with `what`.
 fn is_found(bug: &str, what: &str, limits: Limits) {
     planted::activate(Some(bug));
@@ -807,4 +835,69 @@ fn a_tail_on_the_word_of_one_node_is_found() {
         ..LEAST
     };
     is_found("open-without-quorum", "order:", limits);
+}
+
+#[test]
+fn a_stale_tail_is_found() {
+    is_found("sealed-stale-tail", "told wrongly:", CONDITIONAL);
+}
+
+#[test]
+fn a_digest_of_what_is_not_sealed_is_found() {
+    is_found("recovery-reads-unfenced", "ack before durable:", LEAST);
+}
+
+#[test]
+fn a_seal_in_memory_is_found() {
+    let limits = Limits {
+        crashes: 1,
+        ..LEAST
+    };
+    is_found("seal-not-persisted", "ack before durable:", limits);
+}
+
+#[test]
+fn a_seal_quorum_too_small_is_found() {
+    let limits = Limits {
+        nodes: 4,
+        white_box: false,
+        ..LEAST
+    };
+    is_found("f-majority-off-by-one", "lost:", limits);
+}
+
+#[test]
+fn an_offset_left_is_found() {
+    is_found("mutate-off-by-one", "unclean:", LEAST);
+}
+
+#[test]
+fn an_overtaken_recovery_that_counts_is_found() {
+    let limits = Limits {
+        attempts: 2,
+        third: true,
+        catch_up: true,
+        ..LEAST
+    };
+    is_found("racing-repairs", "bare:", limits);
+}
+
+#[test]
+fn a_purge_by_what_the_node_knows_is_found() {
+    let limits = Limits {
+        appends: TWO,
+        catch_up: true,
+        ..LEAST
+    };
+    is_found("truncate-to-local", "bare:", limits);
+}
+
+#[test]
+fn an_epoch_not_recovered_is_found() {
+    let limits = Limits {
+        attempts: 2,
+        third: true,
+        ..LEAST
+    };
+    is_found("recovery-skips-epoch", "lost:", limits);
 }
