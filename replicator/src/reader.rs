@@ -449,6 +449,10 @@ impl Reader {
         for source in self.sources.values_mut() {
             source.passed = below(self.next);
             source.entries.retain(|_, entry| entry.is_some());
+            // What it told ahead would keep it from being asked for what is missed.
+            if !source.has_room() {
+                source.entries.clear();
+            }
             source.asked = false;
         }
     }
@@ -734,6 +738,23 @@ mod tests {
         }
         nodes.at(GRACE);
         assert_eq!(nodes.delivered(), []);
+    }
+
+    /// Node 0 is down. Node 1, which holds the second copy of what is missed, told much beyond it.
+    #[test]
+    fn who_told_much_ahead_is_asked_for_what_is_missed() {
+        let mut nodes = Nodes::new(201);
+        let ahead: Vec<_> = (2..=200).map(|offset| nodes.record(offset)).collect();
+        nodes.tell(1, &ahead, 200, START);
+        nodes.tell(2, &[], 200, START);
+        assert_eq!(nodes.delivered(), []);
+        nodes.asked.clear();
+        let later = nodes.reader.deadline().expect("it will not wait for ever");
+        nodes.at(later);
+        assert!(nodes.asked.iter().any(|(node, _)| *node == NodeId(1)));
+        let first = nodes.record(1);
+        nodes.tell(1, &[first], 1, later);
+        assert_eq!(nodes.delivered(), [1]);
     }
 
     /// Each copy is in order by itself; the second is of another life of the log.

@@ -60,6 +60,10 @@ impl World {
             &[],
             || json!({"administrator": slot, "asks": format!("{planned:?}")}),
         );
+        // From now on an epoch may be made of it, whichever nodes are damaged by then.
+        if let Some(quorums) = &planned.quorums {
+            self.atlas.learn(planned.log, quorums);
+        }
         let call = Call::Move {
             log: planned.log,
             wanted: Move {
