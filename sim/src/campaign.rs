@@ -472,6 +472,7 @@ mod tests {
             report,
             history: History::default(),
             judged: check(&History::default(), &CheckOptions::default()),
+            stuck: None,
             trace: trace.into_iter().collect(),
             judging: Duration::ZERO,
         }

@@ -211,11 +211,19 @@ impl Host {
         self.durable.iter().nth(at as usize).copied()
     }
 
+    /// The newest durable record of a log of which a copy is here, if there is any.
+    #[must_use]
+    pub fn pick_newest_copy(&self, pick: u64) -> Option<(LogId, Lsn)> {
+        let logs: BTreeMap<LogId, Lsn> = self.durable.iter().copied().collect();
+        let at = pick.checked_rem(logs.len() as u64)?;
+        logs.into_iter().nth(at as usize)
+    }
+
     /// Flips a durable bit of a file that the store checks. Returns the file, if there was one.
     pub fn flip_file(&mut self, place: FlipPlace, pick: u64) -> Option<String> {
         let mut disk = self.disk.lock();
         let candidates: Vec<(String, u64)> = match place {
-            FlipPlace::Copy => return None,
+            FlipPlace::Copy | FlipPlace::NewestCopy => return None,
             FlipPlace::Log => {
                 let process = self.process.as_ref()?;
                 process.store.log_that_tells_damage().into_iter().collect()

@@ -215,7 +215,8 @@ fn judge(mutant: &Mutant, run: &RunArtifacts, tried: &mut Tried) {
         .map_or_else(Default::default, |it| it.at);
     let told = run.judged.anomalies();
     let told = told.map(|(check, anomaly)| Violation::of_anomaly(check, anomaly, at));
-    let violations: Vec<Violation> = report.violation.iter().cloned().chain(told).collect();
+    let first = report.violation.iter().chain(&run.stuck).cloned();
+    let violations: Vec<Violation> = first.chain(told).collect();
     let catch = |violation: &Violation| {
         let Violation {
             checker, property, ..
@@ -282,6 +283,7 @@ mod tests {
         RunArtifacts {
             report,
             judged: check(&History::default(), &CheckOptions::default()),
+            stuck: None,
             history: History::default(),
             trace: Vec::new(),
             judging: Duration::ZERO,
@@ -327,6 +329,32 @@ mod tests {
         let catch = findings.found.expect("found");
         assert_eq!((catch.seed, catch.white_box), (3, false));
         assert_eq!(findings.others[0].property, "no-panic");
+    }
+
+    /// The first thing that was wrong is of another row; what the cluster did not come to do is of this one.
+    #[test]
+    fn a_cluster_that_is_stuck_is_noticed_beside_something_worse() {
+        let mutant = Mutant::by_name("sealed-stale-tail").expect("planted");
+        assert_eq!(mutant.caught_by, [Family::Liveness]);
+        let request = Hunt {
+            settings: Settings::default(),
+            budget_seeds: 5,
+            jobs: NonZeroUsize::MIN,
+        };
+        let run = |request: &RunRequest| {
+            let mut artifacts = ended(request, true, Some(DURABILITY));
+            let worse = artifacts.report.violation.clone();
+            artifacts.stuck = worse.filter(|_| request.seed == 3).map(|it| Violation {
+                property: "progress in convergence".to_owned(),
+                checker: "liveness".to_owned(),
+                ..it
+            });
+            artifacts
+        };
+        let findings = hunt(mutant, &request, run, |_| true);
+        assert_eq!(findings.status, Status::Found);
+        let catch = findings.found.expect("found");
+        assert_eq!((catch.seed, catch.checker.as_str()), (3, "liveness"));
     }
 
     #[test]

@@ -131,6 +131,9 @@ pub fn draw_plan(options: &SimOptions, rng: &mut Rng) -> FaultPlan {
         };
         faults.push(draw.fault(500..=4_000, target, kind));
     }
+    for _ in 0..counts.coups {
+        faults.extend(draw.coup());
+    }
     faults.sort_by_key(|fault| fault.at_us);
     FaultPlan {
         faults,
@@ -142,6 +145,7 @@ fn crash(trigger: Trigger) -> FaultKind {
     FaultKind::Crash {
         trigger,
         in_restart: None,
+        restart_us: None,
     }
 }
 
@@ -169,6 +173,22 @@ impl Draw<'_> {
         }
     }
 
+    /// A crash at this time, lasting for some of `millis`.
+    fn crash_at(
+        &mut self,
+        at_us: u64,
+        millis: std::ops::RangeInclusive<u64>,
+        target: Target,
+    ) -> TimedFault {
+        let lasts = Duration::from_millis(self.rng.within(millis));
+        TimedFault {
+            at_us,
+            until_us: at_us + lasts.as_micros() as u64,
+            target,
+            kind: crash(Trigger::AtOnce),
+        }
+    }
+
     fn crash_at_moment(&mut self, favourite: Moment) -> TimedFault {
         let target = if self.rng.chance(0.6) {
             Target::Everyone
@@ -188,14 +208,17 @@ impl Draw<'_> {
     }
 
     /// A flipped bit; and, as stores look at most of what they hold only when they are opened, often a
-    /// crash of its node soon after.
+    /// crash of its node soon after. A bit of the newest copy matters to a recovery that has no other: those
+    /// who may hold one crash.
     fn flipped_bit(&mut self) -> Vec<TimedFault> {
-        let target = Target::Node(NodeId(self.rng.below(self.nodes()) as u8));
+        let node = NodeId(self.rng.below(self.nodes()) as u8);
+        let target = Target::Node(node);
         let place = *self
             .rng
             .pick(&[
                 FlipPlace::Copy,
-                FlipPlace::Copy,
+                FlipPlace::NewestCopy,
+                FlipPlace::NewestCopy,
                 FlipPlace::Log,
                 FlipPlace::Table,
             ])
@@ -204,16 +227,67 @@ impl Draw<'_> {
         let flip = self.fault(0..=0, target, FaultKind::FlipBit { place, pick });
         let flipped_us = flip.at_us;
         let mut faults = vec![flip];
-        if place != FlipPlace::Copy && self.rng.chance(0.8) {
-            let restart = self.fault(50..=1_000, target, crash(Trigger::AtOnce));
+        if place == FlipPlace::NewestCopy {
+            let log = self.rng.within(1..=u64::from(self.options.workload.logs));
+            let others = self.group(1..=2).difference(NodeSet::only(node));
+            for target in [Target::Sequencer(LogId(log as u32)), Target::Nodes(others)] {
+                let at_us = flipped_us + self.rng.within(1..=20_000);
+                faults.push(self.crash_at(at_us, 300..=3_000, target));
+            }
+        } else if place != FlipPlace::Copy && self.rng.chance(0.8) {
             let at_us = flipped_us + self.rng.within(1..=500_000);
-            faults.push(TimedFault {
-                at_us,
-                until_us: at_us + (restart.until_us - restart.at_us),
-                ..restart
-            });
+            faults.push(self.crash_at(at_us, 50..=1_000, target));
         }
         faults
+    }
+
+    /// A sequencer shows no sign of life and is cut off, but for some nodes that its successor reaches as
+    /// well: what two reigns want of the same nodes is decided there. Often the seals of these are late or
+    /// lost, their disks slow, or one of them crashes once it has sealed, and is back before the old reign
+    /// is over.
+    fn coup(&mut self) -> Vec<TimedFault> {
+        let log = self.rng.within(1..=u64::from(self.options.workload.logs));
+        let between = self.group(1..=2);
+        let cut = FaultKind::Partition {
+            direction: Direction::Both,
+            bridge: between,
+        };
+        let cut = self.fault(1_000..=3_000, Target::Sequencer(LogId(log as u32)), cut);
+        // Those who reach both sides would tell of it.
+        let silent = TimedFault {
+            kind: FaultKind::DropMessages {
+                which: Traffic::Heartbeats,
+                count: u32::MAX,
+            },
+            ..cut.clone()
+        };
+        let mut also = Vec::new();
+        if self.rng.chance(0.5) {
+            also.push(FaultKind::Crash {
+                trigger: Trigger::AtMoment {
+                    moment: Moment::Bounds,
+                    file_operation: self.rng.within(1..=6) as u32,
+                },
+                in_restart: None,
+                restart_us: Some(self.rng.within(1..=200) * 1_000),
+            });
+        }
+        if self.rng.chance(0.4) {
+            also.push(FaultKind::DropMessages {
+                which: Traffic::Seals,
+                count: *self.rng.pick(&[1, 2, 5, u32::MAX]).expect("not empty"),
+            });
+        }
+        if self.rng.chance(0.4) {
+            let factor = self.rng.within(5..=50) as u32;
+            also.push(FaultKind::SlowDisk { factor });
+        }
+        let also = also.into_iter().map(|kind| TimedFault {
+            target: Target::Nodes(between),
+            kind,
+            ..cut
+        });
+        also.chain([silent, cut.clone()]).collect()
     }
 
     fn nodes(&self) -> u64 {

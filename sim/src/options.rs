@@ -141,6 +141,9 @@ pub struct FaultOptions {
     /// Times in which messages come back.
     #[serde(default)]
     pub echoes: u32,
+    /// Sequencers cut off together with nodes that their successors reach too.
+    #[serde(default)]
+    pub coups: u32,
 }
 
 /// How often logs are moved, all logs together.
@@ -260,6 +263,7 @@ pub const PROFILES: &[Profile] = &[
                 echoes: some(2),
                 // Always: it takes effect whatever else there is.
                 pauses: rng.within(1..=3) as u32,
+                ..FaultOptions::default()
             }
         },
         adapt: |options, rng| {
@@ -283,6 +287,7 @@ pub const PROFILES: &[Profile] = &[
             if rng.chance(0.5) {
                 options.workload.poll_and_trim();
             }
+            options.faults.coups = rng.below(4) as u32;
         },
     },
 ];

@@ -69,6 +69,9 @@ pub enum FaultKind {
         /// It strikes again while the process restarts: within the file operation that comes so many
         /// after the start began, from 1. Then the process restarts once more.
         in_restart: Option<u32>,
+        /// It restarts so many microseconds after it was struck, if that is before the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restart_us: Option<u64>,
     },
     /// The process stands still, its messages wait.
     Pause,
@@ -126,6 +129,8 @@ pub enum FlipPlace {
     /// The payload of a copy, below the checksums of the store that holds it: only the record's own
     /// tells.
     Copy,
+    /// The same, of the newest copy of a log on the target: a recovery may want it.
+    NewestCopy,
     /// A write-ahead log, where the store is able to tell damage from a torn end: see
     /// [`crate::store::Store::log_that_tells_damage`].
     Log,
@@ -318,6 +323,15 @@ impl FaultKind {
     pub fn trigger(&self) -> Option<Trigger> {
         match self {
             Self::Crash { trigger, .. } => Some(*trigger),
+            _ => None,
+        }
+    }
+
+    /// How many microseconds after a crash its node restarts, if not at the end.
+    #[must_use]
+    pub fn restart_us(&self) -> Option<u64> {
+        match self {
+            Self::Crash { restart_us, .. } => *restart_us,
             _ => None,
         }
     }

@@ -56,6 +56,8 @@ pub struct RunArtifacts {
     pub trace: Vec<String>,
     /// What was judged of that.
     pub judged: check::Report,
+    /// What the cluster did not come to do, be the verdict about something worse.
+    pub stuck: Option<Violation>,
     /// How much wall time the judgement of the history took.
     pub judging: Duration,
 }
@@ -140,6 +142,10 @@ fn conclude(
     let judged = check::check(&history, &CheckOptions::default());
     let judging = stopwatch.elapsed();
     counts.operations_checked = judged.counts.ops;
+    let stuck = match &stopped {
+        Some(Stopped::Liveness(violation)) => Some(violation.clone()),
+        _ => None,
+    };
     let (outcome, violation) = judge(stopped, &judged, now);
     trace.event(
         now,
@@ -169,6 +175,7 @@ fn conclude(
         history,
         trace: trace.into_kept(),
         judged,
+        stuck,
         judging,
     }
 }
@@ -257,6 +264,7 @@ fn panicked(
             virtual_us: 0,
         },
         judged: check::check(&History::default(), &CheckOptions::default()),
+        stuck: None,
         history: History::default(),
         trace: Vec::new(),
         judging: Duration::ZERO,

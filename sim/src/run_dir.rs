@@ -69,6 +69,7 @@ pub fn write(
         history,
         trace,
         judged,
+        stuck: _,
         judging: _,
     } = artifacts;
     let mut verdict = Verdict::new(report, settings);

@@ -246,6 +246,16 @@ impl Generator {
         self.observe_last(log, lsn);
     }
 
+    /// The same, on condition that the last record is the last that clients know of.
+    pub fn append_to_last(&mut self, log: LogId) -> Operation {
+        let known = self.last.get(&log).copied().unwrap_or(Lsn::MIN);
+        let mut operation = self.append(log);
+        if let Operation::Append { last_record, .. } = &mut operation {
+            *last_record = Some(known);
+        }
+        operation
+    }
+
     /// The last record of a log stood at `lsn` a moment ago, or a later one did.
     pub fn observe_last(&mut self, log: LogId, lsn: Lsn) {
         let last = self.last.entry(log).or_default();

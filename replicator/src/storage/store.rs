@@ -76,6 +76,11 @@ impl StorageNode {
         } else {
             self.durability_of(log, lsn.epoch, env)
         };
+        if planted!("fence-not-atomic") && !self.stores_later() {
+            // The check is done; the store follows a few syncs later.
+            self.store_later(3, vec![op], until, then, env);
+            return;
+        }
         let state = self.logs.entry(log).or_default();
         let mut batch = vec![op];
         let epoch = state.epochs.entry(lsn.epoch).or_default();
@@ -83,12 +88,13 @@ impl StorageNode {
             epoch.last_known_good = last_known_good;
             batch.push(state.put_epoch(log, lsn.epoch));
         }
-        if planted!("fence-not-atomic") {
-            // The check is done; the store follows when the disk has had a few syncs.
-            self.store_later(3, batch, until, then, env);
-            return;
-        }
         self.write(batch, until, then, env);
+    }
+
+    /// Whether a store waits for its second step. One at a time does: more would be all that the disk does.
+    fn stores_later(&self) -> bool {
+        let mut waiting = self.waiting.values();
+        waiting.any(|then| matches!(then, Continuation::StoreLater { .. }))
     }
 
     /// Writes `batch` after so many syncs: the second step of the planted bug that checks the seal in a

@@ -61,8 +61,14 @@ impl World {
     /// Flips a bit. False if there is none to flip, or none that may be.
     pub(super) fn flip_bit(&mut self, node: NodeId, place: FlipPlace, pick: u64) -> bool {
         let what = match place {
-            FlipPlace::Copy => {
-                let Some((log, lsn)) = self.host(node).pick_copy(pick) else {
+            FlipPlace::Copy | FlipPlace::NewestCopy => {
+                let host = self.host(node);
+                let picked = if place == FlipPlace::Copy {
+                    host.pick_copy(pick)
+                } else {
+                    host.pick_newest_copy(pick)
+                };
+                let Some((log, lsn)) = picked else {
                     return false;
                 };
                 if !self.host(node).is_up() || !self.atlas.lose(node, [(log, lsn.epoch)]) {

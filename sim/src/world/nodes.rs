@@ -245,6 +245,10 @@ impl World {
             if in_file_operation && struck.countdown.is_some() && struck.nodes.contains(node) {
                 struck.effective = true;
                 struck.countdown = None;
+                if let Some(us) = fault.kind.restart_us() {
+                    let at = self.now + Duration::from_micros(us);
+                    self.schedule(at, Next::FaultEnds(index));
+                }
             }
         }
         self.kill_node(node, PowerFailure::InFileOperation);

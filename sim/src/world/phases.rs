@@ -50,7 +50,7 @@ impl World {
                 if self.has_converged() {
                     self.enter(Phase::FinalRead);
                 } else if lasted > CONVERGE {
-                    let what = "every log takes an append, and every node serves all of it";
+                    let what = "every log takes an append to its last record, and every node serves all of it";
                     self.late(what, "convergence");
                 }
             }
@@ -106,14 +106,15 @@ impl World {
             .any(|node| node.open_epoch(log).is_some())
     }
 
-    /// Appends to every log until it is acknowledged; then waits until all nodes serve all of it.
+    /// Appends to the last record of every log until it is acknowledged; then waits until all nodes serve all
+    /// of it. On that condition, as a log that has lost sight of its end may take other appends.
     pub(super) fn has_converged(&mut self) -> bool {
         let logs: Vec<LogId> = self.config.logs.keys().copied().collect();
         let mut all = true;
         for (index, log) in logs.into_iter().enumerate() {
             let Probe { slot, done } = self.probes[index];
             if !done && self.slots[slot].running.is_none() {
-                let operation = self.generator.append(log);
+                let operation = self.generator.append_to_last(log);
                 self.begin(slot, operation, false);
             }
             all &= self.probes[index].done && self.is_served_everywhere(log);
