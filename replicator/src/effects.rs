@@ -252,6 +252,8 @@ pub enum Event {
         holes: u32,
         /// Where the epoch ends; `None` without authority.
         bridge: Option<Offset>,
+        /// The last offset decided on: beyond the bridge, if a node held anything there.
+        end: Offset,
         /// The mutation set.
         members: NodeSet,
     },

@@ -12,7 +12,7 @@
 //! - the other nodes are a seal quorum: recovery can tell what was never stored.
 //!
 //! It is judged when damage would strike, for every quorum system that an epoch of the log has had so
-//! far, whatever the epoch. Damage counts for good: a repair may come, and is not waited for. All that
+//! far or is planned to have, whatever the epoch. Damage counts for good: a repair may come, and is not waited for. All that
 //! errs on the side of too little damage.
 //!
 //! A node whose store cannot be opened any more is *retired*: it is down for the rest of the run, as long

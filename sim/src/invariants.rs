@@ -16,7 +16,7 @@ use crate::host::{Found, Metadata};
 use crate::report::Violation;
 
 /// The invariants by name, and what they say.
-pub const INVARIANTS: [(&str, &str); 8] = [
+pub const INVARIANTS: [(&str, &str); 10] = [
     (
         "one-sequencer-per-epoch",
         "no epoch of a log is ever begun by two activations",
@@ -28,6 +28,10 @@ pub const INVARIANTS: [(&str, &str); 8] = [
     (
         "clean-is-replicated",
         "when an epoch is counted as clean, the nodes with a synced copy of what was decided at an LSN are a write quorum",
+    ),
+    (
+        "clean-copies-agree",
+        "when an epoch is counted as clean, the nodes that were made to agree hold nothing beyond what was decided",
     ),
     (
         "synced-copies-survive",
@@ -46,17 +50,33 @@ pub const INVARIANTS: [(&str, &str); 8] = [
         "an epoch is counted as clean once, by one ballot",
     ),
     (
+        "one-decision-per-ballot",
+        "no two decisions on an epoch have one ballot",
+    ),
+    (
         "durable-state-is-monotone",
         "a node's durable seal, last clean epoch, promises and life never go back, also over a crash",
     ),
 ];
 
 /// The extent of a decision.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Decided {
     last_known_good: Offset,
+    records: u32,
+    holes: u32,
     bridge: Offset,
+    end: Offset,
     members: NodeSet,
+}
+
+/// What nodes hold.
+pub trait Copies {
+    /// The nodes with a copy at an LSN, as durable as the log asks for.
+    fn holders(&self, log: LogId, lsn: Lsn) -> NodeSet;
+
+    /// The last offset of an epoch at which a node holds anything durably.
+    fn last(&self, node: NodeId, log: LogId, epoch: Epoch) -> Option<Offset>;
 }
 
 /// Watches a run.
@@ -82,13 +102,13 @@ impl Invariants {
         self.checked
     }
 
-    /// A node's event. `durable` tells which nodes hold a synced copy of an LSN.
+    /// A node's event, and what nodes hold when it comes.
     pub fn on_event(
         &mut self,
         at: Timestamp,
         node: NodeId,
         event: &Event,
-        durable: impl Fn(LogId, Lsn) -> NodeSet,
+        copies: &impl Copies,
     ) -> Option<Violation> {
         match event {
             Event::Activated {
@@ -109,7 +129,7 @@ impl Invariants {
             }
             Event::Acked { log, lsn, stored } => {
                 self.checked += 2;
-                let holders = durable(*log, *lsn);
+                let holders = copies.holders(*log, *lsn);
                 let owner = self.owners.get(&(*log, lsn.epoch));
                 let (_, quorums) = owner.expect("an epoch begins before it acks");
                 if !quorums.is_write_quorum(holders) {
@@ -134,17 +154,31 @@ impl Invariants {
                 epoch,
                 ballot,
                 last_known_good,
+                records,
+                holes,
                 bridge,
+                end,
                 members,
-                ..
             } => {
                 if let Some(bridge) = *bridge {
                     let decided = Decided {
                         last_known_good: *last_known_good,
+                        records: *records,
+                        holes: *holes,
                         bridge,
+                        end: *end,
                         members: *members,
                     };
-                    self.decided.insert((*log, *epoch, *ballot), decided);
+                    self.checked += 1;
+                    let before = self.decided.insert((*log, *epoch, *ballot), decided);
+                    if let Some(before) = before.filter(|before| *before != decided) {
+                        return Some(violation(
+                            at,
+                            "one-decision-per-ballot",
+                            format!("ballot {ballot} decides on {epoch} of {log} once: {before:?}"),
+                            format!("{node} decides by it again: {decided:?}"),
+                        ));
+                    }
                 }
             }
             Event::EpochClean { log, epoch, ballot } => {
@@ -163,9 +197,11 @@ impl Invariants {
                     // An epoch that nobody knew it had is empty.
                     let owner = self.owners.get(&(*log, *epoch)).cloned();
                     let replicated = owner.and_then(|(_, quorums)| {
-                        self.judge_clean(at, *log, *epoch, decided, &quorums, durable)
+                        self.judge_clean(at, *log, *epoch, decided, &quorums, copies)
                     });
-                    return replicated.or_else(|| self.judge_bridge(at, (*log, *epoch)));
+                    return replicated
+                        .or_else(|| self.judge_agreement(at, *log, *epoch, decided, copies))
+                        .or_else(|| self.judge_bridge(at, (*log, *epoch)));
                 }
             }
             Event::Started(_)
@@ -194,7 +230,7 @@ impl Invariants {
         epoch: Epoch,
         decided: Decided,
         quorums: &QuorumSystem,
-        durable: impl Fn(LogId, Lsn) -> NodeSet,
+        copies: &impl Copies,
     ) -> Option<Violation> {
         if !quorums.is_write_quorum(decided.members) {
             // All that are left were made to hold it.
@@ -203,7 +239,7 @@ impl Invariants {
         for offset in decided.last_known_good.0 + 1..=decided.bridge.0 {
             self.checked += 1;
             let lsn = Lsn::at(epoch, Offset(offset));
-            let holders = durable(log, lsn);
+            let holders = copies.holders(log, lsn);
             if !quorums.is_write_quorum(holders) {
                 return Some(violation(
                     at,
@@ -216,6 +252,28 @@ impl Invariants {
             }
         }
         None
+    }
+
+    /// Nobody who was made to agree holds more.
+    fn judge_agreement(
+        &mut self,
+        at: Timestamp,
+        log: LogId,
+        epoch: Epoch,
+        decided: Decided,
+        copies: &impl Copies,
+    ) -> Option<Violation> {
+        let Decided { members, end, .. } = decided;
+        self.checked += 1;
+        members.iter().find_map(|node| {
+            let last = copies.last(node, log, epoch).filter(|last| *last > end)?;
+            Some(violation(
+                at,
+                "clean-copies-agree",
+                format!("{epoch} of {log} is clean: {members} hold nothing beyond offset {end}"),
+                format!("{node} holds a copy at offset {last}"),
+            ))
+        })
     }
 
     fn judge_bridge(&mut self, at: Timestamp, key: (LogId, Epoch)) -> Option<Violation> {

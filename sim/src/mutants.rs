@@ -99,8 +99,12 @@ impl Family {
     fn invariants(self) -> &'static [&'static str] {
         match self {
             Durability => &["synced-copies-survive"],
-            Agreement => &["served-entries-agree"],
-            Seals => &["acks-below-bridge", "one-decision-per-epoch"],
+            Agreement => &["served-entries-agree", "clean-copies-agree"],
+            Seals => &[
+                "acks-below-bridge",
+                "one-decision-per-epoch",
+                "one-decision-per-ballot",
+            ],
             Quorums => &["acked-is-durable", "clean-is-replicated"],
             Monotony => &["durable-state-is-monotone", "one-sequencer-per-epoch"],
             Linearizability | Tiers | Liveness => &[],

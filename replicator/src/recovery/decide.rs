@@ -132,6 +132,13 @@ impl Decision {
             .or((self.last_known_good > Offset(0)).then_some(self.last_known_good))
     }
 
+    /// The last offset decided on.
+    #[must_use]
+    pub fn end(&self) -> Offset {
+        let last = self.entries.last_key_value();
+        last.map_or(self.last_known_good, |(&offset, _)| offset)
+    }
+
     /// Records decided on.
     #[must_use]
     pub fn records(&self) -> u32 {

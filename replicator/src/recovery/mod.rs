@@ -427,6 +427,7 @@ impl EpochRecovery {
             records: decision.records(),
             holes: decision.holes(),
             bridge: decision.bridge,
+            end: decision.end(),
             members,
         });
         let plan = decision.plan(&self.quorums, digests, members, self.ballot);

@@ -242,6 +242,12 @@ impl World {
             let quorums = world.config.quorum_system(log).expect("it is configured");
             world.atlas.learn(log, &quorums);
         }
+        // Who is damaged for good before a move that needs it may still answer, and fail after it.
+        for planned in &world.plan.moves {
+            if let Some(quorums) = &planned.quorums {
+                world.atlas.learn(planned.log, quorums);
+            }
+        }
         world
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Moves {
     draining: BTreeMap<(LogId, Epoch), Timestamp>,
     /// Epochs that have begun because they were asked for, and are not open.
     begun: BTreeMap<(LogId, Epoch), Begun>,
+    /// When an append to a log ended last, as its client saw it.
+    append_ended: BTreeMap<LogId, Timestamp>,
     /// How long each change kept appends waiting, in microseconds.
     pub(super) stalls_us: Vec<u64>,
 }
@@ -60,10 +62,6 @@ impl World {
             &[],
             || json!({"administrator": slot, "asks": format!("{planned:?}")}),
         );
-        // From now on an epoch may be made of it, whichever nodes are damaged by then.
-        if let Some(quorums) = &planned.quorums {
-            self.atlas.learn(planned.log, quorums);
-        }
         let call = Call::Move {
             log: planned.log,
             wanted: Move {
@@ -94,7 +92,15 @@ impl World {
         })
     }
 
-    /// Counts the changes that took effect: those whose epoch opened.
+    /// What a client was doing has ended.
+    pub(super) fn note_ended(&mut self, slot: usize) {
+        if let Some(running) = self.slots[slot].running.filter(|it| it.append) {
+            self.moves.append_ended.insert(running.log, self.now);
+        }
+    }
+
+    /// Counts the changes that took effect: those whose epoch opened. One was under load if an append was
+    /// in flight at some time of it.
     pub(super) fn on_move_event(&mut self, event: &Event) {
         match event {
             Event::Draining { log, epoch } => {
@@ -127,7 +133,9 @@ impl World {
                 };
                 let stall = self.now.since(begun.stalled_since);
                 self.moves.stalls_us.push(stall.as_micros() as u64);
-                if self.appends_wait(*log) {
+                let ended = self.moves.append_ended.get(log);
+                let met_one = ended.is_some_and(|at| *at >= begun.stalled_since);
+                if met_one || self.appends_wait(*log) {
                     self.counts.leader_moves_under_load += u64::from(begun.leader);
                     self.counts.nodeset_changes_under_load += u64::from(begun.nodeset);
                     self.counts.quorum_changes_under_load += u64::from(begun.quorums);

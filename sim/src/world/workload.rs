@@ -77,6 +77,7 @@ impl World {
                 &bytes,
                 || json!({"client": slot, "ends": format!("{outcome:?}")}),
             );
+            self.note_ended(slot);
             let (op, ended) = self.slots[slot].end(now, outcome, &mut self.recorder);
             if let Some(watch) = &mut self.watch
                 && let Some(anomaly) = watch.completed(self.recorder.history(), op)
