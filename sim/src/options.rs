@@ -354,8 +354,8 @@ fn on_the_move(options: &mut SimOptions, rng: &mut Rng) {
     options.disk.sync_us_min = options.disk.sync_us_min.max(300);
     options.disk.sync_us_max = options.disk.sync_us_max.max(600);
     // On a slow disk a move takes long: a drained window, two rounds of the register and a recovery are about a
-    // dozen syncs one after another. Three of them have to fit in before anything goes wrong.
-    options.quiet_us = (36 * options.disk.sync_us_max).max(600_000);
+    // dozen syncs one after another. Three of them have to fit in before anything goes wrong, with room.
+    options.quiet_us = (48 * options.disk.sync_us_max).max(600_000);
     options.chaos_us = options.quiet_us + 5_000_000;
     options.moves = MoveOptions {
         leader: rng.within(4..=6) as u32,
