@@ -144,6 +144,16 @@ pub fn accepted_value(key: &[u8], value: &[u8]) -> Option<(LogId, RegisterValue)
     state.accepted.map(|(_, value)| (log, value))
 }
 
+/// Up to which epoch a piece of a storage node's metadata seals a log, for observers.
+#[must_use]
+pub fn sealed_epoch(key: &[u8], value: &[u8]) -> Option<(LogId, Epoch)> {
+    let MetaKey::Log(log) = postcard::from_bytes(key).ok()? else {
+        return None;
+    };
+    let bounds: LogBounds = postcard::from_bytes(value).ok()?;
+    Some((log, bounds.hard_seal))
+}
+
 /// The epoch that a piece of a storage node's metadata marks as dirty, for observers: copies of it may be
 /// answered before they are synced.
 #[must_use]

@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Ballot, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp};
 use hstore_replicator::effects::Event;
-use hstore_replicator::keys::{DurableState, durable_state};
-use hstore_replicator::message::{Fetched, Message, StorageAnswer};
+use hstore_replicator::keys::{DurableState, durable_state, sealed_epoch};
+use hstore_replicator::message::{Fetched, Message, RecoveryAnswer, StorageAnswer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::host::{Found, Metadata};
 use crate::report::Violation;
 
 /// The invariants by name, and what they say.
-pub const INVARIANTS: [(&str, &str); 10] = [
+pub const INVARIANTS: [(&str, &str); 11] = [
     (
         "one-sequencer-per-epoch",
         "no epoch of a log is ever begun by two activations",
@@ -40,6 +40,10 @@ pub const INVARIANTS: [(&str, &str); 10] = [
     (
         "acks-below-bridge",
         "no record at or above the bridge of a clean epoch is ever acked",
+    ),
+    (
+        "answered-seals-are-durable",
+        "a node that answers a seal has made it durable: it stores nothing more of the epoch, also after a crash",
     ),
     (
         "served-entries-agree",
@@ -93,6 +97,8 @@ pub struct Invariants {
     highest_ack: BTreeMap<(LogId, Epoch), Offset>,
     served: BTreeMap<(LogId, Lsn), (u64, NodeId)>,
     durable: BTreeMap<(NodeId, Vec<u8>), DurableState>,
+    /// Up to which epoch each node's durable state seals a log.
+    sealed: BTreeMap<(NodeId, LogId), Epoch>,
 }
 
 impl Invariants {
@@ -298,18 +304,45 @@ impl Invariants {
         node: NodeId,
         message: &Message,
     ) -> Option<Violation> {
-        let Message::Stored {
-            log,
-            answer: StorageAnswer::Fetched(Fetched { entries, .. }),
-        } = message
-        else {
+        let Message::Stored { log, answer } = message else {
             return None;
         };
+        match answer {
+            StorageAnswer::Fetched(Fetched { entries, .. }) => {
+                self.judge_served(at, node, *log, entries)
+            }
+            StorageAnswer::Recovery {
+                ballot,
+                answer: RecoveryAnswer::Sealed { .. },
+                ..
+            } => {
+                self.checked += 1;
+                let sealed = self.sealed.get(&(node, *log)).copied().unwrap_or_default();
+                (sealed < ballot.seal).then(|| {
+                    violation(
+                        at,
+                        "answered-seals-are-durable",
+                        format!("{node} has sealed {log} up to {}, as it says", ballot.seal),
+                        format!("durably it has up to {sealed}"),
+                    )
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn judge_served(
+        &mut self,
+        at: Timestamp,
+        node: NodeId,
+        log: LogId,
+        entries: &[(Lsn, Option<Entry>)],
+    ) -> Option<Violation> {
         for (lsn, entry) in entries {
             let Some(entry) = entry else { continue };
             self.checked += 1;
             let print = fingerprint(entry);
-            let (known, first) = *self.served.entry((*log, *lsn)).or_insert((print, node));
+            let (known, first) = *self.served.entry((log, *lsn)).or_insert((print, node));
             if known != print {
                 return Some(violation(
                     at,
@@ -359,6 +392,9 @@ impl Invariants {
         metadata: &[Metadata],
     ) -> Option<Violation> {
         for (key, value) in metadata {
+            if let Some((log, sealed)) = sealed_epoch(key, value) {
+                self.sealed.insert((node, log), sealed);
+            }
             let Some(state) = durable_state(key, value) else {
                 continue;
             };

@@ -104,6 +104,7 @@ impl Family {
                 "acks-below-bridge",
                 "one-decision-per-epoch",
                 "one-decision-per-ballot",
+                "answered-seals-are-durable",
             ],
             Quorums => &["acked-is-durable", "clean-is-replicated"],
             Monotony => &["durable-state-is-monotone", "one-sequencer-per-epoch"],
