@@ -286,7 +286,7 @@ impl FaultKind {
         ),
         (
             "partition",
-            "messages to, from, or between a target and the others are lost; bridge nodes may reach both sides",
+            "messages to, from, or between a target and the others are lost; bridge nodes may reach both sides. In a coup a sequencer is cut off so, shows no sign of life, and the nodes between crash once they sealed, lose seals or are slow",
         ),
         (
             "degrade",
