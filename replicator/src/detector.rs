@@ -3,16 +3,17 @@
 //! All of it is hints: heartbeats that are missed may only be late. Two nodes that both step in do no
 //! harm; the register and the seals decide. What the detector owes is that *some* node steps in.
 //!
-//! Heartbeats are gossip: each carries the newest pulse that its sender knows of every node it does not
-//! suspect. A node is suspected when nothing new of it has come for a while, *by any way*: nodes
+//! Heartbeats are gossip: each says whom its sender misses, and carries the newest pulses that it knows of
+//! those whom the receiver misses. A node is suspected when nothing new of it has come for a while, *by any way*: nodes
 //! that reach each other only through others do not suspect each other. That a node is alive somewhere is
 //! of no use to a log, however: a node claims a log, or steps in, only as long as it hears a majority of
 //! the nodes by themselves and they say that they hear it. So a sequencer that is cut off one way, or
 //! that all but a few have lost, is replaced.
 //!
-//! The cost: each node sends each other one heartbeat an interval, of about 5 bytes for each live node and
-//! 10 for each log; with 128 nodes and 100 logs that is under 2 KB, and a pulse is everywhere within
-//! as many intervals as there are hops.
+//! The cost: each node sends each other one heartbeat an interval, of about 10 bytes for each log that the
+//! sender sequences, and as many and 5 more for each node that the receiver misses. A pulse is everywhere
+//! within as many intervals as there are hops; the first that a node misses takes two and a half intervals
+//! to come by another way, so that nobody is to be suspected sooner.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,6 +54,8 @@ struct Direct {
     at: Timestamp,
     /// Whom it hears.
     hears: NodeSet,
+    /// Of whom it wants to hear.
+    misses: NodeSet,
 }
 
 /// Orders the pulses of a node.
@@ -118,6 +121,7 @@ impl Detector {
                 mark,
                 at: env.now,
                 hears: heartbeat.hears,
+                misses: heartbeat.misses,
             });
         }
         for (node, pulse) in &heartbeat.others {
@@ -182,6 +186,27 @@ impl Detector {
         self.direct_where(now, |_| true)
     }
 
+    /// The nodes that were not heard by themselves for one and a half intervals.
+    fn misses(&self, env: &Env) -> NodeSet {
+        let patience = env.config.timing.heartbeat_interval * 3 / 2;
+        let heard = self.peers_where(|peer| {
+            let direct = peer.direct;
+            direct.is_some_and(|it| env.now.since(it.at) < patience)
+        });
+        let nodes: NodeSet = env.config.nodes.keys().copied().collect();
+        nodes.difference(heard).difference(NodeSet::only(env.me))
+    }
+
+    /// What to tell a node of others.
+    fn gossip_for(&self, receiver: NodeId, live: NodeSet) -> Vec<(NodeId, Pulse)> {
+        let direct = self.peers.get(&receiver).and_then(|peer| peer.direct);
+        let missed = direct.map_or(live, |it| it.misses.intersection(live));
+        let known = missed.iter().filter(|&node| node != receiver);
+        known
+            .filter_map(|node| Some((node, self.peers.get(&node)?.pulse.clone())))
+            .collect()
+    }
+
     /// Whether messages pass both ways between this node and a majority, itself included.
     fn is_connected(&self, env: &Env) -> bool {
         let both_ways = self.direct_where(env.now, |direct| direct.hears.contains(env.me));
@@ -215,20 +240,22 @@ impl Detector {
         for claim in &sequencing {
             self.on_claim(env.me, claim, env.now);
         }
-        let others = self.peers.iter().filter(|(node, _)| live.contains(**node));
-        let message = Message::Heartbeat(Heartbeat {
+        let heartbeat = Heartbeat {
             pulse: Pulse {
                 incarnation: env.incarnation,
                 sequence: self.sequence,
                 sequencing: if connected { sequencing } else { Vec::new() },
             },
             hears: self.hears(env.now),
-            others: others
-                .map(|(&node, peer)| (node, peer.pulse.clone()))
-                .collect(),
-        });
+            misses: self.misses(env),
+            others: Vec::new(),
+        };
         for &node in env.config.nodes.keys().filter(|&&node| node != env.me) {
-            env.out.send(node, message.clone());
+            let heartbeat = Heartbeat {
+                others: self.gossip_for(node, live),
+                ..heartbeat.clone()
+            };
+            env.out.send(node, Message::Heartbeat(heartbeat));
         }
         self.orphaned(live, connected, env)
     }

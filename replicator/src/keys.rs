@@ -47,6 +47,8 @@ impl MetaKey {
 pub enum DurableState {
     /// The bounds of a log.
     Log {
+        /// Which.
+        log: LogId,
         /// Nothing more of this epoch or an older one is stored.
         hard_seal: Epoch,
         /// The node's copies up to this epoch are final.
@@ -82,11 +84,13 @@ impl DurableState {
                     hard_seal,
                     last_clean,
                     trim,
+                    ..
                 },
                 Self::Log {
                     hard_seal: seal,
                     last_clean: clean,
                     trim: next,
+                    ..
                 },
             ) => hard_seal <= seal && last_clean <= clean && trim <= next,
             (Self::Epoch { promised, .. }, Self::Epoch { promised: next, .. }) => promised <= next,
@@ -107,9 +111,10 @@ impl DurableState {
 #[must_use]
 pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
     match postcard::from_bytes(key).ok()? {
-        MetaKey::Log(_) => {
+        MetaKey::Log(log) => {
             let bounds: LogBounds = postcard::from_bytes(value).ok()?;
             Some(DurableState::Log {
+                log,
                 hard_seal: bounds.hard_seal,
                 last_clean: bounds.last_clean,
                 trim: bounds.trim,
@@ -123,10 +128,12 @@ pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
             })
         }
         MetaKey::Acceptor(_) => {
-            let state: AcceptorState = postcard::from_bytes(value).ok()?;
+            // The beginning of an `AcceptorState`: the value is large, and promises nothing.
+            let (promised, accepted): (RegisterBallot, Option<RegisterBallot>) =
+                postcard::from_bytes(value).ok()?;
             Some(DurableState::Acceptor {
-                promised: state.promised,
-                accepted: state.accepted.map_or_else(Default::default, |it| it.0),
+                promised,
+                accepted: accepted.unwrap_or_default(),
             })
         }
         MetaKey::Incarnation => Some(DurableState::Life(postcard::from_bytes(value).ok()?)),
@@ -142,16 +149,6 @@ pub fn accepted_value(key: &[u8], value: &[u8]) -> Option<(LogId, RegisterValue)
     };
     let state: AcceptorState = postcard::from_bytes(value).ok()?;
     state.accepted.map(|(_, value)| (log, value))
-}
-
-/// Up to which epoch a piece of a storage node's metadata seals a log, for observers.
-#[must_use]
-pub fn sealed_epoch(key: &[u8], value: &[u8]) -> Option<(LogId, Epoch)> {
-    let MetaKey::Log(log) = postcard::from_bytes(key).ok()? else {
-        return None;
-    };
-    let bounds: LogBounds = postcard::from_bytes(value).ok()?;
-    Some((log, bounds.hard_seal))
 }
 
 /// The epoch that a piece of a storage node's metadata marks as dirty, for observers: copies of it may be

@@ -265,7 +265,11 @@ pub struct Heartbeat {
     pub pulse: Pulse,
     /// The nodes whose heartbeats have lately come to the sender by themselves.
     pub hears: NodeSet,
-    /// The newest that the sender knows of each other node it does not suspect, by node; one each.
+    /// Those whose heartbeats have not come for a little while, or never did: the sender wants to hear of
+    /// them from others.
+    pub misses: NodeSet,
+    /// The newest that the sender knows of each node that the receiver misses, if it does not suspect it; by
+    /// node, one each.
     pub others: Vec<(NodeId, Pulse)>,
 }
 
@@ -430,9 +434,10 @@ impl SingleCopy {
     /// The node of a copyset that sends its copy; `None` if all are down.
     #[must_use]
     pub fn sender(&self, copyset: NodeSet) -> Option<NodeId> {
+        // Asked of every record: one multiplication spreads enough.
         let rank = |node: &NodeId| {
-            let seeded = crc32c::crc32c(&self.seed.to_le_bytes());
-            (crc32c::crc32c_append(seeded, &[node.0]), *node)
+            let seeded = self.seed.wrapping_mul(256).wrapping_add(u64::from(node.0));
+            (seeded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32, *node)
         };
         copyset.difference(self.down).iter().min_by_key(rank)
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Ballot, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp};
 use hstore_replicator::effects::Event;
-use hstore_replicator::keys::{DurableState, durable_state, sealed_epoch};
+use hstore_replicator::keys::{DurableState, durable_state};
 use hstore_replicator::message::{Fetched, Message, RecoveryAnswer, StorageAnswer};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -392,12 +392,12 @@ impl Invariants {
         metadata: &[Metadata],
     ) -> Option<Violation> {
         for (key, value) in metadata {
-            if let Some((log, sealed)) = sealed_epoch(key, value) {
-                self.sealed.insert((node, log), sealed);
-            }
             let Some(state) = durable_state(key, value) else {
                 continue;
             };
+            if let DurableState::Log { log, hard_seal, .. } = state {
+                self.sealed.insert((node, log), hard_seal);
+            }
             self.checked += 1;
             let slot = (node, key.to_vec());
             if let Some(before) = self.durable.get(&slot)

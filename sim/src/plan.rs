@@ -327,6 +327,15 @@ impl FaultKind {
         }
     }
 
+    /// Whether it looks at each message by itself.
+    #[must_use]
+    pub fn meddles(&self) -> bool {
+        matches!(
+            self,
+            Self::StallMetadata { .. } | Self::DropMessages { .. } | Self::Echo { .. }
+        )
+    }
+
     /// How many microseconds after a crash its node restarts, if not at the end.
     #[must_use]
     pub fn restart_us(&self) -> Option<u64> {

@@ -130,10 +130,15 @@ impl LogState {
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let catch_up = self.catching_up.as_ref().map(|it| it.deadline);
-        let parked = self.parked.front().map(|it| it.until);
-        let repairs = self.repairs.values().map(|it| it.until);
-        catch_up.into_iter().chain(parked).chain(repairs).min()
+        // Asked after every step, and mostly nothing is going on.
+        let mut earliest = self.catching_up.as_ref().map(|it| it.deadline);
+        if let Some(parked) = self.parked.front() {
+            earliest = Some(earliest.map_or(parked.until, |at| at.min(parked.until)));
+        }
+        for repair in self.repairs.values() {
+            earliest = Some(earliest.map_or(repair.until, |at| at.min(repair.until)));
+        }
+        earliest
     }
 
     pub(super) fn queues(&self) -> impl Iterator<Item = Queue> {

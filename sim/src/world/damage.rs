@@ -12,6 +12,9 @@ use crate::trace::Kind;
 impl World {
     /// The atlas learns of quorum systems from what acceptors keep.
     pub(super) fn learn_from(&mut self, key: &[u8], value: &[u8]) {
+        if !self.damages {
+            return;
+        }
         if let Some((log, value)) = accepted_value(key, value) {
             for span in &value.spans {
                 self.atlas.learn(log, &span.quorums);

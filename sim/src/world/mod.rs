@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hstore_core::{Address, ClientId, NodeId, NodeSet, Rng, Timestamp};
 use hstore_node::Input;
-use hstore_replicator::config::ClusterConfig;
+use hstore_replicator::config::{ClusterConfig, CopyDurability};
 use hstore_replicator::effects::{DiskDone, DiskToken};
 use hstore_workloads::Generator;
 use jepsen_lite::history::Recorder;
@@ -32,7 +32,7 @@ use crate::host::Host;
 use crate::invariants::Invariants;
 use crate::net::SimNet;
 use crate::options::SimOptions;
-use crate::plan::FaultPlan;
+use crate::plan::{FaultKind, FaultPlan};
 use crate::report::{Counts, Violation};
 use crate::seeds::{SimSeeds, Stream};
 use crate::trace::{Kind, Trace};
@@ -172,6 +172,10 @@ pub struct World {
     counts: Counts,
     stopped: Option<Stopped>,
     messages: u64,
+    /// Whether the plan has faults that look at each message.
+    meddles: bool,
+    /// Whether the plan may damage what nodes hold: then the atlas has to learn.
+    damages: bool,
     rng_net: Rng,
     rng_disk: Rng,
     rng_product: Rng,
@@ -201,6 +205,10 @@ impl World {
         let config = Arc::new(options.cluster());
         config.validate().expect("profiles draw valid clusters");
         let generator = Generator::new(options.workload.clone(), seeds.stream(Stream::Workload));
+        let has = |which: fn(&FaultKind) -> bool| plan.faults.iter().any(|it| which(&it.kind));
+        let meddles = has(FaultKind::meddles);
+        let damages = options.durability == CopyDurability::Memory
+            || has(|kind| matches!(kind, FaultKind::FlipBit { .. }));
         let mut world = Self {
             net: SimNet::new(options.net),
             hosts: config
@@ -231,6 +239,8 @@ impl World {
             counts: Counts::default(),
             stopped: None,
             messages: 0,
+            meddles,
+            damages,
             rng_net: seeds.stream(Stream::Net),
             rng_disk: seeds.stream(Stream::Disk),
             rng_product: seeds.stream(Stream::Product),

@@ -76,7 +76,7 @@ impl World {
         message: u64,
         arrives: Option<Timestamp>,
     ) -> Option<Timestamp> {
-        let arrives = arrives.filter(|_| from != to)?;
+        let arrives = arrives?;
         let faults = self.plan.faults.iter().zip(&mut self.faults);
         for (index, (fault, struck)) in faults.enumerate() {
             let FaultKind::Echo {
@@ -126,19 +126,19 @@ impl World {
         let fate = self
             .net
             .route(now, from, to, frame.len(), &mut self.rng_net);
-        if from != to
-            && kinds
+        let (mut late, mut echo) = (Duration::ZERO, None);
+        if self.meddles && from != to {
+            let dropped = kinds
                 .traffic
-                .is_some_and(|kind| self.is_dropped(from, to, kind))
-        {
-            return;
+                .is_some_and(|kind| self.is_dropped(from, to, kind));
+            if dropped {
+                return;
+            }
+            if kinds.of_registers {
+                late = self.metadata_delay(from);
+            }
+            echo = self.echo(from, to, message, fate.arrivals().next());
         }
-        let late = if kinds.of_registers && from != to {
-            self.metadata_delay(from)
-        } else {
-            Duration::ZERO
-        };
-        let echo = self.echo(from, to, message, fate.arrivals().next());
         for at in fate.arrivals().map(|at| at + late).chain(echo) {
             let frame = frame.clone();
             self.schedule(
