@@ -45,8 +45,8 @@ pub use ids::{
 };
 pub use node_set::NodeSet;
 pub use record::{
-    Attributes, Ballot, Chain, ChecksumError, Entry, Precedence, ProducerSequence, Record, Stamp,
-    Stamped, StoredCopy,
+    Attributes, Ballot, Chain, ChecksumError, Entry, Precedence, ProducerSequence, RareAttributes,
+    Record, Stamp, Stamped, StoredCopy,
 };
 pub use rng::Rng;
 pub use time::{Timestamp, WallTime};

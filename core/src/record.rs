@@ -1,6 +1,7 @@
 //! What a log holds: records with their checksum, and the copies of them that nodes store.
 
 use std::fmt;
+use std::ops::Deref;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ pub struct Record {
     /// What the client appended.
     pub payload: Bytes,
     /// What the record does to its log beside standing in it.
-    pub attributes: Attributes,
+    pub attributes: RareAttributes,
     /// CRC32C of the payload, and of the attributes if there are any.
     pub crc32c: u32,
 }
@@ -30,6 +31,37 @@ pub struct Attributes {
     pub producer: Option<ProducerSequence>,
     /// The record sets the log's fencing token.
     pub sets_token: Option<Token>,
+}
+
+/// The attributes of a record, in the room of a pointer: most records have none, and records are moved a lot.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Attributes", into = "Attributes")]
+pub struct RareAttributes(Option<Box<Attributes>>);
+
+impl From<Attributes> for RareAttributes {
+    fn from(attributes: Attributes) -> Self {
+        Self((!attributes.is_none()).then(|| Box::new(attributes)))
+    }
+}
+
+impl From<RareAttributes> for Attributes {
+    fn from(attributes: RareAttributes) -> Self {
+        *attributes
+    }
+}
+
+impl Deref for RareAttributes {
+    type Target = Attributes;
+
+    fn deref(&self) -> &Attributes {
+        self.0.as_deref().unwrap_or(&Attributes::NONE)
+    }
+}
+
+impl fmt::Debug for RareAttributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
 }
 
 /// Names a record among all of a log, before it has an LSN.
@@ -71,7 +103,7 @@ impl Record {
         let crc32c = checksum(&payload, &attributes);
         Self {
             payload,
-            attributes,
+            attributes: attributes.into(),
             crc32c,
         }
     }
@@ -106,10 +138,16 @@ const HAS_PRODUCER: u8 = 1;
 const SETS_TOKEN: u8 = 2;
 
 impl Attributes {
+    /// None.
+    pub const NONE: Self = Self {
+        producer: None,
+        sets_token: None,
+    };
+
     /// Whether there are none.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        *self == Self::default()
+        *self == Self::NONE
     }
 
     /// As bytes, the same on every machine and in every version. All numbers are little endian:
@@ -323,7 +361,7 @@ mod tests {
             payload[bit / 8] ^= 1 << (bit % 8);
             let damaged = Record {
                 payload: payload.into(),
-                ..record
+                ..record.clone()
             };
             assert!(damaged.verify().is_err());
         }
@@ -369,7 +407,7 @@ mod tests {
             assert_eq!(record.verify(), Ok(()));
             for other in all_attributes() {
                 let changed = Record {
-                    attributes: other,
+                    attributes: other.into(),
                     ..record.clone()
                 };
                 assert_eq!(changed.verify().is_ok(), other == attributes);

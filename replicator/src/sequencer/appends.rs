@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
-    Address, Attributes, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Record, Stamp, Stamped,
+    Address, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, RareAttributes, Record, Stamp, Stamped,
     Timestamp, planted,
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Appends {
     /// Nodes to avoid for a while: they failed a wave, or are slow.
     grey: GreyList,
     /// What records do that the last known good offset has passed, since it was asked.
-    settled: Vec<(Lsn, Attributes)>,
+    settled: Vec<(Lsn, RareAttributes)>,
 }
 
 /// A record on its way.
@@ -284,7 +284,7 @@ impl Appends {
     }
 
     /// What records do that the last known good offset has passed since this was asked last, in order.
-    pub(super) fn take_settled(&mut self) -> Vec<(Lsn, Attributes)> {
+    pub(super) fn take_settled(&mut self) -> Vec<(Lsn, RareAttributes)> {
         std::mem::take(&mut self.settled)
     }
 

@@ -310,7 +310,7 @@ pub(crate) fn record(record: &Record) -> String {
     let Attributes {
         producer,
         sets_token,
-    } = record.attributes;
+    } = *record.attributes;
     let producer = producer.map(|it| format!(" {it}"));
     let token = sets_token.map(|it| format!(" sets {it}"));
     format!(

@@ -171,7 +171,7 @@ pub(super) fn decode(value: &[u8]) -> Result<StoredCopy, BadValue> {
                 },
                 record: Record {
                     payload: Bytes::copy_from_slice(payload),
-                    attributes,
+                    attributes: attributes.into(),
                     crc32c: u32::from_le_bytes(array(body, 16)),
                 },
             })
@@ -285,7 +285,7 @@ mod tests {
                             },
                             record: Record {
                                 payload: payload.into(),
-                                attributes,
+                                attributes: attributes.into(),
                                 crc32c,
                             },
                         })
