@@ -5,6 +5,8 @@
 //!   be judged right by that.
 //! - The value of an invocation is the argument, that of a completion the result. Operations that only
 //!   change something ([`only_changes`]) return their argument in Jepsen's histories: that is no result.
+//!   Unless it is an `append`, of a history in which another one returned something else: then that is
+//!   the position of the record, and may well be the same number as the record itself.
 //!   Where only the completion says what was written, that is the argument.
 //! - A `:key`, or a value tagged as a tuple of `jepsen.independent`, says which part of the object an
 //!   operation is about. An untagged pair is a value like others.
@@ -15,7 +17,7 @@ use super::log_twin;
 use crate::history::{
     EventIndex, History, IllFormed, IllFormedReason, Intervals, Moment, OpId, ProcessId, Status,
 };
-use crate::object::{AfterInfo, Asked, ObjectHistory, ObjectRecorder, Value, ValueId};
+use crate::object::{AfterInfo, Asked, ObjectHistory, ObjectOp, ObjectRecorder, Value, ValueId};
 
 /// What the events were about.
 pub(super) enum Recorded {
@@ -52,15 +54,18 @@ fn read_on(
 ) -> Result<ObjectHistory, ReadError> {
     let mut recorder = ObjectRecorder::new(Intervals::Closed, AfterInfo::GoOn);
     let mut indexes = Indexes::after(skipped);
+    let mut appends = Appends::default();
     let mut next = match first {
         Some(event) => Some(event),
         None => events.next()?,
     };
     while let Some(event) = next {
         let position = indexes.note(event.what.index);
-        record(&mut recorder, event.what, position).map_err(|fault| fault.at(event.place))?;
+        record(&mut recorder, &mut appends, event.what, position)
+            .map_err(|fault| fault.at(event.place))?;
         next = events.next()?;
     }
+    appends.settle(&mut recorder);
     let mut history = recorder.finish();
     if let Some(indexes) = indexes.own() {
         history.renumber_events(skipped, &indexes);
@@ -89,7 +94,44 @@ impl From<IllFormed> for Fault {
     }
 }
 
-fn record(recorder: &mut ObjectRecorder, event: Event, position: EventIndex) -> Result<(), Fault> {
+/// What the appends of a history returned.
+#[derive(Default)]
+struct Appends {
+    /// Those that returned a number that is their argument, too.
+    repeated: Vec<OpId>,
+    /// Whether another one returned a number that is not.
+    tell_positions: bool,
+}
+
+impl Appends {
+    /// Notes the answer to an append that is still open.
+    fn note(&mut self, append: ObjectOp<'_>, answer: &Value) {
+        if append.function() != "append" || !matches!(answer, Value::Int(_)) {
+            return;
+        }
+        if answer == append.argument() {
+            self.repeated.push(append.id());
+        } else if !append.argument().is_nil() {
+            self.tell_positions = true;
+        }
+    }
+
+    /// Takes what was repeated for a position if others told theirs.
+    fn settle(self, recorder: &mut ObjectRecorder) {
+        if self.tell_positions {
+            for append in self.repeated {
+                recorder.learn_result_is_argument(append);
+            }
+        }
+    }
+}
+
+fn record(
+    recorder: &mut ObjectRecorder,
+    appends: &mut Appends,
+    event: Event,
+    position: EventIndex,
+) -> Result<(), Fault> {
     let Some(process) = event.process else {
         return Ok(());
     };
@@ -137,7 +179,10 @@ fn record(recorder: &mut ObjectRecorder, event: Event, position: EventIndex) -> 
         EventType::Invoke => unreachable!("invocations were sorted out above"),
     };
     let result = match status {
-        Status::Ok => take_result(recorder, op, event.value),
+        Status::Ok => {
+            appends.note(open, &event.value);
+            take_result(recorder, op, event.value)
+        }
         Status::Fail | Status::Info | Status::Open => ValueId::NIL,
     };
     recorder.complete(op, status, result, at)?;

@@ -200,7 +200,12 @@ fn line(op: ObjectOp<'_>, is_invocation: bool, at: Moment, index: u64) -> Line<'
         (false, Status::Info) => "info",
         (false, Status::Open) => unreachable!("an open operation is not completed"),
     };
-    let value = if is_invocation || (op.result().is_nil() && jepsen::only_changes(op.function())) {
+    // The number of a record in the place of its position would be taken for one.
+    let may_repeat = || {
+        let is_record = op.function() == "append" && matches!(op.argument(), Value::Int(_));
+        op.result().is_nil() && jepsen::only_changes(op.function()) && !is_record
+    };
+    let value = if is_invocation || may_repeat() {
         op.argument()
     } else {
         op.result()

@@ -136,6 +136,11 @@ impl ObjectHistory {
         self.argument[id.0 as usize] = argument;
     }
 
+    pub(super) fn set_result_to_argument(&mut self, id: OpId) {
+        let row = id.0 as usize;
+        self.result[row] = self.argument[row];
+    }
+
     /// Gives the event of index `first + row` the index `indexes[row]` instead. Panics if these do not
     /// rise, or if an event has none.
     pub(crate) fn renumber_events(&mut self, first: u64, indexes: &[u64]) {

@@ -135,6 +135,13 @@ impl ObjectRecorder {
         self.history.set_argument(op, argument);
     }
 
+    /// What `op` returned becomes known only now: it was what it was asked. Panics if it did not end `Ok`.
+    pub fn learn_result_is_argument(&mut self, op: OpId) {
+        let status = self.history.op(op).status();
+        assert_eq!(status, Status::Ok, "{op} returned");
+        self.history.set_result_to_argument(op);
+    }
+
     /// Ends the recording. What is open stays open for ever.
     #[must_use]
     pub fn finish(self) -> ObjectHistory {

@@ -2,6 +2,7 @@
 
 use jepsen_lite::formats::{
     ConvertError, Format, ObjectRecording, Recording, Suggestion, WriteError, convert, guess, read,
+    write,
 };
 use jepsen_lite::history::Status;
 use jepsen_lite::models::{ModelKind, NilReads};
@@ -173,6 +174,36 @@ fn times_are_kept_and_missing_ones_are_zero() {
     let op = history.ops().next().expect("there is one");
     assert_eq!(op.invoked().time_ns, 12_345_678_901);
     assert_eq!(op.completed().expect("it is").time_ns, 0);
+}
+
+#[test]
+fn appends_that_repeat_a_number_tell_a_position_where_others_do() {
+    let append = |value: u32, answer: &str| {
+        format!(
+            "{{:process 0, :type :invoke, :f :append, :value {value}}}
+             {{:process 0, :type :ok, :f :append, :value {answer}}}\n"
+        )
+    };
+    let shown = |text: &str| show(&object(text, Format::Edn).history);
+    let positions = [append(7, "0"), append(1, "1"), append(8, "nil")].concat();
+    let expected = [
+        "p0 append(7) -> 0 Ok 0..1",
+        "p0 append(1) -> 1 Ok 2..3",
+        "p0 append(8) -> nil Ok 4..5",
+    ];
+    assert_eq!(shown(&positions), expected);
+    let mut written = Vec::new();
+    let recording = read(positions.as_bytes(), Format::Edn).expect("it is a history");
+    write(&recording, Format::Edn, &mut written).expect("memory can be written");
+    assert_eq!(
+        shown(std::str::from_utf8(&written).expect("it is text")),
+        expected
+    );
+    let echoes = [append(7, "7"), append(1, "1")].concat();
+    assert_eq!(
+        shown(&echoes),
+        ["p0 append(7) -> nil Ok 0..1", "p0 append(1) -> nil Ok 2..3"]
+    );
 }
 
 #[test]
