@@ -121,8 +121,13 @@ impl Model for Log {
             LogOp::Append(_, None) => false,
             LogOp::Read(from, values) => {
                 let there = tail.saturating_sub(*from) as usize;
-                // As many and yet not the same: one of them is another one, and stays so.
-                there > values.len() || there == values.len() && there > 0
+                let Some(begins_with) = values.get(..there) else {
+                    return true;
+                };
+                // One of them is another one, and stays so.
+                let last = self.chains.backwards(*log);
+                let is_beginning = last.zip(begins_with.iter().rev()).all(|(a, b)| a == *b);
+                !is_beginning || there == values.len() && there > 0
             }
             LogOp::Tail(count) => tail > *count,
             LogOp::Never => true,
