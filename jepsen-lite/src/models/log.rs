@@ -127,7 +127,7 @@ impl Model for Log {
                 // One of them is another one, and stays so.
                 let last = self.chains.backwards(*log);
                 let is_beginning = last.zip(begins_with.iter().rev()).all(|(a, b)| a == *b);
-                !is_beginning || there == values.len() && there > 0
+                !is_beginning
             }
             LogOp::Tail(count) => tail > *count,
             LogOp::Never => true,

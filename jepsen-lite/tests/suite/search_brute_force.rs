@@ -463,6 +463,43 @@ fn a_log() {
 }
 
 #[test]
+fn a_log_that_does_not_begin_as_it_is_read_is_given_up_early() {
+    const COUNT: i64 = 12;
+    let log = Log::default();
+    let at = |(position, value)| list([int(position), int(value)]);
+    let read: Vec<Value> = (0..COUNT)
+        .map(|at| 7 * at % COUNT)
+        .enumerate()
+        .map(|(index, value)| at((i64::try_from(index).expect("few"), value)))
+        .collect();
+    let mut recorded: Vec<Recorded> = Vec::new();
+    for value in 0..COUNT {
+        recorded.push(("append", Value::Nil, int(value), Value::Nil));
+    }
+    recorded.push(("read", Value::Nil, int(0), Value::list(read)));
+    let mut ops = Vec::new();
+    for (op, index) in pool(&log, &recorded).effects.into_iter().zip(0..) {
+        let is_read = log.observes(&op);
+        let (invoked, deadline) = if is_read {
+            (100, 101)
+        } else {
+            (index, 50 + index)
+        };
+        ops.push(Timed {
+            id: OpId(u32::try_from(index).expect("few")),
+            op,
+            optional: false,
+            invoked,
+            deadline,
+        });
+    }
+    match search(&log, &ops, Budget::default(), &unwatched) {
+        Searched::Linearizable { steps, .. } => assert!(steps < 1_000, "{steps} steps"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_stream_of_s2() {
     let map = |entries: Vec<(&str, Value)>| {
         let entries = entries.into_iter();
