@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use jepsen_lite::formats::{self, guess, read};
+use jepsen_lite::formats::{self, Format, guess, read};
 use jepsen_lite::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Status};
 use jepsen_lite::models::{
     ModelKind, ObjectFault, ObjectOptions, PartVerdict, Parts, Settings, check_object, fold,
@@ -242,6 +242,110 @@ impl Real for RealStream {
     }
 }
 
+#[derive(Default)]
+struct RealQueue(std::collections::VecDeque<i64>);
+
+#[derive(Default)]
+struct RealStack(Vec<i64>);
+
+/// No value comes twice.
+fn ask_container(
+    rng: &mut Xoshiro256PlusPlus,
+    number: i64,
+    [put, take]: [&'static str; 2],
+) -> (&'static str, Value, Value) {
+    if rng.random_bool(0.5) {
+        (put, Value::Nil, Value::Int(number))
+    } else {
+        (take, Value::Nil, Value::Nil)
+    }
+}
+
+impl Real for RealQueue {
+    fn ask(&mut self, rng: &mut Xoshiro256PlusPlus, number: i64) -> (&'static str, Value, Value) {
+        ask_container(rng, number, ["enqueue", "dequeue"])
+    }
+
+    fn answer(&mut self, _: &str, _: &Value, argument: &Value) -> Value {
+        match argument.as_int() {
+            Some(value) => {
+                self.0.push_back(value);
+                Value::Nil
+            }
+            None => self.0.pop_front().map_or(Value::Nil, Value::Int),
+        }
+    }
+}
+
+impl Real for RealStack {
+    fn ask(&mut self, rng: &mut Xoshiro256PlusPlus, number: i64) -> (&'static str, Value, Value) {
+        ask_container(rng, number, ["push", "pop"])
+    }
+
+    fn answer(&mut self, _: &str, _: &Value, argument: &Value) -> Value {
+        match argument.as_int() {
+            Some(value) => {
+                self.0.push(value);
+                Value::Nil
+            }
+            None => self.0.pop().map_or(Value::Nil, Value::Int),
+        }
+    }
+}
+
+/// Twenty values go in at once, and come out one by one in an order that nobody could know before.
+fn burst(put: &str, take: &str) -> ObjectHistory {
+    let mut text = String::new();
+    let mut event = |process: i64, kind: &str, function: &str, value: &str| {
+        let what = format!(":process {process} :type :{kind} :f :{function} :value {value}");
+        text.push_str(&format!("{{{what}}}\n"));
+    };
+    for kind in ["invoke", "ok"] {
+        for value in 0..20 {
+            event(value, kind, put, &value.to_string());
+        }
+    }
+    for turn in 0..20 {
+        event(0, "invoke", take, "nil");
+        event(0, "ok", take, &((7 * turn + 3) % 20).to_string());
+    }
+    match read(text.as_bytes(), Format::Edn) {
+        Ok(formats::Recording::Object(read)) => read.history,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Queues and stacks in which no value comes twice.
+fn containers() -> Vec<Case> {
+    let load = Load {
+        clients: 5,
+        ops: 1_000,
+        unknown: 0,
+    };
+    let mut queue = RealQueue::default();
+    let mut stack = RealStack::default();
+    let containers: [(&mut dyn Real, ModelKind, [&str; 2]); 2] = [
+        (&mut queue, ModelKind::Queue, ["enqueue", "dequeue"]),
+        (&mut stack, ModelKind::Stack, ["push", "pop"]),
+    ];
+    let mut cases = Vec::new();
+    for (real, kind, [put, take]) in containers {
+        let recording = record(real, &load);
+        let twice = recording.history.ops().find(|op| op.function() == put);
+        let twice = twice.expect("there are some").argument().clone();
+        let bad = recording.with_answer(recording.last(take), &twice);
+        let parts = Parts::ByKey;
+        let mut case = |what: &str, history, is_ok| {
+            let name = format!("{} {what}", kind.name());
+            cases.push(Case::new(&name, history, kind, parts, is_ok));
+        };
+        case("1000 ok", recording.history.clone(), true);
+        case("1000 bad", bad, false);
+        case("20 at once", burst(put, take), true);
+    }
+    cases
+}
+
 struct Case {
     name: String,
     history: ObjectHistory,
@@ -366,6 +470,7 @@ fn made_here() -> Vec<Case> {
         ));
         cases.push(Case::new(&name("bad"), bad, ModelKind::S2, parts, false));
     }
+    cases.extend(containers());
     cases
 }
 

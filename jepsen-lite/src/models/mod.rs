@@ -4,6 +4,7 @@
 //! Operations of unknown outcome that only look say nothing. Others are optional. What failed did not happen.
 
 mod check;
+mod container;
 mod decode;
 mod interned;
 mod kind;

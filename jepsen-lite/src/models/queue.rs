@@ -1,11 +1,12 @@
 //! First in, first out.
 
 use super::Settings;
+use super::container::{Container, Discipline, Role};
 use super::decode;
 use super::interned::{self, Interned};
 use crate::history::Status;
 use crate::object::{ObjectOp, Value, ValueId};
-use crate::search::{Decoded, Model, Undecodable};
+use crate::search::{Decoded, Foresight, Model, Timed, Undecodable};
 
 /// A queue: `enqueue` (or `add`, or `push`) of a value, `dequeue` (or `remove`, or `pop`), which returns the oldest, or `nil` or
 /// `empty` when there is none. A `dequeue` of unknown outcome may have taken the oldest, whatever it was.
@@ -19,7 +20,7 @@ pub struct Queue {
 pub type Line = Box<[ValueId]>;
 
 /// What is done to a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum QueueOp {
     /// Now this is the youngest.
     Enqueue(ValueId),
@@ -27,6 +28,8 @@ pub enum QueueOp {
     Dequeue(ValueId),
     /// Something was the oldest, and is gone.
     DequeueAny,
+    /// One of these, which rise, was the oldest, and is gone.
+    DequeueOf(Box<[ValueId]>),
     /// There is nothing in it.
     Empty,
 }
@@ -52,14 +55,18 @@ impl Model for Queue {
     }
 
     fn step(&self, line: &Line, op: &QueueOp) -> Option<Line> {
-        match *op {
+        match op {
             QueueOp::Enqueue(value) => {
                 let mut longer = Vec::with_capacity(line.len() + 1);
                 longer.extend_from_slice(line);
-                longer.push(value);
+                longer.push(*value);
                 Some(longer.into())
             }
-            QueueOp::Dequeue(value) => (line.first() == Some(&value)).then(|| line[1..].into()),
+            QueueOp::Dequeue(value) => (line.first() == Some(value)).then(|| line[1..].into()),
+            QueueOp::DequeueOf(values) => {
+                let is_one = values.binary_search(line.first()?).is_ok();
+                is_one.then(|| line[1..].into())
+            }
             QueueOp::DequeueAny => (!line.is_empty()).then(|| line[1..].into()),
             QueueOp::Empty => line.is_empty().then(|| line.clone()),
         }
@@ -91,6 +98,25 @@ impl Model for Queue {
 
     fn observes(&self, op: &QueueOp) -> bool {
         *op == QueueOp::Empty
+    }
+
+    fn foresee(&self, ops: &[Timed<QueueOp>]) -> Foresight<QueueOp> {
+        let role = |op: &QueueOp| match op {
+            QueueOp::Enqueue(value) => Role::Put(*value),
+            QueueOp::Dequeue(value) => Role::Take(*value),
+            QueueOp::DequeueAny | QueueOp::DequeueOf(_) => Role::TakeAny,
+            QueueOp::Empty => Role::Empty,
+        };
+        let container = Container {
+            discipline: Discipline::Queue,
+            role: &role,
+            put: &QueueOp::Enqueue,
+            take_of: &QueueOp::DequeueOf,
+            initial: &self.initial,
+            // Whoever takes this says that there was nothing.
+            nobody: self.values.id(&Value::Nil),
+        };
+        container.foresee(ops)
     }
 
     fn show(&self, line: &Line) -> String {

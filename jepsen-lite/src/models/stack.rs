@@ -1,11 +1,12 @@
 //! Last in, first out.
 
 use super::Settings;
+use super::container::{Container, Discipline, Role};
 use super::decode;
 use super::interned::{self, Chain, Chains, Interned};
 use crate::history::Status;
 use crate::object::{ObjectOp, Value, ValueId};
-use crate::search::{Decoded, Model, Undecodable};
+use crate::search::{Decoded, Foresight, Model, Timed, Undecodable};
 
 /// A stack: `push` (or `add`) of a value, `pop` (or `remove`), which returns the youngest, or `nil` or `empty`
 /// when there is none. A `pop` of unknown outcome may have taken the youngest, whatever it was.
@@ -17,7 +18,7 @@ pub struct Stack {
 }
 
 /// What is done to a stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StackOp {
     /// Now this is the youngest.
     Push(ValueId),
@@ -25,6 +26,8 @@ pub enum StackOp {
     Pop(ValueId),
     /// Something was the youngest, and is gone.
     PopAny,
+    /// One of these, which rise, was the youngest, and is gone.
+    PopOf(Box<[ValueId]>),
     /// There is nothing in it.
     Empty,
 }
@@ -56,11 +59,15 @@ impl Model for Stack {
     }
 
     fn step(&self, stack: &Chain, op: &StackOp) -> Option<Chain> {
-        match *op {
-            StackOp::Push(value) => Some(self.chains.push(*stack, value)),
+        match op {
+            StackOp::Push(value) => Some(self.chains.push(*stack, *value)),
             StackOp::Pop(value) => {
                 let (rest, youngest) = self.chains.pop(*stack)?;
-                (youngest == value).then_some(rest)
+                (youngest == *value).then_some(rest)
+            }
+            StackOp::PopOf(values) => {
+                let (rest, youngest) = self.chains.pop(*stack)?;
+                values.binary_search(&youngest).is_ok().then_some(rest)
             }
             StackOp::PopAny => self.chains.pop(*stack).map(|(rest, _)| rest),
             StackOp::Empty => (*stack == Chains::EMPTY).then_some(*stack),
@@ -93,6 +100,26 @@ impl Model for Stack {
 
     fn observes(&self, op: &StackOp) -> bool {
         *op == StackOp::Empty
+    }
+
+    fn foresee(&self, ops: &[Timed<StackOp>]) -> Foresight<StackOp> {
+        let role = |op: &StackOp| match op {
+            StackOp::Push(value) => Role::Put(*value),
+            StackOp::Pop(value) => Role::Take(*value),
+            StackOp::PopAny | StackOp::PopOf(_) => Role::TakeAny,
+            StackOp::Empty => Role::Empty,
+        };
+        let initial: Vec<ValueId> = self.chains.backwards(self.initial).collect();
+        let container = Container {
+            discipline: Discipline::Stack,
+            role: &role,
+            put: &StackOp::Push,
+            take_of: &StackOp::PopOf,
+            initial: &initial,
+            // Whoever takes this says that there was nothing.
+            nobody: self.values.id(&Value::Nil),
+        };
+        container.foresee(ops)
     }
 
     fn show(&self, stack: &Chain) -> String {

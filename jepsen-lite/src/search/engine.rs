@@ -3,6 +3,7 @@
 use std::hash::Hash;
 
 use super::configurations::{ConfigurationId, Configurations, Via};
+use super::foresight::Foreseen;
 use super::model::Model;
 use super::replay::replay;
 use super::states::{StateId, States, Step};
@@ -119,6 +120,9 @@ pub struct Possible<S> {
 /// The most that [`Blame::possible`] shows.
 const POSSIBLE_MAX: usize = 8;
 
+/// So many steps are not too many for [`Blame::possible`].
+const POSSIBLE_STEPS: u64 = 50_000;
+
 /// The watcher is asked once in so many steps.
 const WATCH_STEPS: u64 = 4096;
 
@@ -132,7 +136,8 @@ pub fn search<M: Model>(
     budget: Budget,
     watch: &dyn Fn(Progress) -> bool,
 ) -> Searched<M::State> {
-    let mut search = Search::new(model, ops, budget, None);
+    let foreseen = Foreseen::new(model, ops, None);
+    let mut search = Search::new(model, &foreseen, budget);
     let end = search.run(watch);
     let steps = search.steps;
     match end {
@@ -144,9 +149,10 @@ pub fn search<M: Model>(
             Searched::Linearizable { order, steps }
         }
         End::Exhausted => {
-            let mut blame = search.blame();
+            let mut blame = search.blame(ops);
             let is_exact = !search.was_hopeless;
             drop(search);
+            drop(foreseen);
             if !is_exact {
                 blame = exact_blame(model, ops, blame, budget, watch);
             }
@@ -155,6 +161,22 @@ pub fn search<M: Model>(
         End::OutOfBudget => Searched::OutOfBudget { steps },
         End::Interrupted => Searched::Interrupted { steps },
     }
+}
+
+/// Whether there is no order, and the steps of the search; `None` if the budget ran out before that was known.
+pub(super) fn is_illegal<M: Model>(
+    model: &M,
+    ops: &[Timed<M::Op>],
+    budget: Budget,
+) -> (Option<bool>, u64) {
+    let foreseen = Foreseen::new(model, ops, None);
+    let mut search = Search::new(model, &foreseen, budget);
+    let is_illegal = match search.run(&unwatched) {
+        End::Found(_) => Some(false),
+        End::Exhausted => Some(true),
+        End::OutOfBudget | End::Interrupted => None,
+    };
+    (is_illegal, search.steps)
 }
 
 /// Finds the operation to blame where looking ahead ended the orders before they could reach it.
@@ -177,6 +199,8 @@ fn exact_blame<M: Model>(
     // Everything before `low` can be explained, not everything up to `high`.
     let (mut low, mut high) = (first, returns.len() - 1);
     let (mut is_bracketed, mut stride) = (false, 0);
+    // What explains everything before `low`, if that is not what was reached.
+    let mut explained = None;
     while !is_bracketed || low < high {
         let end = if is_bracketed {
             low + (high - low) / 2
@@ -184,16 +208,31 @@ fn exact_blame<M: Model>(
             (first + stride).min(high)
         };
         let beginning = beginning(model, ops, returns[end]);
-        match Search::new(model, &beginning, budget, None).run(watch) {
-            End::Found(_) => low = end + 1,
+        let foreseen = Foreseen::new(model, &beginning, None);
+        let mut search = Search::new(model, &foreseen, budget);
+        match search.run(watch) {
+            End::Found(last) => {
+                low = end + 1;
+                explained = Some(search.order(last));
+            }
             End::Exhausted => {
                 high = end;
                 is_bracketed = true;
             }
             End::OutOfBudget | End::Interrupted => {
-                return Blame {
+                let unproved = Blame {
                     is_exact: false,
                     ..reached
+                };
+                return match explained {
+                    None => unproved,
+                    Some(order) => Blame {
+                        op: ops[returns[low]].id,
+                        previous_ok: Some(ops[returns[low - 1]].id),
+                        possible: Vec::new(),
+                        order,
+                        ..unproved
+                    },
                 };
             }
         }
@@ -206,16 +245,19 @@ fn exact_blame<M: Model>(
     let exempt = beginning
         .iter()
         .position(|op| op.id == ops[returns[low]].id);
+    let steps = reached.steps.saturating_add(8 * ops.len() as u64);
     let budget = Budget {
-        steps: reached.steps.saturating_add(8 * ops.len() as u64),
+        steps: steps.max(POSSIBLE_STEPS),
         ..budget
     };
-    let mut search = Search::new(model, &beginning, budget, exempt);
+    let foreseen = Foreseen::new(model, &beginning, exempt);
+    let mut search = Search::new(model, &foreseen, budget);
     search.run(watch);
-    let mut blame = search.blame();
+    let mut blame = search.blame(&beginning);
     let op = ops[returns[low]].id;
     if blame.op != op {
         blame.possible.clear();
+        blame.order = explained.unwrap_or(blame.order);
     }
     Blame {
         op,
@@ -252,7 +294,9 @@ enum End {
 }
 
 struct Search<'a, M: Model> {
+    model: &'a M,
     ops: &'a [Timed<M::Op>],
+    foreseen: &'a Foreseen<'a, M::Op>,
     budget: Budget,
     timeline: Timeline,
     states: States<'a, M>,
@@ -264,9 +308,7 @@ struct Search<'a, M: Model> {
     lookahead: usize,
     /// After how many steps it is twice as many.
     look_further_at: u64,
-    /// Of which operation looking ahead does not ask.
-    exempt: Option<OpIndex>,
-    /// Whether looking ahead ended some order.
+    /// Whether looking ahead ended some order, or may have.
     was_hopeless: bool,
     /// The set of a configuration that is being made.
     set: Vec<u64>,
@@ -300,12 +342,16 @@ impl<'a, M: Model> Search<'a, M>
 where
     M::Op: Eq + Hash,
 {
-    fn new(model: &'a M, ops: &'a [Timed<M::Op>], budget: Budget, exempt: Option<OpIndex>) -> Self {
-        let timeline = Timeline::new(ops, |op| model.observes(op));
+    fn new(model: &'a M, foreseen: &'a Foreseen<'a, M::Op>, budget: Budget) -> Self {
+        let ops = &*foreseen.ops;
+        let is_left_out = |op| foreseen.is_left_out(op);
+        let timeline = Timeline::new(ops, |op| model.observes(op), is_left_out);
         let classes = timeline.facts.iter().map(|facts| facts.class as usize + 1);
         let classes = classes.max().unwrap_or(0);
         Self {
+            model,
             ops,
+            foreseen,
             budget,
             states: States::new(model),
             visited: Configurations::new(timeline.words, timeline.required_words),
@@ -313,8 +359,7 @@ where
             steps: 0,
             lookahead: model.lookahead(),
             look_further_at: 2 * ops.len() as u64 + 1,
-            exempt,
-            was_hopeless: false,
+            was_hopeless: foreseen.concludes(),
             set: vec![0; timeline.words],
             first_of_class: vec![(0, 0); 2 * classes],
             expansions: 0,
@@ -327,6 +372,10 @@ where
         let mut left: Vec<OpIndex> = Vec::new();
         self.arrive(States::<M>::INITIAL, &mut |_| {});
         let mut next = self.keep(States::<M>::INITIAL, Via::Start);
+        if self.foreseen.is_illegal {
+            self.was_hopeless = true;
+            return End::Exhausted;
+        }
         loop {
             if let Some(configuration) = next.take() {
                 if self.timeline.event().is_none() {
@@ -433,6 +482,10 @@ where
                 let Step::To(to) = self.step(state, op) else {
                     return None;
                 };
+                if self.is_too_early(from, op) {
+                    self.was_hopeless = true;
+                    return None;
+                }
                 if op == returning {
                     if self.is_hasty(from, op, to) {
                         return None;
@@ -454,6 +507,13 @@ where
         self.keep(to, via)
     }
 
+    /// Whether something did not take effect yet that does before `op` in every legal order.
+    fn is_too_early(&self, from: ConfigurationId, op: OpIndex) -> bool {
+        let set = self.visited.set(from);
+        let mut before = self.foreseen.before(op);
+        before.any(|earlier| self.timeline.is_pending(earlier, set))
+    }
+
     /// Whether an observer that is open or will be can never be legal after this state.
     fn is_hopeless(&mut self, state: StateId) -> bool {
         let is_hopeless = self.lookahead > 0 && self.sees_hopeless(state);
@@ -466,14 +526,14 @@ where
             let open = self.timeline.observers[word] & !self.set[word];
             for slot in slots(word, open) {
                 let op = self.timeline.owner(slot);
-                if self.exempt != Some(op) && self.step(state, op) == Step::Hopeless {
+                if self.foreseen.exempt != Some(op) && self.step(state, op) == Step::Hopeless {
                     return true;
                 }
             }
         }
         (0..self.timeline.coming(self.lookahead).len()).any(|coming| {
             let op = self.timeline.coming(self.lookahead)[coming];
-            self.exempt != Some(op) && self.step(state, op) == Step::Hopeless
+            self.foreseen.exempt != Some(op) && self.step(state, op) == Step::Hopeless
         })
     }
 
@@ -668,33 +728,41 @@ where
         order
     }
 
-    fn blame(&mut self) -> Blame<M::State> {
+    /// How far it came. `told` are the operations as they were told.
+    fn blame(&mut self, told: &[Timed<M::Op>]) -> Blame<M::State> {
         let place = self.visited.row(self.furthest).place as usize;
         let order = self.order(self.furthest);
         self.timeline.seek(place);
         let Some(Event::Return(op)) = self.timeline.event() else {
             unreachable!("every configuration stands before a return, or the search ends");
         };
-        let mut shown: Vec<StateId> = Vec::new();
-        let mut possible = Vec::new();
+        let mut shown: Vec<(ConfigurationId, StateId)> = Vec::new();
         for configuration in self.visited.at(place) {
             let state = self.visited.row(configuration).state;
             if shown.len() == POSSIBLE_MAX {
                 break;
             }
-            if shown.contains(&state) {
-                continue;
+            if shown.iter().all(|&(_, other)| other != state) {
+                shown.push((configuration, state));
             }
-            shown.push(state);
+        }
+        let possible = shown.into_iter().map(|(configuration, state)| {
+            let state = if self.foreseen.has_stand_ins() {
+                let order = self.order(configuration);
+                self.timeline.seek(place);
+                state_after(self.model, told, &order)
+            } else {
+                self.states.get(state).clone()
+            };
             let set = self.visited.set(configuration).iter().enumerate();
             let ahead = set.flat_map(|(word, &bits)| slots(word, bits));
-            possible.push(Possible {
-                state: self.states.get(state).clone(),
-                ahead: ahead
-                    .map(|slot| self.ops[self.timeline.owner(slot)].id)
-                    .collect(),
-            });
-        }
+            let ahead = ahead.map(|slot| self.ops[self.timeline.owner(slot)].id);
+            Possible {
+                state,
+                ahead: ahead.collect(),
+            }
+        });
+        let possible = possible.collect();
         let mut before = (0..place).rev();
         let previous_ok = before.find_map(|place| match self.timeline.event_at(place) {
             Some(Event::Return(op)) if !self.ops[op].optional => Some(self.ops[op].id),
@@ -709,4 +777,16 @@ where
             steps: self.steps,
         }
     }
+}
+
+/// Where a legal order of some of the operations leads.
+fn state_after<M: Model>(model: &M, ops: &[Timed<M::Op>], order: &[OpId]) -> M::State {
+    let mut by_id: Vec<&Timed<M::Op>> = ops.iter().collect();
+    by_id.sort_unstable_by_key(|op| op.id);
+    order.iter().fold(model.initial(), |state, id| {
+        let at = by_id.binary_search_by_key(id, |op| op.id);
+        let op = &by_id[at.expect("orders are of these operations")].op;
+        let next = model.step(&state, op);
+        next.expect("what stands for operations is legal where they are")
+    })
 }

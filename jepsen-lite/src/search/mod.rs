@@ -38,6 +38,9 @@
 //!   [never become legal](Model::is_hopeless) after a state, that state is given up. The harder the search
 //!   turns out to be, the further it looks. Then [`Blame`] is found afterwards, on beginnings of the history in which
 //!   later observers are not there yet.
+//! - *Foresight.* A model can tell [beforehand](Model::foresee) that in every legal order one operation comes
+//!   before another, or that one is in none. What is not in keeping with that is not tried, since nothing legal
+//!   continues it. `Blame` is then found on beginnings, too, and of each it is told anew.
 //!
 //! Why domination and haste, which depend on the way by which a configuration was reached first, lose
 //! nothing: rank a visited configuration with a legal continuation by the events that remain, then by the
@@ -95,6 +98,7 @@
 
 mod configurations;
 mod engine;
+mod foresight;
 mod model;
 mod replay;
 mod shrink;
@@ -102,6 +106,7 @@ mod states;
 mod timeline;
 
 pub use engine::{Blame, Budget, Possible, Progress, Searched, Timed, search, unwatched};
+pub use foresight::Foresight;
 pub use model::{Decoded, Model, Undecodable};
 pub use replay::{NotAWitness, replay};
 pub use shrink::{Core, shrink};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::hash::Hash;
 
+use super::engine::Timed;
+use super::foresight::Foresight;
 use crate::object::{ObjectOp, Value};
 
 /// A sequential object: what it may answer to one client that is alone with it.
@@ -47,6 +49,15 @@ pub trait Model {
     /// With 0, it asks only of the one that returns next.
     fn lookahead(&self) -> usize {
         0
+    }
+
+    /// What holds in every legal order of these operations, as far as that is easily told. Nothing is always right.
+    ///
+    /// The search asks this once, of all that it is about to search: that can be a part of a history in which
+    /// operations have become optional, so nothing may be kept from one time to the next.
+    fn foresee(&self, ops: &[Timed<Self::Op>]) -> Foresight<Self::Op> {
+        let _ = ops;
+        Foresight::default()
     }
 
     /// A state, for people.

@@ -13,7 +13,7 @@
 //! So if no order is legal for the part, none is for the whole. What is still required at the end
 //! is the [core](Core::required) of the contradiction; each of its operations is needed for it.
 
-use super::engine::{Blame, Budget, Searched, Timed, search, unwatched};
+use super::engine::{Blame, Budget, Timed, is_illegal};
 use super::model::Model;
 use crate::history::OpId;
 
@@ -169,12 +169,7 @@ impl<M: Model> Shrinking<'_, M> {
         if budget.steps == 0 {
             return None;
         }
-        let (steps, is_illegal) =
-            match search(self.model, &smaller.ops(self.ops), budget, &unwatched) {
-                Searched::Illegal(blame) => (blame.steps, Some(true)),
-                Searched::Linearizable { steps, .. } => (steps, Some(false)),
-                Searched::OutOfBudget { steps } | Searched::Interrupted { steps } => (steps, None),
-            };
+        let (is_illegal, steps) = is_illegal(self.model, &smaller.ops(self.ops), budget);
         self.steps_left = self.steps_left.saturating_sub(steps);
         if is_illegal == Some(true) {
             self.part = smaller;

@@ -25,6 +25,9 @@ pub(super) struct Facts {
     pub(super) deadline: u64,
     pub(super) optional: bool,
     pub(super) observes: bool,
+    /// The places just behind its invocation and its return; beyond all others if there is no such event.
+    opened: u32,
+    closed: u32,
 }
 
 /// The events, and a cursor among them.
@@ -47,9 +50,11 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
+    /// The events of `ops`, without those that `is_left_out`.
     pub(super) fn new<O: Eq + std::hash::Hash>(
         ops: &[Timed<O>],
         observes: impl Fn(&O) -> bool,
+        is_left_out: impl Fn(OpIndex) -> bool,
     ) -> Self {
         let mut timeline = Self {
             facts: Vec::with_capacity(ops.len()),
@@ -80,9 +85,11 @@ impl Timeline {
                 deadline: op.deadline,
                 optional: op.optional,
                 observes: observes(&op.op),
+                opened: u32::MAX,
+                closed: u32::MAX,
             });
             // An observer that may be left out says nothing.
-            if op.optional && timeline.facts[index].observes {
+            if op.optional && timeline.facts[index].observes || is_left_out(index) {
                 continue;
             }
             edges.push((op.invoked, false, index));
@@ -100,6 +107,14 @@ impl Timeline {
             } else {
                 Event::Invoke(op)
             });
+            let behind = timeline.events.len();
+            let behind = u32::try_from(behind).expect("events are numbered by u32");
+            let facts = &mut timeline.facts[op];
+            *if is_return {
+                &mut facts.closed
+            } else {
+                &mut facts.opened
+            } = behind;
         }
         timeline.assign_slots();
         timeline
@@ -210,6 +225,17 @@ impl Timeline {
     pub(super) fn coming(&self, count: usize) -> &[OpIndex] {
         let end = self.all_observers.len().min(self.invoked + count);
         &self.all_observers[self.invoked..end]
+    }
+
+    /// Whether an operation can still take effect, where those of a set did that are open at the cursor.
+    pub(super) fn is_pending(&self, op: OpIndex, set: &[u64]) -> bool {
+        let facts = &self.facts[op];
+        let place = self.place as u64;
+        if place < u64::from(facts.opened) {
+            true
+        } else {
+            place < u64::from(facts.closed) && !contains(set, facts.slot)
+        }
     }
 
     /// The open operation in a slot.

@@ -4,12 +4,14 @@ use std::fmt::Debug;
 
 use jepsen_lite::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Status};
 use jepsen_lite::models::{
-    CasRegister, Kv, Log, MultiRegister, Mutex, NilReads, Queue, Register, S2, Set, Settings,
-    Stack, fold,
+    CasRegister, Kv, Log, MultiRegister, Mutex, NilReads, Queue, QueueOp, Register, S2, Set,
+    Settings, Stack, StackOp, fold,
 };
-use jepsen_lite::object::{AfterInfo, Asked, ObjectHistory, ObjectRecorder, Value};
+use jepsen_lite::object::{
+    AfterInfo, Asked, ObjectHistory, ObjectOp, ObjectRecorder, Value, ValueId,
+};
 use jepsen_lite::search::{
-    Blame, Budget, Decoded, Model, Searched, Timed, replay, search, shrink, unwatched,
+    Blame, Budget, Decoded, Model, Searched, Timed, Undecodable, replay, search, shrink, unwatched,
 };
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -419,9 +421,9 @@ fn a_set() {
     compare("set", &Set::new(&Settings::default()), &recorded);
 }
 
-fn container(put: &'static str, take: &'static str) -> Vec<Recorded> {
+fn container(put: &'static str, take: &'static str, values: i64) -> Vec<Recorded> {
     let mut recorded = Vec::new();
-    for value in 0..2 {
+    for value in 0..values {
         recorded.push((put, Value::Nil, int(value), Value::Nil));
         recorded.push((take, Value::Nil, Value::Nil, int(value)));
     }
@@ -431,35 +433,340 @@ fn container(put: &'static str, take: &'static str) -> Vec<Recorded> {
 
 #[test]
 fn a_queue() {
-    let recorded = container("enqueue", "dequeue");
-    compare("queue", &Queue::new(&Settings::default()), &recorded);
+    let queue = Queue::new(&Settings::default());
+    compare("queue", &queue, &container("enqueue", "dequeue", 2));
+    compare("queue of 8", &queue, &container("enqueue", "dequeue", 8));
+    let full = Queue::new(&full());
+    compare("full queue", &full, &container("enqueue", "dequeue", 4));
 }
 
 #[test]
 fn a_stack() {
-    let recorded = container("push", "pop");
-    compare("stack", &Stack::new(&Settings::default()), &recorded);
+    let stack = Stack::new(&Settings::default());
+    compare("stack", &stack, &container("push", "pop", 2));
+    compare("stack of 8", &stack, &container("push", "pop", 8));
+    let full = Stack::new(&full());
+    compare("full stack", &full, &container("push", "pop", 4));
+}
+
+/// A container that is not empty at first.
+fn full() -> Settings {
+    Settings {
+        initial: Some(list([int(0), int(1)])),
+        ..Settings::default()
+    }
+}
+
+/// A model that foresees nothing.
+struct Blind<M>(M);
+
+impl<M: Model> Model for Blind<M> {
+    type Op = M::Op;
+    type State = M::State;
+
+    fn initial(&self) -> M::State {
+        self.0.initial()
+    }
+
+    fn step(&self, state: &M::State, op: &M::Op) -> Option<M::State> {
+        self.0.step(state, op)
+    }
+
+    fn decode(&self, op: ObjectOp<'_>) -> Result<Decoded<M::Op>, Undecodable> {
+        self.0.decode(op)
+    }
+
+    fn observes(&self, op: &M::Op) -> bool {
+        self.0.observes(op)
+    }
+}
+
+/// How a container is used.
+#[derive(Clone, Copy)]
+struct Use {
+    clients: usize,
+    ops: usize,
+    /// How many values there are; as many as operations for values that never come twice.
+    values: usize,
+    /// Of a hundred operations, how many have an unknown outcome.
+    unknown: u32,
+    /// Of a hundred operations, how many put something in while anything is to be put in.
+    puts: u32,
+    /// Whether two answers are exchanged, or one becomes `empty`.
+    is_wrong: bool,
+}
+
+/// What clients of a container see that is linearizable, but for what `is_wrong` does.
+fn contained<O: Clone + PartialEq>(
+    rng: &mut Xoshiro256PlusPlus,
+    usage: Use,
+    takes_first: bool,
+    [put, take]: [&dyn Fn(usize) -> O; 2],
+    [take_any, empty]: [O; 2],
+) -> Vec<Timed<O>> {
+    /// What is open: the operation, and whether it took effect.
+    type Open = Option<(usize, bool)>;
+    let mut inside = std::collections::VecDeque::new();
+    let mut open: Vec<Open> = vec![None; usage.clients];
+    let mut ops: Vec<Timed<O>> = Vec::new();
+    let (mut edge, mut puts) = (0, 0);
+    // By operation, what it puts in.
+    let mut given: Vec<Option<usize>> = Vec::new();
+    while ops.len() < usage.ops || open.iter().any(Option::is_some) {
+        edge += 1;
+        let client = rng.random_range(0..usage.clients);
+        open[client] = match open[client] {
+            None if ops.len() == usage.ops => None,
+            None => {
+                let what = (rng.random_range(0..100) < usage.puts).then_some(puts % usage.values);
+                puts += usize::from(what.is_some());
+                given.push(what);
+                let id = OpId(u32::try_from(ops.len()).expect("a few operations"));
+                ops.push(Timed {
+                    id,
+                    op: what.map_or(take_any.clone(), put),
+                    optional: rng.random_range(0..100) < usage.unknown,
+                    invoked: edge,
+                    deadline: u64::MAX,
+                });
+                let is_lost = ops[ops.len() - 1].optional && rng.random_bool(0.5);
+                (!is_lost).then_some((ops.len() - 1, false))
+            }
+            Some((op, false)) => {
+                let taken = match (given[op], takes_first) {
+                    (Some(value), _) => {
+                        inside.push_back(value);
+                        None
+                    }
+                    (None, true) => Some(inside.pop_front()),
+                    (None, false) => Some(inside.pop_back()),
+                };
+                if let Some(taken) = taken
+                    && !ops[op].optional
+                {
+                    ops[op].op = taken.map_or(empty.clone(), take);
+                }
+                (!ops[op].optional).then_some((op, true))
+            }
+            Some((op, true)) => {
+                ops[op].deadline = edge;
+                None
+            }
+        };
+    }
+    let takes = (0..ops.len()).filter(|&op| given[op].is_none() && !ops[op].optional);
+    let takes: Vec<usize> = takes.collect();
+    if usage.is_wrong && takes.len() > 1 {
+        let [a, b] = [0, 1].map(|_| takes[rng.random_range(0..takes.len())]);
+        if rng.random_bool(0.3) {
+            ops[a].op = empty;
+        } else {
+            let other = ops[b].op.clone();
+            ops[b].op = std::mem::replace(&mut ops[a].op, other);
+        }
+    }
+    ops
+}
+
+fn queued(rng: &mut Xoshiro256PlusPlus, usage: Use, queue: &Queue) -> Vec<Timed<QueueOp>> {
+    let values = queue_ids(queue, usage.values);
+    let put = |value: usize| QueueOp::Enqueue(values[value]);
+    let take = |value: usize| QueueOp::Dequeue(values[value]);
+    let others = [QueueOp::DequeueAny, QueueOp::Empty];
+    contained(rng, usage, true, [&put, &take], others)
+}
+
+fn stacked(rng: &mut Xoshiro256PlusPlus, usage: Use, stack: &Stack) -> Vec<Timed<StackOp>> {
+    let values = stack_ids(stack, usage.values);
+    let put = |value: usize| StackOp::Push(values[value]);
+    let take = |value: usize| StackOp::Pop(values[value]);
+    let others = [StackOp::PopAny, StackOp::Empty];
+    contained(rng, usage, false, [&put, &take], others)
+}
+
+fn queue_ids(queue: &Queue, count: usize) -> Vec<ValueId> {
+    ids(queue, "enqueue", count, |op| match op {
+        QueueOp::Enqueue(value) => *value,
+        other => panic!("{other:?}"),
+    })
+}
+
+fn stack_ids(stack: &Stack, count: usize) -> Vec<ValueId> {
+    ids(stack, "push", count, |op| match op {
+        StackOp::Push(value) => *value,
+        other => panic!("{other:?}"),
+    })
+}
+
+/// The values 0, 1 and so on as a model knows them.
+fn ids<M: Model>(
+    model: &M,
+    put: &'static str,
+    count: usize,
+    value: impl Fn(&M::Op) -> ValueId,
+) -> Vec<ValueId> {
+    let count = i64::try_from(count).expect("a few values");
+    let recorded: Vec<Recorded> = (0..count)
+        .map(|value| (put, Value::Nil, int(value), Value::Nil))
+        .collect();
+    pool(model, &recorded).effects.iter().map(value).collect()
+}
+
+/// Searches with and without foresight, and shrinks what is illegal.
+fn compare_blind<M: Model>(
+    name: &str,
+    sighted: M,
+    history: impl Fn(&mut Xoshiro256PlusPlus, Use, &M) -> Vec<Timed<M::Op>>,
+) {
+    let blind = Blind(sighted);
+    let sighted = &blind.0;
+    let (mut legal, mut illegal, mut steps, mut blind_steps) = (0_u32, 0_u32, 0, 0);
+    for seed in 0..HISTORIES {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let ops = rng.random_range(6..=13);
+        let usage = Use {
+            clients: rng.random_range(2..=5),
+            ops,
+            values: if rng.random_bool(0.7) { ops } else { 3 },
+            unknown: if rng.random_bool(0.5) { 0 } else { 15 },
+            puts: rng.random_range(40..=60),
+            is_wrong: rng.random_bool(0.5),
+        };
+        let ops = history(&mut rng, usage, sighted);
+        let found = search(sighted, &ops, Budget::default(), &unwatched);
+        let expected = search(&blind, &ops, Budget::default(), &unwatched);
+        let case = || format!("{name}, seed {seed}: {found:?}, {expected:?} of {ops:#?}");
+        match (&found, &expected) {
+            (
+                Searched::Linearizable { order, steps: some },
+                Searched::Linearizable { steps: more, .. },
+            ) => {
+                assert_eq!(replay(sighted, &ops, order), Ok(()), "{}", case());
+                (steps, blind_steps) = (steps + some, blind_steps + more);
+                legal += 1;
+            }
+            (Searched::Illegal(blame), Searched::Illegal(same)) => {
+                assert!(blame.is_exact && !blame.possible.is_empty(), "{}", case());
+                assert_eq!(
+                    (blame.op, blame.previous_ok),
+                    (same.op, same.previous_ok),
+                    "{}",
+                    case()
+                );
+                (steps, blind_steps) = (steps + blame.steps, blind_steps + same.steps);
+                let core = shrink(sighted, &ops, blame, Budget::default());
+                let again = search(&blind, &core.ops(&ops), Budget::default(), &unwatched);
+                assert!(matches!(again, Searched::Illegal(_)), "{}", case());
+                illegal += 1;
+            }
+            _ => panic!("{}", case()),
+        }
+    }
+    println!(
+        "{name}: {legal} legal and {illegal} illegal histories; {steps} steps, {blind_steps} blind"
+    );
+    assert!(u64::from(legal.min(illegal)) * 10 >= HISTORIES, "{name}");
+    assert!(steps * 2 < blind_steps, "{name}");
+}
+
+/// Values go in at once, and come out one by one in an order that nobody could know before.
+fn burst<O>(
+    values: &[ValueId],
+    put: impl Fn(ValueId) -> O,
+    take: impl Fn(ValueId) -> O,
+) -> Vec<Timed<O>> {
+    let count = values.len();
+    let id = |index: usize| OpId(u32::try_from(index).expect("a few operations"));
+    let timed = |index, op, invoked, deadline| Timed {
+        id: id(index),
+        op,
+        optional: false,
+        invoked,
+        deadline,
+    };
+    let end = u64::try_from(2 * count).expect("a few operations");
+    let puts = values.iter().zip(0..);
+    let puts =
+        puts.map(|(&value, at)| timed(usize::try_from(at).expect("few"), put(value), at, end + at));
+    let takes = (0..count).map(|turn| {
+        let at = 2 * end + 2 * u64::try_from(turn).expect("few");
+        timed(
+            count + turn,
+            take(values[(7 * turn + 3) % count]),
+            at,
+            at + 1,
+        )
+    });
+    puts.chain(takes).collect()
+}
+
+/// Searches a burst, and one in which the last value to come out is another one.
+fn search_burst<M: Model>(model: &M, mut ops: Vec<Timed<M::Op>>) {
+    let few = 20 * ops.len() as u64;
+    match search(model, &ops, Budget::default(), &unwatched) {
+        Searched::Linearizable { steps, .. } => assert!(steps <= few, "{steps} steps"),
+        other => panic!("{other:?}"),
+    }
+    let last = ops.len() - 1;
+    ops[last].op = ops[ops.len() / 2].op.clone();
+    match search(model, &ops, Budget::default(), &unwatched) {
+        Searched::Illegal(blame) => {
+            assert_eq!(blame.op, ops[last].id);
+            assert!(blame.is_exact && !blame.possible.is_empty(), "{blame:?}");
+            let budget = Budget {
+                steps: 20_000,
+                ..Budget::default()
+            };
+            let core = shrink(model, &ops, &blame, budget);
+            assert!(core.required.len() < ops.len() / 2, "{core:?}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
-fn a_log() {
-    let mut recorded = Vec::new();
-    let at = |position: i64, value: i64| list([int(position), int(value)]);
-    for value in 0..2 {
-        recorded.push(("append", Value::Nil, int(value), Value::Nil));
-        for position in 0..4 {
-            recorded.push(("append", Value::Nil, int(value), int(position)));
-        }
-        recorded.push(("read", Value::Nil, int(0), list([at(0, value)])));
-        recorded.push(("read", Value::Nil, int(1), list([at(1, value)])));
-        recorded.push(("read", Value::Nil, int(0), list([at(0, value), at(1, 1)])));
+fn many_values_that_go_in_at_once_take_few_steps() {
+    for count in [10, 16, 20, 60] {
+        let queue = Queue::new(&Settings::default());
+        let values = queue_ids(&queue, count);
+        search_burst(&queue, burst(&values, QueueOp::Enqueue, QueueOp::Dequeue));
+        let stack = Stack::new(&Settings::default());
+        let values = stack_ids(&stack, count);
+        search_burst(&stack, burst(&values, StackOp::Push, StackOp::Pop));
     }
-    recorded.push(("read", Value::Nil, int(1), list([])));
-    recorded.push(("read", Value::Nil, int(0), list([at(0, 0), at(0, 1)])));
-    for tail in 0..4 {
-        recorded.push(("tail", Value::Nil, Value::Nil, int(tail)));
+}
+
+#[test]
+fn long_histories_of_containers_take_few_steps() {
+    for (unknown, is_wrong) in [(0, false), (0, true), (1, false), (1, true)] {
+        let usage = Use {
+            clients: 5,
+            ops: 1_000,
+            values: 1_000,
+            unknown,
+            puts: 55,
+            is_wrong,
+        };
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let queue = Queue::new(&Settings::default());
+        let ops = queued(&mut rng, usage, &queue);
+        is_quick(&queue, &ops, is_wrong);
+        let stack = Stack::new(&Settings::default());
+        let ops = stacked(&mut rng, usage, &stack);
+        is_quick(&stack, &ops, is_wrong);
     }
-    compare("log", &Log::default(), &recorded);
+}
+
+fn is_quick<M: Model>(model: &M, ops: &[Timed<M::Op>], is_wrong: bool) {
+    let budget = Budget {
+        steps: 100_000,
+        ..Budget::default()
+    };
+    match search(model, ops, budget, &unwatched) {
+        Searched::Linearizable { .. } => assert!(!is_wrong),
+        Searched::Illegal(blame) => assert!(is_wrong && blame.is_exact, "{blame:?}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -497,6 +804,69 @@ fn a_log_that_does_not_begin_as_it_is_read_is_given_up_early() {
         Searched::Linearizable { steps, .. } => assert!(steps < 1_000, "{steps} steps"),
         other => panic!("{other:?}"),
     }
+}
+
+/// That the first value goes to whoever tells is known only later: up to then somebody else may have taken it.
+#[test]
+fn what_is_concluded_from_later_answers_is_not_blamed_on_earlier_ones() {
+    let queue = Queue::new(&Settings::default());
+    let values = queue_ids(&queue, 2);
+    let (first, second) = (values[0], values[1]);
+    let ops = [
+        (QueueOp::Enqueue(first), false, 0, 1),
+        (QueueOp::Enqueue(second), false, 2, 3),
+        (QueueOp::DequeueAny, true, 0, u64::MAX),
+        (QueueOp::Dequeue(second), false, 4, 5),
+        (QueueOp::DequeueAny, true, 4, u64::MAX),
+        (QueueOp::Dequeue(first), false, 6, 9),
+        (QueueOp::Enqueue(second), false, 4, 9),
+    ];
+    let ops: Vec<Timed<QueueOp>> = ops
+        .into_iter()
+        .zip(0..)
+        .map(|((op, optional, invoked, deadline), id)| Timed {
+            id: OpId(id),
+            op,
+            optional,
+            invoked,
+            deadline,
+        })
+        .collect();
+    match search(&queue, &ops, Budget::default(), &unwatched) {
+        Searched::Illegal(blame) => assert_eq!((blame.op, blame.is_exact), (OpId(5), true)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn foresight_of_a_queue_loses_nothing() {
+    compare_blind("queue", Queue::new(&Settings::default()), queued);
+}
+
+#[test]
+fn foresight_of_a_stack_loses_nothing() {
+    compare_blind("stack", Stack::new(&Settings::default()), stacked);
+}
+
+#[test]
+fn a_log() {
+    let mut recorded = Vec::new();
+    let at = |position: i64, value: i64| list([int(position), int(value)]);
+    for value in 0..2 {
+        recorded.push(("append", Value::Nil, int(value), Value::Nil));
+        for position in 0..4 {
+            recorded.push(("append", Value::Nil, int(value), int(position)));
+        }
+        recorded.push(("read", Value::Nil, int(0), list([at(0, value)])));
+        recorded.push(("read", Value::Nil, int(1), list([at(1, value)])));
+        recorded.push(("read", Value::Nil, int(0), list([at(0, value), at(1, 1)])));
+    }
+    recorded.push(("read", Value::Nil, int(1), list([])));
+    recorded.push(("read", Value::Nil, int(0), list([at(0, 0), at(0, 1)])));
+    for tail in 0..4 {
+        recorded.push(("tail", Value::Nil, Value::Nil, int(tail)));
+    }
+    compare("log", &Log::default(), &recorded);
 }
 
 #[test]
@@ -568,10 +938,7 @@ impl Model for Liar {
         Some(state + 1)
     }
 
-    fn decode(
-        &self,
-        _: jepsen_lite::object::ObjectOp<'_>,
-    ) -> Result<Decoded<()>, jepsen_lite::search::Undecodable> {
+    fn decode(&self, _: ObjectOp<'_>) -> Result<Decoded<()>, Undecodable> {
         Ok(Decoded::Nothing)
     }
 
