@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::encoding::Foreign;
 use super::forms::{MAX_DEPTH, MAX_VALUE_BYTES};
 use crate::history::{self, IllFormed};
 
@@ -23,6 +24,9 @@ pub enum ReadErrorReason {
     /// The input cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// It is no text.
+    #[error("{0}")]
+    Foreign(#[from] Foreign),
     /// An event is longer than [`MAX_VALUE_BYTES`].
     #[error("the event is longer than {MAX_VALUE_BYTES} bytes")]
     TooLong,

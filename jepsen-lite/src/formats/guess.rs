@@ -1,7 +1,8 @@
 //! Tells formats apart by how a file begins.
 
-use std::io::{self, BufRead, Chain, Cursor, Read};
+use std::io::{self, BufRead, Cursor, Read};
 
+use super::encoding::{self, Foreign, Whole};
 use super::{Format, calls, etcd};
 
 /// So much of a file is enough to tell its format, unless it begins with a very long comment.
@@ -13,6 +14,9 @@ pub enum NoGuess {
     /// There is nothing in it.
     #[error("there is nothing in it")]
     Empty,
+    /// It is no text.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
     /// It begins like none of them.
     #[error(
         "it begins like no known format; they are json-lines, edn, json, etcd, kv, s2 and calls: \
@@ -25,8 +29,9 @@ pub enum NoGuess {
 ///
 /// # Errors
 ///
-/// If there is nothing in it, or nothing tells.
+/// If there is nothing in it, it is no text, or nothing tells.
 pub fn guess(head: &[u8]) -> Result<Format, NoGuess> {
+    let head = encoding::text(head)?;
     // The head may end within a character.
     let text = String::from_utf8_lossy(head);
     if text.trim().is_empty() {
@@ -46,20 +51,14 @@ pub fn guess(head: &[u8]) -> Result<Format, NoGuess> {
         .ok_or(NoGuess::Unknown)
 }
 
-/// An input whose beginning was looked at.
-pub type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
-
 /// Takes the beginning off an input in order to guess; what is returned with it reads all of it.
 ///
 /// # Errors
 ///
 /// Those of `input`.
-pub fn split_head<R: BufRead>(mut input: R) -> io::Result<(Vec<u8>, Whole<R>)> {
-    let mut head = Vec::new();
-    (&mut input)
-        .take(HEAD_BYTES as u64)
-        .read_to_end(&mut head)?;
-    Ok((head.clone(), Cursor::new(head).chain(input)))
+pub fn split_head<R: BufRead>(input: R) -> io::Result<(Vec<u8>, Whole<R>)> {
+    let (head, rest) = encoding::split_off(input, HEAD_BYTES)?;
+    Ok((head.clone(), Cursor::new(head).chain(rest)))
 }
 
 /// The formats that are made of maps, by the keys of the first one.
@@ -234,6 +233,19 @@ mod tests {
         );
         is("# @object stack\n\n  [12] call push(1)", Format::Calls);
         is("[1] call pop", Format::Calls);
+    }
+
+    #[test]
+    fn a_mark_of_utf8_is_left_out_and_other_encodings_are_named() {
+        assert_eq!(guess(b"\xef\xbb\xbf[1] call pop"), Ok(Format::Calls));
+        assert_eq!(guess(b"\xef\xbb\xbf"), Err(NoGuess::Empty));
+        for (head, foreign) in [
+            (b"\x1f\x8b\x08", Foreign::Gzip),
+            (b"\xff\xfe[", Foreign::Utf16),
+            (b"\xfe\xff\0", Foreign::Utf16),
+        ] {
+            assert_eq!(guess(head), Err(NoGuess::Foreign(foreign)));
+        }
     }
 
     #[test]

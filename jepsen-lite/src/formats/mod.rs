@@ -23,6 +23,7 @@
 mod calls;
 mod convert;
 mod edn;
+mod encoding;
 mod error;
 mod etcd;
 mod events;
@@ -44,12 +45,14 @@ use std::str::FromStr;
 use crate::history::{self, History};
 use crate::models::{ModelKind, NilReads, Settings, UnknownModel};
 use crate::object::{ObjectHistory, Value};
+use error::Place;
 
 pub use convert::{ConvertError, Converted, convert};
 pub use edn::parse_edn;
+pub use encoding::{Foreign, Whole};
 pub use error::{ReadError, ReadErrorReason};
 pub use forms::{MAX_DEPTH, MAX_VALUE_BYTES};
-pub use guess::{HEAD_BYTES, NoGuess, Whole, guess, split_head};
+pub use guess::{HEAD_BYTES, NoGuess, guess, split_head};
 pub use write::{WriteError, write};
 
 /// How a history is written down.
@@ -193,12 +196,17 @@ impl FromStr for Suggestion {
     }
 }
 
-/// Reads a history.
+/// Reads a history. A mark that the text is UTF-8 is left out.
 ///
 /// # Errors
 ///
 /// If the input cannot be read, is not in this format, or is no history; with the place.
 pub fn read(input: impl BufRead, format: Format) -> Result<Recording, ReadError> {
+    let input = match encoding::open(input) {
+        Ok(Ok(input)) => input,
+        Ok(Err(foreign)) => return Err(Place::START.error(foreign)),
+        Err(error) => return Err(Place::START.error(error)),
+    };
     let object = |(history, suggested), settings| {
         Recording::Object(ObjectRecording {
             history,

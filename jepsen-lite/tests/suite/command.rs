@@ -412,3 +412,28 @@ fn what_cannot_be_converted_costs_no_file() {
     assert_eq!(command.output().expect("it runs").status.code(), Some(2));
     assert_eq!(std::fs::read_to_string(&to).expect("it is there"), "kept");
 }
+
+#[test]
+fn files_that_are_no_utf8_text_are_told_from_others() {
+    let check = |bytes: &[u8], arguments: &[&str]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("history");
+        std::fs::write(&file, bytes).expect("a file");
+        let mut command = Command::new(BINARY);
+        let command = command.arg("check").arg(&file).args(arguments);
+        command.output().expect("it runs")
+    };
+    let marked = [b"\xef\xbb\xbf", VALID.1.as_bytes()].concat();
+    for arguments in [&[][..], &["--format", "edn"]] {
+        assert_eq!(check(&marked, arguments).status.code(), Some(0));
+        for (bytes, what) in [
+            (&b"\x1f\x8b\x08\0"[..], "gunzip"),
+            (b"\xff\xfe{\0:\0", "iconv"),
+            (b"\xfe\xff\0{\0:", "iconv"),
+        ] {
+            let output = check(bytes, arguments);
+            assert_eq!(output.status.code(), Some(2));
+            assert!(stderr(&output).contains(what), "{}", stderr(&output));
+        }
+    }
+}
