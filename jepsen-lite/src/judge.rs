@@ -15,7 +15,7 @@ use crate::models::{
     self, CannotDecode, CheckedPart, ModelKind, NilReads, ObjectFault, PartVerdict, Settings,
 };
 use crate::object::{ObjectHistory, ObjectOp, Value};
-use crate::object_check::{self, certificate_op, name, real_time};
+use crate::object_check::{self, Whereabouts, certificate_op, name, real_time};
 use crate::report::{ObjectProof, legal_answers};
 use crate::search::{Budget, Progress, unwatched};
 use crate::stream_check::StreamCause;
@@ -135,10 +135,10 @@ pub enum CannotJudge {
         model: Suggestion,
     },
     /// A model does not know an operation.
-    #[error("event {event}: {cause}")]
+    #[error("{at}: {cause}")]
     Model {
-        /// The event that invoked the operation.
-        event: u64,
+        /// Where it is.
+        at: Whereabouts,
         /// What is wrong.
         cause: CannotDecode,
     },
@@ -252,7 +252,7 @@ fn by_model(
     check_initial(model, settings)?;
     let verdict = models::check_object(history, model, settings, &options.search, watch);
     let verdict = verdict.map_err(|cause| CannotJudge::Model {
-        event: history.op(cause.op).invoked().index.0,
+        at: Whereabouts::new(history.op(cause.op), &cause.reason),
         cause,
     })?;
     let mut faults = BTreeMap::new();

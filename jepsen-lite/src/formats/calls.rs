@@ -44,6 +44,7 @@ pub(super) fn read(input: impl BufRead) -> Result<(ObjectHistory, Option<Suggest
         let indent = line.len() - line.trim_start().len();
         let place = start.within(line.as_bytes(), indent);
         let call = parse(text, place)?;
+        recorder.read_at(place.to_keep());
         record(&mut recorder, call, EventIndex(position), place)?;
         position += 1;
     }

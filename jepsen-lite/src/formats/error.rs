@@ -5,6 +5,7 @@ use std::io;
 use super::encoding::Foreign;
 use super::forms::{MAX_DEPTH, MAX_VALUE_BYTES};
 use crate::history::{self, IllFormed};
+use crate::object::TextPlace;
 
 /// Why a file is not a history, and where.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,14 @@ pub(super) struct Place {
 impl Place {
     /// The beginning of the input.
     pub(super) const START: Self = Self { line: 1, column: 1 };
+
+    /// The same for operations to keep; the greatest ones are all alike.
+    pub(super) fn to_keep(self) -> TextPlace {
+        TextPlace {
+            line: u32::try_from(self.line).unwrap_or(u32::MAX),
+            column: u32::try_from(self.column).unwrap_or(u32::MAX),
+        }
+    }
 
     /// The place `offset` bytes further on, in `text` that begins here.
     pub(super) fn within(self, text: &[u8], offset: usize) -> Self {

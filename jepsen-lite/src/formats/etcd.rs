@@ -29,6 +29,7 @@ pub(super) fn read(input: impl BufRead) -> Result<ObjectHistory, ReadError> {
     let mut position = 0;
     while let Some((line, place)) = lines.next()? {
         if let Some(columns) = columns(line, place)? {
+            recorder.read_at(place.to_keep());
             record(&mut recorder, &columns, EventIndex(position))?;
             position += 1;
         }

@@ -61,6 +61,7 @@ fn read_on(
     };
     while let Some(event) = next {
         let position = indexes.note(event.what.index);
+        recorder.read_at(event.place.to_keep());
         record(&mut recorder, &mut appends, event.what, position)
             .map_err(|fault| fault.at(event.place))?;
         next = events.next()?;

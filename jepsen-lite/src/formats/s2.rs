@@ -71,6 +71,7 @@ pub(super) fn read(input: impl BufRead) -> Result<ObjectHistory, ReadError> {
     let mut position = 0;
     while let Some(form) = forms.next()? {
         let labelled: Labelled = json::parse(form.utf8()?, form.start)?;
+        clients.recorder.read_at(form.start.to_keep());
         clients.record(labelled, EventIndex(position), form.start)?;
         position += 1;
     }

@@ -121,7 +121,7 @@ impl ObjectFault {
 
 /// An operation that the model does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{op}: {reason}. Is `{model}` the right model?")]
+#[error("{reason}. Is `{model}` the right model?")]
 pub struct CannotDecode {
     /// The operation.
     pub op: OpId,

@@ -3,7 +3,9 @@
 //! Invariants, which only the recorder can establish: operations are numbered in the order of their
 //! invocation; events do not go back; a process has one open operation at most.
 //!
-//! An operation costs 53 bytes, and each distinct value is kept once.
+//! An operation costs 53 bytes, 16 more if it is known where in a file it was, and each distinct value is kept once.
+
+use std::fmt;
 
 use super::value::{Value, ValueId, Values};
 use crate::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Status, event_order};
@@ -27,6 +29,29 @@ pub struct ObjectHistory {
     completed: Vec<u64>,
     invoked_ns: Vec<u64>,
     completed_ns: Vec<u64>,
+    /// Where the invocations were read; shorter than the other columns where that is not known.
+    invoked_in: Vec<TextPlace>,
+    completed_in: Vec<TextPlace>,
+}
+
+/// Where in a file something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TextPlace {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in bytes, from 1.
+    pub column: u32,
+}
+
+impl TextPlace {
+    /// Stands for "not known" in the columns.
+    const NOWHERE: Self = Self { line: 0, column: 0 };
+}
+
+impl fmt::Display for TextPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
 }
 
 /// What a process asks of an object.
@@ -115,6 +140,8 @@ impl ObjectHistory {
             + of(&self.completed)
             + of(&self.invoked_ns)
             + of(&self.completed_ns)
+            + of(&self.invoked_in)
+            + of(&self.completed_in)
     }
 
     pub(super) fn push(&mut self, process: ProcessId, asked: Asked, invoked: Moment) -> OpId {
@@ -130,6 +157,16 @@ impl ObjectHistory {
         self.invoked_ns.push(invoked.time_ns);
         self.completed_ns.push(0);
         id
+    }
+
+    /// The invocation of an operation was read here.
+    pub(super) fn set_invoked_in(&mut self, id: OpId, place: TextPlace) {
+        set(&mut self.invoked_in, id, place);
+    }
+
+    /// The completion of an operation was read here.
+    pub(super) fn set_completed_in(&mut self, id: OpId, place: TextPlace) {
+        set(&mut self.completed_in, id, place);
     }
 
     pub(super) fn set_argument(&mut self, id: OpId, argument: ValueId) {
@@ -165,6 +202,14 @@ impl ObjectHistory {
         self.completed[row] = at.index.0;
         self.completed_ns[row] = at.time_ns;
     }
+}
+
+fn set(places: &mut Vec<TextPlace>, id: OpId, place: TextPlace) {
+    let row = id.0 as usize;
+    if places.len() <= row {
+        places.resize(row + 1, TextPlace::NOWHERE);
+    }
+    places[row] = place;
 }
 
 fn op_number(len: usize) -> u32 {
@@ -262,6 +307,20 @@ impl<'h> ObjectOp<'h> {
             index: EventIndex(index),
             time_ns: self.history.completed_ns[self.row()],
         })
+    }
+
+    /// Where its invocation was read, if that is known.
+    #[must_use]
+    pub fn invoked_in(self) -> Option<TextPlace> {
+        let place = self.history.invoked_in.get(self.row()).copied();
+        place.filter(|&place| place != TextPlace::NOWHERE)
+    }
+
+    /// Where its last event was read, if that is known.
+    #[must_use]
+    pub fn completed_in(self) -> Option<TextPlace> {
+        let place = self.history.completed_in.get(self.row()).copied();
+        place.filter(|&place| place != TextPlace::NOWHERE)
     }
 
     /// Its invocation, in the order of [`Intervals::invocation_edge`].

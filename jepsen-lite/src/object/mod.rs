@@ -9,6 +9,6 @@ mod columns;
 mod recorder;
 mod value;
 
-pub use columns::{Asked, ObjectHistory, ObjectOp};
+pub use columns::{Asked, ObjectHistory, ObjectOp, TextPlace};
 pub use recorder::{AfterInfo, ObjectRecorder};
 pub use value::{FloatBits, Value, ValueId, Values};

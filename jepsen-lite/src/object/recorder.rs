@@ -1,6 +1,6 @@
 //! Turns a stream of events into an [`ObjectHistory`], and refuses streams that are none.
 
-use super::columns::{Asked, ObjectHistory};
+use super::columns::{Asked, ObjectHistory, TextPlace};
 use super::value::{Value, ValueId};
 use crate::history::{
     EventIndex, IllFormed, IllFormedReason, Intervals, Moment, OpId, ProcessId, Processes, Status,
@@ -24,6 +24,7 @@ pub struct ObjectRecorder {
     after_info: AfterInfo,
     processes: Processes,
     last_index: Option<EventIndex>,
+    place: Option<TextPlace>,
 }
 
 impl ObjectRecorder {
@@ -45,6 +46,11 @@ impl ObjectRecorder {
     /// Keeps the name of a function.
     pub fn function(&mut self, name: &str) -> ValueId {
         self.value(Value::keyword(name))
+    }
+
+    /// What is recorded from now on was read here.
+    pub fn read_at(&mut self, place: TextPlace) {
+        self.place = Some(place);
     }
 
     /// What was recorded so far.
@@ -86,6 +92,9 @@ impl ObjectRecorder {
             reason,
         })?;
         self.last_index = Some(at.index);
+        if let Some(place) = self.place {
+            self.history.set_invoked_in(op, place);
+        }
         Ok(op)
     }
 
@@ -123,6 +132,9 @@ impl ObjectRecorder {
             }
         }
         self.history.complete(op, status, result, at);
+        if let Some(place) = self.place {
+            self.history.set_completed_in(op, place);
+        }
         self.last_index = Some(at.index);
         Ok(())
     }

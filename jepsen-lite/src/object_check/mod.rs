@@ -20,13 +20,14 @@ pub mod total_queue;
 pub mod unique_ids;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::anomaly::{
     Anomaly, AnomalyKind, Asked, CertificateOp, Fact, Link, Reason, Subject, Words,
 };
 use crate::check::Check;
-use crate::history::{OpId, Status};
-use crate::object::{ObjectHistory, ObjectOp, Value, ValueId};
+use crate::history::{EventIndex, OpId, Status};
+use crate::object::{ObjectHistory, ObjectOp, TextPlace, Value, ValueId};
 use crate::search::Undecodable;
 use crate::verdict::Verdict;
 
@@ -202,20 +203,48 @@ fn fact(op: ObjectOp<'_>, about: &[&Value]) -> Fact {
 
 /// An operation that a check does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{op}, invoked at event {}: {cause}", .event.0)]
+#[error("{at}: {cause}")]
 pub struct Unfit {
     /// Which.
     pub op: OpId,
-    /// When it was invoked.
-    pub event: crate::history::EventIndex,
+    /// Where it is.
+    pub at: Whereabouts,
     /// What is wrong with it.
     pub cause: Undecodable,
+}
+
+/// Where an operation is that is not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// In a file.
+    Text(TextPlace),
+    /// Among events: it, and the one that invoked it.
+    Event(OpId, EventIndex),
+}
+
+impl Whereabouts {
+    /// Where `op` is at fault.
+    pub(crate) fn new(op: ObjectOp<'_>, fault: &Undecodable) -> Self {
+        match fault.place(op) {
+            Some(place) => Self::Text(place),
+            None => Self::Event(op.id(), op.invoked().index),
+        }
+    }
+}
+
+impl fmt::Display for Whereabouts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(place) => place.fmt(f),
+            Self::Event(op, event) => write!(f, "{event}: {op}"),
+        }
+    }
 }
 
 fn unfit(op: ObjectOp<'_>, cause: Undecodable) -> Unfit {
     Unfit {
         op: op.id(),
-        event: op.invoked().index,
+        at: Whereabouts::new(op, &cause),
         cause,
     }
 }

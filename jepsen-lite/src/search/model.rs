@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use super::engine::Timed;
 use super::foresight::Foresight;
-use crate::object::{ObjectOp, Value};
+use crate::object::{ObjectOp, TextPlace, Value};
 
 /// A sequential object: what it may answer to one client that is alone with it.
 ///
@@ -108,4 +108,14 @@ pub enum Undecodable {
         /// What it can be.
         must: &'static str,
     },
+}
+
+impl Undecodable {
+    /// Where that is, if the operation knows.
+    pub(crate) fn place(&self, op: ObjectOp<'_>) -> Option<TextPlace> {
+        match self {
+            Self::Function { .. } | Self::Argument { .. } => op.invoked_in(),
+            Self::Result { .. } => op.completed_in(),
+        }
+    }
 }

@@ -206,12 +206,8 @@ fn the_model_the_format_and_the_first_value_can_be_said() {
         &["check", "read-first.edn", "--model", "queue"],
     );
     let error = stderr(&output);
-    assert!(
-        error.starts_with(
-            "read-first.edn: event 0: op 0: there is no function `read`, only enqueue"
-        ),
-        "{error}"
-    );
+    let place = "read-first.edn: line 1, column 2: there is no function `read`, only enqueue";
+    assert!(error.starts_with(place), "{error}");
 }
 
 #[test]
@@ -436,4 +432,25 @@ fn files_that_are_no_utf8_text_are_told_from_others() {
             assert!(stderr(&output).contains(what), "{}", stderr(&output));
         }
     }
+}
+
+#[test]
+fn a_value_that_the_object_does_not_have_is_shown_in_the_file() {
+    let text = "{:process 0 :type :invoke :f :read :value nil}
+  {:process 0 :type :ok :f :read :value 3}";
+    for model in ["set", "set-full"] {
+        let output = run_in(
+            &[("set.edn", text)],
+            &["check", "--model", model, "set.edn"],
+        );
+        assert_eq!(output.status.code(), Some(2));
+        let place = "set.edn: line 2, column 3: the result of `read` is 3";
+        assert!(stderr(&output).contains(place), "{}", stderr(&output));
+    }
+    let output = run_in(
+        &[("set.edn", text)],
+        &["check", "--model", "mutex", "set.edn"],
+    );
+    let place = "set.edn: line 1, column 1: there is no function `read`";
+    assert!(stderr(&output).contains(place), "{}", stderr(&output));
 }

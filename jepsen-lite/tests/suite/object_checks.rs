@@ -11,7 +11,7 @@ use jepsen_lite::history::{EventIndex, Intervals, Moment, OpId, ProcessId, Statu
 use jepsen_lite::object::{
     AfterInfo, Asked, ObjectHistory, ObjectOp, ObjectRecorder, Value, ValueId,
 };
-use jepsen_lite::object_check::{ObjectOptions, Tally};
+use jepsen_lite::object_check::{ObjectOptions, Tally, Whereabouts};
 use jepsen_lite::search::Undecodable;
 use jepsen_lite::verdict::{UnknownCause, Verdict, VerdictKind};
 use rand::{Rng, RngExt, SeedableRng};
@@ -627,7 +627,7 @@ fn what_a_check_does_not_know_is_no_verdict() {
         let ObjectCheckError::Unfit(unfit) = error(write, check) else {
             panic!("{check} knows what is wrong");
         };
-        assert_eq!((unfit.op, unfit.event), (OpId(0), EventIndex(1)));
+        assert_eq!(unfit.at, Whereabouts::Event(OpId(0), EventIndex(1)));
         let is_value = matches!(
             unfit.cause,
             Undecodable::Argument { .. } | Undecodable::Result { .. }
