@@ -120,6 +120,8 @@ pub struct Reader {
     next: Lsn,
     /// The chain value of the record just before, if one was delivered.
     link: Option<Chain>,
+    /// Nodes whose copy of the next LSN does not continue the chain.
+    broken: NodeSet,
     /// Where the range ends, not included.
     until: Lsn,
     /// How many records are wanted at most.
@@ -183,6 +185,7 @@ impl Reader {
             nonce,
             next,
             link: None,
+            broken: NodeSet::EMPTY,
             until: range.until,
             limit: range.limit,
             records: 0,
@@ -379,7 +382,14 @@ impl Reader {
                 self.records = 0;
                 self.gap(GapKind::Trim, self.trim.min(self.last()))
             } else {
-                match self.entry(next) {
+                let mut entry = self.entry(next);
+                let mut lost = None;
+                if entry.is_none() {
+                    lost = self.nobody_has(now, timing);
+                    // Copies that are in order and continue nothing are no loss: what came before is wrong.
+                    entry = lost.and_then(|_| self.anchor(next));
+                }
+                match entry {
                     Some(Entry::Record(record)) => {
                         self.records += 1;
                         self.link = Some(record.stamp.own);
@@ -389,7 +399,7 @@ impl Reader {
                     }
                     Some(Entry::Hole) => self.gap(GapKind::Hole, next),
                     Some(Entry::Bridge) => self.gap(GapKind::Bridge, Lsn::end_of(next.epoch)),
-                    None => match self.nobody_has(now, timing) {
+                    None => match lost {
                         Some(last) => self.gap(GapKind::DataLoss, last),
                         None => break,
                     },
@@ -399,6 +409,7 @@ impl Reader {
                 self.link = None;
             }
             self.next = after;
+            self.broken = NodeSet::EMPTY;
             self.suspicion = None;
             for source in self.sources.values_mut() {
                 source.entries = source.entries.split_off(&after);
@@ -412,27 +423,37 @@ impl Reader {
         }
     }
 
-    /// What stands at an LSN, by the word of anyone whose copy is in order.
+    /// What stands at an LSN, by the word of anyone whose copy is in order and continues the chain.
     fn entry(&mut self, lsn: Lsn) -> Option<Entry> {
-        let mut broken = Vec::new();
         let mut found = None;
-        for (&node, source) in &mut self.sources {
+        let mut broken = NodeSet::EMPTY;
+        for (&node, source) in &self.sources {
             let Some(Some(entry)) = source.entries.get(&lsn) else {
                 continue;
             };
             let link = record_of(entry).map(|it| it.stamp.previous);
-            if self.link.is_some() && link.is_some() && link != self.link {
-                source.entries.insert(lsn, None);
-                broken.push(node);
-                continue;
+            if self.link.is_none() || link.is_none() || link == self.link {
+                found = Some(entry.clone());
+                break;
             }
-            found = Some(entry.clone());
-            break;
+            broken.insert(node);
         }
-        for node in broken {
+        for node in broken.difference(self.broken).iter() {
             self.report(node, lsn);
         }
+        self.broken = self.broken.union(broken);
         found
+    }
+
+    /// What most of those tell whose copies are in order but do not continue the chain.
+    fn anchor(&self, lsn: Lsn) -> Option<Entry> {
+        let told = |node| self.sources[&node].entries.get(&lsn)?.as_ref();
+        let entries: Vec<&Entry> = self.broken.iter().filter_map(told).collect();
+        let alike = |entry: &&&Entry| entries.iter().filter(|it| *it == *entry).count();
+        entries
+            .iter()
+            .max_by_key(alike)
+            .map(|entry| (*entry).clone())
     }
 
     fn gap(&mut self, kind: GapKind, last: Lsn) -> Lsn {
@@ -493,9 +514,11 @@ impl Reader {
         if !quorums.nodes().is_subset(everyone) {
             // A copy that cannot be read proves neither a record nor its absence, nor does what a node
             // that lost copies has not: they do not count.
-            let absent = self.nodes_where(|source| {
-                told(&source) && !source.amnesiac && !source.entries.contains_key(&next)
+            let absent = self.sources.iter().filter(|(node, source)| {
+                let has_none = !source.entries.contains_key(&next) || self.broken.contains(**node);
+                told(source) && !source.amnesiac && has_none
             });
+            let absent = absent.map(|(&node, _)| node).collect();
             if !quorums.is_seal_quorum(absent) {
                 return None;
             }
@@ -504,10 +527,13 @@ impl Reader {
                 return None;
             }
         }
-        // Up to the next LSN of which anyone tells anything, the end of what was looked at, or of the
-        // range.
-        let counted = self.sources.values().filter(told);
-        let looked_at = counted.map(|source| source.passed).min();
+        // Up to the next LSN of which anyone tells anything, the end of what was looked at, of the range, or
+        // of the epoch: of the next, other nodes may hold all there is.
+        let counted = self
+            .sources
+            .iter()
+            .filter(|(node, source)| quorums.nodes().contains(**node) && told(source));
+        let looked_at = counted.map(|(_, source)| source.passed).min();
         let entry = self
             .sources
             .values()
@@ -517,7 +543,7 @@ impl Reader {
         looked_at
             .into_iter()
             .chain(entry)
-            .chain([self.last()])
+            .chain([self.last(), Lsn::end_of(next.epoch)])
             .min()
     }
 
@@ -771,6 +797,31 @@ mod tests {
         nodes.tell(0, &[other], 2, START);
         nodes.tell(1, &[two], 2, START);
         assert_eq!(nodes.delivered(), [2]);
+    }
+
+    /// The first copy that came is of another life of the log; all others agree.
+    #[test]
+    fn one_wrong_copy_makes_no_loss_of_those_that_agree() {
+        let mut nodes = Nodes::new(4);
+        let record = Record::new(bytes::Bytes::from_static(b"other"));
+        let stamp = Stamp::after(
+            Stamp::default(),
+            LOG,
+            at(1),
+            hstore_core::WallTime(0),
+            &record,
+        );
+        let other = (1, Some(Entry::Record(Stamped { stamp, record })));
+        let other = [other];
+        nodes.tell(0, &other, 3, START);
+        assert_eq!(nodes.delivered(), [1]);
+        let all: Vec<_> = (1..4).map(|offset| nodes.record(offset)).collect();
+        for round in 0..2 {
+            nodes.tell(0, &other[round..], 3, START);
+            nodes.tell(1, &all, 3, START);
+            nodes.tell(2, &all, 3, START);
+        }
+        assert_eq!(nodes.delivered(), [2, 3]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, LogStore, StoreError, StoreOp};
-use hstore_core::{Entry, Epoch, LogId, Lsn, NodeId, Offset, Rng, Timestamp};
+use hstore_core::{Entry, Epoch, LogId, Lsn, NodeId, Rng, Timestamp};
 use hstore_node::Node;
 use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::effects::{DiskDone, DiskRequest, DiskToken, DiskWork, Durability, Outputs};
@@ -143,13 +143,6 @@ impl Host {
     pub fn has_durable(&self, log: LogId, lsn: Lsn) -> bool {
         let given_up = self.given_up.get(&log).is_some_and(|trim| lsn <= *trim);
         given_up || self.durable.contains(&(log, lsn))
-    }
-
-    /// The last LSN of an epoch of which a copy here would survive a power failure now.
-    #[must_use]
-    pub fn last_durable(&self, log: LogId, epoch: Epoch) -> Option<Lsn> {
-        let epoch = (log, Lsn::at(epoch, Offset(0)))..=(log, Lsn::end_of(epoch));
-        self.durable.range(epoch).next_back().map(|(_, lsn)| *lsn)
     }
 
     /// Whether the process has a copy at this LSN that was answered or may be, durable or not.

@@ -16,7 +16,7 @@ use crate::host::{Found, Metadata};
 use crate::report::Violation;
 
 /// The invariants by name, and what they say.
-pub const INVARIANTS: [(&str, &str); 11] = [
+pub const INVARIANTS: [(&str, &str); 10] = [
     (
         "one-sequencer-per-epoch",
         "no epoch of a log is ever begun by two activations",
@@ -28,10 +28,6 @@ pub const INVARIANTS: [(&str, &str); 11] = [
     (
         "clean-is-replicated",
         "when an epoch is counted as clean, the nodes with a synced copy of what was decided at an LSN are a write quorum",
-    ),
-    (
-        "clean-copies-agree",
-        "when an epoch is counted as clean, the nodes that were made to agree hold nothing beyond what was decided",
     ),
     (
         "synced-copies-survive",
@@ -47,7 +43,7 @@ pub const INVARIANTS: [(&str, &str); 11] = [
     ),
     (
         "served-entries-agree",
-        "two nodes never serve different entries at one LSN, nor one node at two times",
+        "two nodes never serve different entries at one LSN, nor one node at two times, nor a record beyond the bridge of a clean epoch",
     ),
     (
         "one-decision-per-epoch",
@@ -78,9 +74,6 @@ struct Decided {
 pub trait Copies {
     /// The nodes with a copy at an LSN, as durable as the log asks for.
     fn holders(&self, log: LogId, lsn: Lsn) -> NodeSet;
-
-    /// The last offset of an epoch at which a node holds anything durably.
-    fn last(&self, node: NodeId, log: LogId, epoch: Epoch) -> Option<Offset>;
 }
 
 /// Watches a run.
@@ -177,7 +170,12 @@ impl Invariants {
                     };
                     self.checked += 1;
                     let before = self.decided.insert((*log, *epoch, *ballot), decided);
-                    if let Some(before) = before.filter(|before| *before != decided) {
+                    let differs = |before: &Decided| {
+                        // The same decision may be carried to others.
+                        let members = decided.members;
+                        Decided { members, ..*before } != decided
+                    };
+                    if let Some(before) = before.filter(differs) {
                         return Some(violation(
                             at,
                             "one-decision-per-ballot",
@@ -205,9 +203,7 @@ impl Invariants {
                     let replicated = owner.and_then(|(_, quorums)| {
                         self.judge_clean(at, *log, *epoch, decided, &quorums, copies)
                     });
-                    return replicated
-                        .or_else(|| self.judge_agreement(at, *log, *epoch, decided, copies))
-                        .or_else(|| self.judge_bridge(at, (*log, *epoch)));
+                    return replicated.or_else(|| self.judge_bridge(at, (*log, *epoch)));
                 }
             }
             Event::Started(_)
@@ -258,28 +254,6 @@ impl Invariants {
             }
         }
         None
-    }
-
-    /// Nobody who was made to agree holds more.
-    fn judge_agreement(
-        &mut self,
-        at: Timestamp,
-        log: LogId,
-        epoch: Epoch,
-        decided: Decided,
-        copies: &impl Copies,
-    ) -> Option<Violation> {
-        let Decided { members, end, .. } = decided;
-        self.checked += 1;
-        members.iter().find_map(|node| {
-            let last = copies.last(node, log, epoch).filter(|last| *last > end)?;
-            Some(violation(
-                at,
-                "clean-copies-agree",
-                format!("{epoch} of {log} is clean: {members} hold nothing beyond offset {end}"),
-                format!("{node} holds a copy at offset {last}"),
-            ))
-        })
     }
 
     fn judge_bridge(&mut self, at: Timestamp, key: (LogId, Epoch)) -> Option<Violation> {
@@ -341,6 +315,19 @@ impl Invariants {
         for (lsn, entry) in entries {
             let Some(entry) = entry else { continue };
             self.checked += 1;
+            let bridge = self.bridges.get(&(log, lsn.epoch));
+            if let (Some(bridge), Entry::Record(_)) = (bridge.filter(|it| lsn.offset > **it), entry)
+            {
+                return Some(violation(
+                    at,
+                    "served-entries-agree",
+                    format!(
+                        "{} of {log} ends at offset {bridge}, whoever serves it",
+                        lsn.epoch
+                    ),
+                    format!("{node} serves {} at {lsn}", name(entry)),
+                ));
+            }
             let print = fingerprint(entry);
             let (known, first) = *self.served.entry((log, *lsn)).or_insert((print, node));
             if known != print {

@@ -99,7 +99,7 @@ impl Family {
     fn invariants(self) -> &'static [&'static str] {
         match self {
             Durability => &["synced-copies-survive"],
-            Agreement => &["served-entries-agree", "clean-copies-agree"],
+            Agreement => &["served-entries-agree"],
             Seals => &[
                 "acks-below-bridge",
                 "one-decision-per-epoch",

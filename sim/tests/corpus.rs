@@ -125,7 +125,7 @@ fn bugs_of_appends_are_found_for_what_they_are() {
         ("deposed-tail", "StaleRead", "linearizability"),
         ("duplicate-on-retry", "Duplicate", "linearizability"),
         ("open-without-quorum", "StaleRead", "linearizability"),
-        ("sealed-stale-tail", "Duplicate", "linearizability"),
+        ("sealed-stale-tail", "StaleRead", "linearizability"),
     ] {
         let report = found_by(Engine::Model, profile, name, 2_000, false);
         let violation = report.violation.expect("a failure says what is violated");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::StoreError;
-use hstore_core::{Address, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp, WallTime};
+use hstore_core::{Address, LogId, Lsn, NodeId, NodeSet, Timestamp, WallTime};
 use hstore_node::Input;
 use hstore_replicator::config::{ClusterConfig, CopyDurability};
 use hstore_replicator::effects::{Event, Outputs};
@@ -418,10 +418,5 @@ impl Copies for Inside<'_> {
         holders
             .collect::<NodeSet>()
             .union(self.atlas.lost(log, lsn.epoch))
-    }
-
-    fn last(&self, node: NodeId, log: LogId, epoch: Epoch) -> Option<Offset> {
-        let host = self.hosts.iter().find(|host| host.id == node)?;
-        host.last_durable(log, epoch).map(|lsn| lsn.offset)
     }
 }

@@ -127,15 +127,17 @@ impl World {
         all
     }
 
-    /// Whether every node lets readers of `log` read up to the same LSN, in the open epoch.
+    /// Whether every node lets readers of `log` read from the same LSN, up to the same, in the open epoch.
     pub(super) fn is_served_everywhere(&self, log: LogId) -> bool {
         // A node whose store is damaged cannot take part before something rebuilds it.
         let in_service = self
             .hosts
             .iter()
             .filter(|it| it.is_up() || !it.is_damaged());
-        let up_to: Vec<Lsn> = in_service
-            .map(|host| host.node().map_or(Lsn::MIN, |node| node.readable(log)))
+        // A trim holds also where it was not heard of when it was made.
+        let range = |node: &hstore_node::Node| (node.trim(log), node.readable(log));
+        let ranges: Vec<(Lsn, Lsn)> = in_service
+            .map(|host| host.node().map_or_else(Default::default, range))
             .collect();
         let Some(open) = self
             .hosts
@@ -145,9 +147,9 @@ impl World {
         else {
             return false;
         };
-        up_to
+        ranges
             .iter()
-            .all(|lsn| *lsn == up_to[0] && lsn.epoch == open)
+            .all(|range| *range == ranges[0] && range.1.epoch == open)
     }
 
     pub(super) fn has_read_everything(&mut self) -> bool {
