@@ -70,6 +70,8 @@ pub struct Node {
     storage: StorageNode,
     sequencers: BTreeMap<LogId, Sequencer>,
     sessions: Sessions,
+    /// Since the last step.
+    deadline: Option<Timestamp>,
 }
 
 impl Node {
@@ -106,6 +108,7 @@ impl Node {
             storage: boot.storage,
             sequencers: logs.map(|&log| (log, Sequencer::new(log))).collect(),
             sessions: Sessions::default(),
+            deadline: None,
             config,
         })
     }
@@ -113,6 +116,10 @@ impl Node {
     /// When the node wants an [`Input::Time`].
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
+        self.deadline
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
         let detector = self.detector.as_ref()?;
         let sequencers = self.sequencers.values().filter_map(Sequencer::deadline);
         sequencers
@@ -145,6 +152,7 @@ impl Node {
             self.detector = Some(Detector::start(&mut env));
         }
         self.rng = rng;
+        self.deadline = self.next_deadline();
     }
 
     fn on_message(&mut self, from: Address, message: Message, env: &mut Env) {

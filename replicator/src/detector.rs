@@ -58,6 +58,19 @@ struct Direct {
     misses: NodeSet,
 }
 
+/// Whom a node hears.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    /// Something of it came lately, by any way; and the node itself.
+    live: NodeSet,
+    /// It was lately heard by itself.
+    direct: NodeSet,
+    /// Messages pass both ways; and the node itself.
+    both_ways: NodeSet,
+    /// It was heard by itself within one and a half intervals; and the node itself.
+    just_now: NodeSet,
+}
+
 /// Orders the pulses of a node.
 type Mark = (Incarnation, u64);
 
@@ -181,22 +194,6 @@ impl Detector {
             .union(NodeSet::only(me))
     }
 
-    /// The nodes that lately were heard by themselves.
-    fn hears(&self, now: Timestamp) -> NodeSet {
-        self.direct_where(now, |_| true)
-    }
-
-    /// The nodes that were not heard by themselves for one and a half intervals.
-    fn misses(&self, env: &Env) -> NodeSet {
-        let patience = env.config.timing.heartbeat_interval * 3 / 2;
-        let heard = self.peers_where(|peer| {
-            let direct = peer.direct;
-            direct.is_some_and(|it| env.now.since(it.at) < patience)
-        });
-        let nodes: NodeSet = env.config.nodes.keys().copied().collect();
-        nodes.difference(heard).difference(NodeSet::only(env.me))
-    }
-
     /// What to tell a node of others.
     fn gossip_for(&self, receiver: NodeId, live: NodeSet) -> Vec<(NodeId, Pulse)> {
         let direct = self.peers.get(&receiver).and_then(|peer| peer.direct);
@@ -207,17 +204,34 @@ impl Detector {
             .collect()
     }
 
-    /// Whether messages pass both ways between this node and a majority, itself included.
-    fn is_connected(&self, env: &Env) -> bool {
-        let both_ways = self.direct_where(env.now, |direct| direct.hears.contains(env.me));
-        both_ways.union(NodeSet::only(env.me)).len() > env.config.nodes.len() / 2
-    }
-
-    fn direct_where(&self, now: Timestamp, which: impl Fn(&Direct) -> bool) -> NodeSet {
-        self.peers_where(|peer| {
-            peer.direct
-                .is_some_and(|it| now.since(it.at) < self.suspect_after && which(&it))
-        })
+    /// Who is heard, and how well.
+    fn listen(&self, env: &Env) -> Heard {
+        let patience = env.config.timing.heartbeat_interval * 3 / 2;
+        let mut heard = Heard {
+            live: NodeSet::only(env.me),
+            direct: NodeSet::EMPTY,
+            both_ways: NodeSet::only(env.me),
+            just_now: NodeSet::only(env.me),
+        };
+        for (&node, peer) in &self.peers {
+            if env.now.since(peer.at) < self.suspect_after {
+                heard.live.insert(node);
+            }
+            let Some(direct) = peer.direct else {
+                continue;
+            };
+            let silent = env.now.since(direct.at);
+            if silent < self.suspect_after {
+                heard.direct.insert(node);
+                if direct.hears.contains(env.me) {
+                    heard.both_ways.insert(node);
+                }
+            }
+            if silent < patience {
+                heard.just_now.insert(node);
+            }
+        }
+        heard
     }
 
     fn peers_where(&self, which: impl Fn(&Peer) -> bool) -> NodeSet {
@@ -235,8 +249,18 @@ impl Detector {
         }
         self.next_heartbeat = env.now + env.config.timing.heartbeat_interval;
         self.sequence += 1;
-        let live = self.live(env.me, env.now);
-        let connected = self.is_connected(env);
+        let Heard {
+            live,
+            direct,
+            both_ways,
+            just_now,
+        } = self.listen(env);
+        let connected = both_ways.len() > env.config.nodes.len() / 2;
+        let others = env
+            .config
+            .nodes
+            .keys()
+            .filter(|&&it| !just_now.contains(it));
         for claim in &sequencing {
             self.on_claim(env.me, claim, env.now);
         }
@@ -246,8 +270,8 @@ impl Detector {
                 sequence: self.sequence,
                 sequencing: if connected { sequencing } else { Vec::new() },
             },
-            hears: self.hears(env.now),
-            misses: self.misses(env),
+            hears: direct,
+            misses: others.copied().collect(),
             others: Vec::new(),
         };
         for &node in env.config.nodes.keys().filter(|&&node| node != env.me) {
