@@ -4,8 +4,8 @@
 //! harm; the register and the seals decide. What the detector owes is that *some* node steps in.
 //!
 //! Heartbeats are gossip: each says whom its sender misses, and carries the newest pulses that it knows of
-//! those whom the receiver misses. A node is suspected when nothing new of it has come for a while, *by any way*: nodes
-//! that reach each other only through others do not suspect each other. That a node is alive somewhere is
+//! those whom the receiver misses. A node is suspected when nothing new of it has come for a while, *by any
+//! way*: nodes that reach each other only through others do not suspect each other. That a node is alive somewhere is
 //! of no use to a log, however: a node claims a log, or steps in, only as long as it hears a majority of
 //! the nodes by themselves and they say that they hear it. So a sequencer that is cut off one way, or
 //! that all but a few have lost, is replaced.
@@ -190,8 +190,14 @@ impl Detector {
     /// The nodes of which something was heard lately, and this one.
     #[must_use]
     pub fn live(&self, me: NodeId, now: Timestamp) -> NodeSet {
-        self.peers_where(|peer| now.since(peer.at) < self.suspect_after)
-            .union(NodeSet::only(me))
+        let heard = |(_, peer): &(&NodeId, &Peer)| now.since(peer.at) < self.suspect_after;
+        let live: NodeSet = self
+            .peers
+            .iter()
+            .filter(heard)
+            .map(|(&node, _)| node)
+            .collect();
+        live.union(NodeSet::only(me))
     }
 
     /// What to tell a node of others.
@@ -234,11 +240,6 @@ impl Detector {
         heard
     }
 
-    fn peers_where(&self, which: impl Fn(&Peer) -> bool) -> NodeSet {
-        let peers = self.peers.iter().filter(|(_, peer)| which(peer));
-        peers.map(|(&node, _)| node).collect()
-    }
-
     /// Sends heartbeats, if it is time to. A node that is not connected to a majority keeps its claims to
     /// itself: it may be cut off, and others should step in.
     ///
@@ -256,11 +257,7 @@ impl Detector {
             just_now,
         } = self.listen(env);
         let connected = both_ways.len() > env.config.nodes.len() / 2;
-        let others = env
-            .config
-            .nodes
-            .keys()
-            .filter(|&&it| !just_now.contains(it));
+        let nodes: NodeSet = env.config.nodes.keys().copied().collect();
         for claim in &sequencing {
             self.on_claim(env.me, claim, env.now);
         }
@@ -271,7 +268,7 @@ impl Detector {
                 sequencing: if connected { sequencing } else { Vec::new() },
             },
             hears: direct,
-            misses: others.copied().collect(),
+            misses: nodes.difference(just_now),
             others: Vec::new(),
         };
         for &node in env.config.nodes.keys().filter(|&&node| node != env.me) {

@@ -70,12 +70,6 @@ struct Decided {
     members: NodeSet,
 }
 
-/// What nodes hold.
-pub trait Copies {
-    /// The nodes with a copy at an LSN, as durable as the log asks for.
-    fn holders(&self, log: LogId, lsn: Lsn) -> NodeSet;
-}
-
 /// Watches a run.
 #[derive(Debug, Default)]
 pub struct Invariants {
@@ -101,13 +95,13 @@ impl Invariants {
         self.checked
     }
 
-    /// A node's event, and what nodes hold when it comes.
+    /// A node's event. `holders_of` tells which nodes hold a copy of an LSN, as durable as its log asks for.
     pub fn on_event(
         &mut self,
         at: Timestamp,
         node: NodeId,
         event: &Event,
-        copies: &impl Copies,
+        holders_of: impl Fn(LogId, Lsn) -> NodeSet,
     ) -> Option<Violation> {
         match event {
             Event::Activated {
@@ -128,7 +122,7 @@ impl Invariants {
             }
             Event::Acked { log, lsn, stored } => {
                 self.checked += 2;
-                let holders = copies.holders(*log, *lsn);
+                let holders = holders_of(*log, *lsn);
                 let owner = self.owners.get(&(*log, lsn.epoch));
                 let (_, quorums) = owner.expect("an epoch begins before it acks");
                 if !quorums.is_write_quorum(holders) {
@@ -201,7 +195,7 @@ impl Invariants {
                     // An epoch that nobody knew it had is empty.
                     let owner = self.owners.get(&(*log, *epoch)).cloned();
                     let replicated = owner.and_then(|(_, quorums)| {
-                        self.judge_clean(at, *log, *epoch, decided, &quorums, copies)
+                        self.judge_clean(at, *log, *epoch, decided, &quorums, holders_of)
                     });
                     return replicated.or_else(|| self.judge_bridge(at, (*log, *epoch)));
                 }
@@ -232,7 +226,7 @@ impl Invariants {
         epoch: Epoch,
         decided: Decided,
         quorums: &QuorumSystem,
-        copies: &impl Copies,
+        holders_of: impl Fn(LogId, Lsn) -> NodeSet,
     ) -> Option<Violation> {
         if !quorums.is_write_quorum(decided.members) {
             // All that are left were made to hold it.
@@ -241,7 +235,7 @@ impl Invariants {
         for offset in decided.last_known_good.0 + 1..=decided.bridge.0 {
             self.checked += 1;
             let lsn = Lsn::at(epoch, Offset(offset));
-            let holders = copies.holders(log, lsn);
+            let holders = holders_of(log, lsn);
             if !quorums.is_write_quorum(holders) {
                 return Some(violation(
                     at,

@@ -164,28 +164,23 @@ impl Draw<'_> {
     ) -> TimedFault {
         let quiet_us = self.options.quiet_us;
         let at_us = quiet_us + self.rng.below(self.options.chaos_us - quiet_us);
-        let lasts = Duration::from_millis(self.rng.within(millis));
-        TimedFault {
-            at_us,
-            until_us: at_us + lasts.as_micros() as u64,
-            target,
-            kind,
-        }
+        self.fault_at(at_us, millis, target, kind)
     }
 
-    /// A crash at this time, lasting for some of `millis`.
-    fn crash_at(
+    /// A fault at this moment, lasting for some of `millis`.
+    fn fault_at(
         &mut self,
         at_us: u64,
         millis: std::ops::RangeInclusive<u64>,
         target: Target,
+        kind: FaultKind,
     ) -> TimedFault {
         let lasts = Duration::from_millis(self.rng.within(millis));
         TimedFault {
             at_us,
             until_us: at_us + lasts.as_micros() as u64,
             target,
-            kind: crash(Trigger::AtOnce),
+            kind,
         }
     }
 
@@ -232,11 +227,11 @@ impl Draw<'_> {
             let others = self.group(1..=2).difference(NodeSet::only(node));
             for target in [Target::Sequencer(LogId(log as u32)), Target::Nodes(others)] {
                 let at_us = flipped_us + self.rng.within(1..=20_000);
-                faults.push(self.crash_at(at_us, 300..=3_000, target));
+                faults.push(self.fault_at(at_us, 300..=3_000, target, crash(Trigger::AtOnce)));
             }
         } else if place != FlipPlace::Copy && self.rng.chance(0.8) {
             let at_us = flipped_us + self.rng.within(1..=500_000);
-            faults.push(self.crash_at(at_us, 50..=1_000, target));
+            faults.push(self.fault_at(at_us, 50..=1_000, target, crash(Trigger::AtOnce)));
         }
         faults
     }

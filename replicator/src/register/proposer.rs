@@ -54,11 +54,11 @@ pub struct Committed {
 }
 
 impl Proposer {
-    /// Starts to drive a change. `round` is a round that no ballot of this node's life has had yet;
-    /// [`Proposer::next_round`] tells it when the change ends.
-    pub fn start(log: LogId, change: Change, round: u64, env: &mut Env) -> Self {
+    /// Starts to drive a change. `round` is a round that no ballot of this node's life has had yet; it is
+    /// raised above every one that this proposer uses or meets.
+    pub fn start(log: LogId, change: Change, round: &mut u64, env: &mut Env) -> Self {
         let ballot = RegisterBallot {
-            round,
+            round: *round,
             node: env.me,
             incarnation: env.incarnation,
         };
@@ -71,13 +71,13 @@ impl Proposer {
             deadline: env.now,
         };
         proposer.prepare(env);
+        proposer.raise(round);
         proposer
     }
 
-    /// A round above every one this proposer has used or met.
-    #[must_use]
-    pub fn next_round(&self) -> u64 {
-        self.ballot.round + 1
+    /// Raises a round above every one this proposer has used or met.
+    fn raise(&self, round: &mut u64) {
+        *round = (*round).max(self.ballot.round + 1);
     }
 
     /// When to call [`Proposer::on_time`].
@@ -86,8 +86,21 @@ impl Proposer {
         self.deadline
     }
 
-    /// Takes an acceptor's answer.
+    /// Takes an acceptor's answer. `round` is raised as [`Proposer::start`] says.
     pub fn on_step(
+        &mut self,
+        from: NodeId,
+        ballot: RegisterBallot,
+        step: &RegisterStep,
+        round: &mut u64,
+        env: &mut Env,
+    ) -> Option<Committed> {
+        let committed = self.take(from, ballot, step, env);
+        self.raise(round);
+        committed
+    }
+
+    fn take(
         &mut self,
         from: NodeId,
         ballot: RegisterBallot,

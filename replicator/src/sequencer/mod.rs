@@ -199,8 +199,7 @@ impl Sequencer {
 
     /// Asks the register what there is.
     fn look(&mut self, asker: Option<Asker>, env: &mut Env) {
-        let proposer = Proposer::start(self.log, Change::Nothing, self.round, env);
-        self.round = proposer.next_round();
+        let proposer = Proposer::start(self.log, Change::Nothing, &mut self.round, env);
         self.phase = Phase::Looking {
             proposer: Box::new(proposer),
             asker,
@@ -461,8 +460,7 @@ impl Sequencer {
                     above: bid.above,
                 };
                 let (bid, patience) = (bid.clone(), *patience);
-                let proposer = Box::new(Proposer::start(self.log, change, self.round, env));
-                self.round = proposer.next_round();
+                let proposer = Box::new(Proposer::start(self.log, change, &mut self.round, env));
                 self.phase = Phase::Activating {
                     proposer,
                     activation,
@@ -495,8 +493,7 @@ impl Sequencer {
             Phase::Looking {
                 proposer, asker, ..
             } => {
-                let committed = proposer.on_step(from, ballot, step, env);
-                self.round = self.round.max(proposer.next_round());
+                let committed = proposer.on_step(from, ballot, step, &mut self.round, env);
                 if let Some(committed) = committed {
                     let asker = asker.take();
                     self.looked(asker, &committed.value, env);
@@ -508,8 +505,7 @@ impl Sequencer {
                 bid,
                 ..
             } => {
-                let committed = proposer.on_step(from, ballot, step, env);
-                self.round = self.round.max(proposer.next_round());
+                let committed = proposer.on_step(from, ballot, step, &mut self.round, env);
                 let Some(committed) = committed else {
                     return;
                 };
@@ -545,8 +541,7 @@ impl Sequencer {
                 else {
                     return;
                 };
-                let committed = proposer.on_step(from, ballot, step, env);
-                self.round = self.round.max(proposer.next_round());
+                let committed = proposer.on_step(from, ballot, step, &mut self.round, env);
                 let Some(committed) = committed else {
                     return;
                 };

@@ -156,8 +156,7 @@ impl Moving {
                 quorums: self.quorums.clone(),
                 above: reign.epoch(),
             };
-            let proposer = Box::new(Proposer::start(log, change, *round, env));
-            *round = proposer.next_round();
+            let proposer = Box::new(Proposer::start(log, change, round, env));
             self.stage = Stage::Activating {
                 proposer,
                 activation,

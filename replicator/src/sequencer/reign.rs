@@ -516,8 +516,7 @@ impl Reign {
             ballot,
             last_record,
         };
-        let proposer = Proposer::start(self.log, change, *round, env);
-        *round = proposer.next_round();
+        let proposer = Proposer::start(self.log, change, round, env);
         self.progress = Progress::Advancing(proposer, epoch, ballot);
     }
 
@@ -531,8 +530,7 @@ impl Reign {
         env: &mut Env,
     ) -> Result<(), Deposed> {
         if let Some(proposer) = &mut self.checkpoint {
-            let committed = proposer.on_step(from, ballot, step, env);
-            *round = (*round).max(proposer.next_round());
+            let committed = proposer.on_step(from, ballot, step, round, env);
             if let Some(committed) = committed {
                 if !committed.applied {
                     return Err(Deposed);
@@ -552,8 +550,7 @@ impl Reign {
             return Ok(());
         };
         let (epoch, winner) = (*epoch, *winner);
-        let committed = proposer.on_step(from, ballot, step, env);
-        *round = (*round).max(proposer.next_round());
+        let committed = proposer.on_step(from, ballot, step, round, env);
         let Some(committed) = committed else {
             return Ok(());
         };
@@ -681,8 +678,7 @@ impl Reign {
                 activation,
                 checkpoint,
             };
-            let proposer = Proposer::start(self.log, change, *round, env);
-            *round = proposer.next_round();
+            let proposer = Proposer::start(self.log, change, round, env);
             self.checkpoint = Some(proposer);
         }
     }

@@ -44,8 +44,7 @@ impl Trims {
 
     /// Has the register agree to a change.
     pub(super) fn begin(&mut self, log: LogId, change: Change, round: &mut u64, env: &mut Env) {
-        let proposer = Proposer::start(log, change, *round, env);
-        *round = proposer.next_round();
+        let proposer = Proposer::start(log, change, round, env);
         self.proposer = Some(proposer);
     }
 
@@ -64,8 +63,7 @@ impl Trims {
         env: &mut Env,
     ) -> Option<Committed> {
         let proposer = self.proposer.as_mut()?;
-        let committed = proposer.on_step(from, ballot, step, env);
-        *round = (*round).max(proposer.next_round());
+        let committed = proposer.on_step(from, ballot, step, round, env);
         if committed.is_some() {
             self.proposer = None;
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hstore_core::ports::log_store::StoreError;
 use hstore_core::{Address, LogId, Lsn, NodeId, NodeSet, Timestamp, WallTime};
 use hstore_node::Input;
-use hstore_replicator::config::{ClusterConfig, CopyDurability};
+use hstore_replicator::config::CopyDurability;
 use hstore_replicator::effects::{Event, Outputs};
 use hstore_replicator::message::Message;
 use hstore_replicator::wire;
@@ -16,9 +16,7 @@ use serde_json::json;
 
 use super::network::Kinds;
 use super::{Next, Stopped, World};
-use crate::atlas::FaultAtlas;
 use crate::host::{Follows, Host, Metadata};
-use crate::invariants::Copies;
 use crate::plan::{Moment, Trigger};
 use crate::report::Violation;
 use crate::trace::Kind;
@@ -326,12 +324,17 @@ impl World {
         if !self.options.white_box {
             return;
         }
-        let copies = Inside {
-            hosts: &self.hosts,
-            atlas: &self.atlas,
-            config: &self.config,
+        let (hosts, atlas, config) = (&self.hosts, &self.atlas, &self.config);
+        // Under `memory` what was answered may be lost again before the ack, as far as damage may go.
+        let holders_of = |log: LogId, lsn: Lsn| -> NodeSet {
+            let holds = |host: &&Host| match config.copy_durability(log) {
+                CopyDurability::Fsync => host.has_durable(log, lsn),
+                CopyDurability::Memory => host.has_copy(log, lsn),
+            };
+            let holders: NodeSet = hosts.iter().filter(holds).map(|host| host.id).collect();
+            holders.union(atlas.lost(log, lsn.epoch))
         };
-        let violation = self.invariants.on_event(now, node, event, &copies);
+        let violation = self.invariants.on_event(now, node, event, holders_of);
         self.judge(violation);
     }
 
@@ -397,26 +400,5 @@ impl World {
                 self.schedule(at, Next::FaultBegins(index));
             }
         }
-    }
-}
-
-/// What invariants may look at.
-struct Inside<'a> {
-    hosts: &'a [Host],
-    atlas: &'a FaultAtlas,
-    config: &'a ClusterConfig,
-}
-
-impl Copies for Inside<'_> {
-    // Under `memory` what was answered may be lost again before the ack, as far as damage may go.
-    fn holders(&self, log: LogId, lsn: Lsn) -> NodeSet {
-        let holds = |host: &&Host| match self.config.copy_durability(log) {
-            CopyDurability::Fsync => host.has_durable(log, lsn),
-            CopyDurability::Memory => host.has_copy(log, lsn),
-        };
-        let holders = self.hosts.iter().filter(holds).map(|host| host.id);
-        holders
-            .collect::<NodeSet>()
-            .union(self.atlas.lost(log, lsn.epoch))
     }
 }
