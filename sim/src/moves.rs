@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use hstore_core::quorum::{Location, Names, QuorumSystem, Replication};
 use hstore_core::{LogId, NodeId, NodeSet, Rng};
 
-use crate::options::SimOptions;
+use crate::options::{MoveOptions, SimOptions};
 use crate::plan::TimedMove;
+use crate::seeds::{SimSeeds, Stream};
 
 /// How many nodes a nodeset has.
 const NODESET: std::ops::RangeInclusive<u64> = 3..=5;
@@ -23,21 +24,18 @@ struct Made {
     replication: Replication,
 }
 
-/// Draws the moves of a run.
+/// Draws the moves of a run. When each kind is asked for, and what for, comes from a stream of its own.
 #[must_use]
-pub fn draw_moves(options: &SimOptions, rng: &mut Rng) -> Vec<TimedMove> {
-    let counts = options.moves;
-    let kinds = [
-        (counts.leader, Kind::Leader),
-        (counts.nodeset, Kind::Nodeset),
-        (counts.quorums, Kind::Quorums),
-    ];
+pub fn draw_moves(options: &SimOptions, seeds: SimSeeds) -> Vec<TimedMove> {
     let mut parts = [0, 1, 2];
-    rng.shuffle(&mut parts);
-    let part_us = options.quiet_us / 3;
+    seeds
+        .named(Stream::Moves, "first of each kind")
+        .shuffle(&mut parts);
+    let part_us = options.quiet_us / parts.len() as u64;
+    let mut rngs = Kind::ALL.map(|kind| seeds.named(Stream::Moves, kind.name()));
     let mut timed: Vec<(u64, Kind)> = Vec::new();
-    for ((count, kind), part) in kinds.into_iter().zip(parts) {
-        for n in 0..count {
+    for ((kind, part), rng) in Kind::ALL.into_iter().zip(parts).zip(&mut rngs) {
+        for n in 0..kind.count(options.moves) {
             let at_us = if n == 0 {
                 part * part_us + rng.below((part_us / 3).max(1))
             } else {
@@ -58,6 +56,7 @@ pub fn draw_moves(options: &SimOptions, rng: &mut Rng) -> Vec<TimedMove> {
         .collect();
     let mut moves = Vec::new();
     for (at_us, kind) in timed {
+        let rng = &mut rngs[kind as usize];
         let log = LogId(rng.within(1..=u64::from(options.workload.logs)) as u32);
         let made = logs.get_mut(&log).expect("all logs are there");
         let quorums = match kind {
@@ -88,6 +87,26 @@ enum Kind {
     Leader,
     Nodeset,
     Quorums,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Leader, Self::Nodeset, Self::Quorums];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Nodeset => "nodeset",
+            Self::Quorums => "quorums",
+        }
+    }
+
+    fn count(self, counts: MoveOptions) -> u32 {
+        match self {
+            Self::Leader => counts.leader,
+            Self::Nodeset => counts.nodeset,
+            Self::Quorums => counts.quorums,
+        }
+    }
 }
 
 /// Other nodes: one more, one less, one for another, or all of them others.

@@ -11,6 +11,7 @@ use hstore_replicator::placement::nodeset::{self, Candidate};
 use hstore_workloads::Spec;
 use serde::{Deserialize, Serialize};
 
+use crate::nemesis::FaultOptions;
 use crate::net::NetOptions;
 
 /// The store under each node.
@@ -108,44 +109,6 @@ pub struct StoreOptions {
     pub generation_bytes: Option<u64>,
 }
 
-/// How many faults of each family a plan has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FaultOptions {
-    /// Crashes of one node.
-    pub crashes: u32,
-    /// Crashes of all nodes at once.
-    pub power_failures: u32,
-    /// Pauses.
-    pub pauses: u32,
-    /// Partitions.
-    pub partitions: u32,
-    /// Bad links.
-    pub degradations: u32,
-    /// Slow disks.
-    pub slow_disks: u32,
-    /// Crashes of one node within its file operations after a moment of its work.
-    #[serde(default)]
-    pub moments: u32,
-    /// Power failures of one node that leave nothing unsynced.
-    #[serde(default)]
-    pub lost_suffixes: u32,
-    /// Flipped bits.
-    #[serde(default)]
-    pub flipped_bits: u32,
-    /// Times in which metadata is late.
-    #[serde(default)]
-    pub stalls: u32,
-    /// Messages of a kind lost.
-    #[serde(default)]
-    pub drops: u32,
-    /// Times in which messages come back.
-    #[serde(default)]
-    pub echoes: u32,
-    /// Sequencers cut off together with nodes that their successors reach too.
-    #[serde(default)]
-    pub coups: u32,
-}
-
 /// How often logs are moved, all logs together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MoveOptions {
@@ -194,28 +157,30 @@ pub const PROFILES: &[Profile] = &[
     Profile {
         name: "reconfigure",
         about: "6 or 7 nodes, 1200 operations; logs change leader, nodeset and quorums under load, while nodes crash, pause and are cut off",
-        draw_faults: |rng| FaultOptions {
-            crashes: rng.within(2..=3) as u32,
-            power_failures: rng.below(2) as u32,
-            pauses: rng.below(2) as u32,
-            partitions: rng.within(1..=2) as u32,
-            degradations: rng.below(2) as u32,
-            slow_disks: rng.below(2) as u32,
-            ..FaultOptions::default()
+        draw_faults: |rng| {
+            FaultOptions::of(&[
+                ("crashes", rng.within(2..=3) as u32),
+                ("power_failures", rng.below(2) as u32),
+                ("pauses", rng.below(2) as u32),
+                ("partitions", rng.within(1..=2) as u32),
+                ("degradations", rng.below(2) as u32),
+                ("slow_disks", rng.below(2) as u32),
+            ])
         },
         adapt: on_the_move,
     },
     Profile {
         name: "placement",
         about: "9 nodes in 3 racks, logs on 5 to 9 of them by weight; copysets random, weighted or sticky; slow disks, bad links, crashes",
-        draw_faults: |rng| FaultOptions {
-            crashes: rng.within(1..=3) as u32,
-            power_failures: rng.below(2) as u32,
-            pauses: rng.below(2) as u32,
-            partitions: rng.within(1..=2) as u32,
-            degradations: rng.within(1..=2) as u32,
-            slow_disks: rng.within(2..=4) as u32,
-            ..FaultOptions::default()
+        draw_faults: |rng| {
+            FaultOptions::of(&[
+                ("crashes", rng.within(1..=3) as u32),
+                ("power_failures", rng.below(2) as u32),
+                ("pauses", rng.below(2) as u32),
+                ("partitions", rng.within(1..=2) as u32),
+                ("degradations", rng.within(1..=2) as u32),
+                ("slow_disks", rng.within(2..=4) as u32),
+            ])
         },
         adapt: spread_out,
     },
@@ -231,9 +196,10 @@ pub const PROFILES: &[Profile] = &[
     Profile {
         name: "reading",
         about: "as default; clients poll and trim, and bits flip",
-        draw_faults: |rng| FaultOptions {
-            flipped_bits: rng.within(0..=2) as u32,
-            ..of_every_family(rng)
+        draw_faults: |rng| {
+            let mut faults = of_every_family(rng);
+            faults.set("flipped_bits", rng.below(3) as u32);
+            faults
         },
         adapt: |options, _| options.workload.poll_and_trim(),
     },
@@ -249,22 +215,20 @@ pub const PROFILES: &[Profile] = &[
                     0
                 }
             };
-            FaultOptions {
-                crashes: some(4),
-                power_failures: some(2),
-                partitions: some(4),
-                degradations: some(2),
-                slow_disks: some(3),
-                moments: some(4),
-                lost_suffixes: some(3),
-                flipped_bits: some(3),
-                stalls: some(2),
-                drops: some(4),
-                echoes: some(2),
-                // Always: it takes effect whatever else there is.
-                pauses: rng.within(1..=3) as u32,
-                ..FaultOptions::default()
-            }
+            FaultOptions::of(&[
+                ("crashes", some(4)),
+                ("power_failures", some(2)),
+                ("partitions", some(4)),
+                ("degradations", some(2)),
+                ("slow_disks", some(3)),
+                ("moments", some(4)),
+                ("lost_suffixes", some(3)),
+                ("flipped_bits", some(3)),
+                ("stalls", some(2)),
+                ("drops", some(4)),
+                ("echoes", some(2)),
+                ("pauses", rng.within(1..=3) as u32),
+            ])
         },
         adapt: |options, rng| {
             if rng.chance(0.4) {
@@ -287,7 +251,7 @@ pub const PROFILES: &[Profile] = &[
             if rng.chance(0.5) {
                 options.workload.poll_and_trim();
             }
-            options.faults.coups = rng.below(4) as u32;
+            options.faults.set("coups", rng.below(4) as u32);
         },
     },
 ];
@@ -321,15 +285,14 @@ fn spread_out(options: &mut SimOptions, rng: &mut Rng) {
 }
 
 fn of_every_family(rng: &mut Rng) -> FaultOptions {
-    FaultOptions {
-        crashes: rng.within(2..=4) as u32,
-        power_failures: rng.within(1..=2) as u32,
-        pauses: rng.below(3) as u32,
-        partitions: rng.within(1..=3) as u32,
-        degradations: rng.below(3) as u32,
-        slow_disks: rng.below(3) as u32,
-        ..FaultOptions::default()
-    }
+    FaultOptions::of(&[
+        ("crashes", rng.within(2..=4) as u32),
+        ("power_failures", rng.within(1..=2) as u32),
+        ("pauses", rng.below(3) as u32),
+        ("partitions", rng.within(1..=3) as u32),
+        ("degradations", rng.below(3) as u32),
+        ("slow_disks", rng.below(3) as u32),
+    ])
 }
 
 /// More nodes than store a log at a time, and planned moves.

@@ -1,10 +1,12 @@
 //! The page that shows what clients saw that cannot be: with the run that it was, and its faults.
 
+use std::collections::BTreeMap;
+
 use jepsen_lite::check::Report;
 use jepsen_lite::history::History;
 use jepsen_lite::report::{Context, ContextFact, Document, Lane, Span, SpanKind};
 
-use crate::plan::{FaultKind, FaultPlan, Target, TimedFault};
+use crate::plan::{FaultPlan, Target, TimedFault};
 use crate::run_dir::Verdict;
 
 /// The page of a run whose history was judged to be so.
@@ -36,17 +38,18 @@ pub fn page(verdict: &Verdict, judged: &Report, history: &History) -> String {
 
 /// One lane for each kind of fault: as it was planned, which the trace says more about.
 fn fault_lanes(plan: &FaultPlan) -> Vec<Lane> {
-    let names = FaultKind::ALL.map(|(name, _)| name);
-    let lanes = names.into_iter().map(|name| Lane {
+    let mut lanes: BTreeMap<&str, Vec<Span>> = BTreeMap::new();
+    for fault in &plan.faults {
+        lanes
+            .entry(fault.kind.name())
+            .or_default()
+            .push(span(fault));
+    }
+    let lane = |(name, spans): (&str, Vec<Span>)| Lane {
         name: name.to_owned(),
-        spans: plan
-            .faults
-            .iter()
-            .filter(|fault| fault.kind.name() == name)
-            .map(span)
-            .collect(),
-    });
-    lanes.filter(|lane| !lane.spans.is_empty()).collect()
+        spans,
+    };
+    lanes.into_iter().map(lane).collect()
 }
 
 fn span(fault: &TimedFault) -> Span {

@@ -274,50 +274,6 @@ pub enum Direction {
 }
 
 impl FaultKind {
-    /// The names of all kinds with what they do, for people.
-    pub const ALL: [(&'static str, &'static str); 10] = [
-        (
-            "crash",
-            "power failure of a node, a sequencer or all nodes: unsynced sectors are lost or torn; at a time, inside a file operation, when a node seals, decides or purges, or again while it restarts",
-        ),
-        (
-            "pause",
-            "a process stands still for a while and then goes on",
-        ),
-        (
-            "partition",
-            "messages to, from, or between a target and the others are lost; bridge nodes may reach both sides. In a coup a sequencer is cut off so, shows no sign of life, and the nodes between crash once they sealed, lose seals or are slow",
-        ),
-        (
-            "degrade",
-            "the target's links lose, delay and duplicate messages",
-        ),
-        (
-            "slow-disk",
-            "syncs of the target's disk take many times as long",
-        ),
-        (
-            "lose-suffix",
-            "power failure that leaves nothing of what was not synced; bounded where a log keeps copies in memory",
-        ),
-        (
-            "flip-bit",
-            "a bit of a copy, a write-ahead log or a table flips, on a node whose data can be spared",
-        ),
-        (
-            "stall-metadata",
-            "what metadata nodes say about registers is late, everything else goes on",
-        ),
-        (
-            "drop-messages",
-            "messages of one kind to and from the target are lost: acks, replies, accepts, seals, heartbeats, ...",
-        ),
-        (
-            "echo",
-            "messages arrive once more, up to seconds later, maybe in another life of their receiver",
-        ),
-    ];
-
     /// When it strikes, if it is a crash.
     #[must_use]
     pub fn trigger(&self) -> Option<Trigger> {

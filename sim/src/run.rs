@@ -88,8 +88,8 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
         options = options.on(quorums.clone());
     }
     let plan = FaultPlan {
-        moves: draw_moves(&options, &mut seeds.stream(Stream::Moves)),
-        ..draw_plan(&options, &mut seeds.stream(Stream::Faults))
+        moves: draw_moves(&options, seeds),
+        ..draw_plan(&options, seeds)
     };
     // Only now: what goes wrong does not depend on the planted bug.
     let options = SimOptions {

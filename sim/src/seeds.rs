@@ -1,6 +1,7 @@
 //! One root seed, many streams.
 
 use hstore_core::Rng;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What a stream of randomness is for. New ones are appended, never inserted: a new feature leaves
 /// the other streams of old seeds alone.
@@ -34,5 +35,13 @@ impl SimSeeds {
         let mut root = Rng::from_seed(self.0);
         let mixed = root.seed() ^ (stream as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Rng::from_seed(Rng::from_seed(mixed).seed())
+    }
+
+    /// The generator of what has this name in a stream: it is the same whatever other names there are, and
+    /// however much is drawn for them.
+    #[must_use]
+    pub fn named(self, stream: Stream, name: &str) -> Rng {
+        let seed = self.stream(stream).seed();
+        Rng::from_seed(xxh3_64_with_seed(name.as_bytes(), seed))
     }
 }

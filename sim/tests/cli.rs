@@ -203,7 +203,7 @@ fn lists_name_what_there_is() {
     assert_eq!(names("profiles"), profiles);
     let planted: Vec<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
     assert_eq!(names("mutants"), planted);
-    assert!(names("faults").contains(&"crash".to_owned()));
+    assert!(names("faults").contains(&"crashes".to_owned()));
     assert!(names("invariants").contains(&"acked-is-durable".to_owned()));
 }
 

@@ -25,7 +25,7 @@ fn generator(seed: u64) -> Generator {
 
 fn trace_hash(engine: Engine, seed: u64, generator: Generator) -> u64 {
     let options = options(engine, seed);
-    let plan = draw_plan(&options, &mut SimSeeds(seed).stream(Stream::Faults));
+    let plan = draw_plan(&options, SimSeeds(seed));
     let remains = World::new(options, plan, false)
         .with_generator(generator)
         .run(|_| {});

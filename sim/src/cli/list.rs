@@ -2,8 +2,8 @@
 
 use hstore_sim::invariants::INVARIANTS;
 use hstore_sim::mutants::{MUTANTS, Mutant};
+use hstore_sim::nemesis::families;
 use hstore_sim::options::PROFILES;
-use hstore_sim::plan::FaultKind;
 
 use super::args::{ListArgs, Listed};
 use super::output;
@@ -12,7 +12,7 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<u8> {
     let mutants: Vec<String> = MUTANTS.iter().map(mutant).collect();
     let rows: Vec<(&str, &str)> = match args.what {
         Listed::Profiles => PROFILES.iter().map(|p| (p.name, p.about)).collect(),
-        Listed::Faults => FaultKind::ALL.to_vec(),
+        Listed::Faults => families().map(|it| (it.name, it.about)).collect(),
         Listed::Invariants => INVARIANTS.to_vec(),
         Listed::Mutants => {
             let names = MUTANTS.iter().map(|m| m.name);

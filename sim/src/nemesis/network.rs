@@ -1,0 +1,168 @@
+//! The network: partitions, bad links, and messages that are lost, late or heard again.
+
+use hstore_core::NodeSet;
+
+use super::{Draw, Family};
+use crate::net::Degradation;
+use crate::plan::{Direction, FaultKind, Moment, Target, TimedFault, Traffic, Trigger};
+
+pub(super) const FAMILIES: &[Family] = &[
+    Family {
+        name: "partitions",
+        about: "messages to, from, or between a target and the others are lost; bridge nodes may reach both sides",
+        draw: partitions,
+    },
+    Family {
+        name: "degradations",
+        about: "the target's links lose, delay and duplicate messages",
+        draw: degradations,
+    },
+    Family {
+        name: "stalls",
+        about: "what metadata nodes say about registers is late, everything else goes on",
+        draw: stalls,
+    },
+    Family {
+        name: "drops",
+        about: "messages of one kind to and from the target are lost: acks, replies, accepts, seals, heartbeats, ...",
+        draw: drops,
+    },
+    Family {
+        name: "echoes",
+        about: "messages arrive once more, up to seconds later, maybe in another life of their receiver",
+        draw: echoes,
+    },
+    Family {
+        name: "coups",
+        about: "a sequencer is cut off from all but a few nodes and shows no sign of life; those crash once they sealed, lose seals or are slow",
+        draw: coups,
+    },
+];
+
+fn partitions(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let target = draw.node_group_or_sequencer();
+        let direction = draw.pick(&[
+            Direction::Both,
+            Direction::Both,
+            Direction::Inbound,
+            Direction::Outbound,
+        ]);
+        // Partitions need not be transitive: some nodes may see a sequencer that others miss.
+        let bridge = if draw.rng.chance(0.4) {
+            draw.group(1..=2)
+        } else {
+            NodeSet::EMPTY
+        };
+        let kind = FaultKind::Partition { direction, bridge };
+        [draw.fault(300..=3_000, target, kind)]
+    })
+}
+
+fn degradations(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let target = if draw.rng.chance(0.3) {
+            Target::Everyone
+        } else {
+            draw.node_group_or_sequencer()
+        };
+        let degradation = Degradation {
+            loss: draw.rng.below(300) as f64 / 1_000.0,
+            delay_us_min: 0,
+            delay_us_max: draw.rng.within(0..=60_000),
+            duplication: draw.rng.below(200) as f64 / 1_000.0,
+        };
+        [draw.fault(500..=3_000, target, FaultKind::Degrade(degradation))]
+    })
+}
+
+fn stalls(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let delay_us = draw.rng.within(100..=3_000) * 1_000;
+        let kind = FaultKind::StallMetadata { delay_us };
+        [draw.fault(500..=4_000, Target::Everyone, kind)]
+    })
+}
+
+fn drops(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let target = draw.node_group_or_sequencer();
+        // Without signs of life a sequencer is succeeded while it goes on.
+        let which = if draw.rng.chance(0.3) {
+            Traffic::Heartbeats
+        } else {
+            draw.pick(&Traffic::ALL)
+        };
+        let count = match which {
+            Traffic::Heartbeats => u32::MAX,
+            _ => draw.pick(&[1, 2, 5, 20, u32::MAX]),
+        };
+        let kind = FaultKind::DropMessages { which, count };
+        [draw.fault(300..=3_000, target, kind)]
+    })
+}
+
+fn echoes(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let target = draw.node_group_or_sequencer();
+        let delay_us_min = draw.rng.within(1..=500) * 1_000;
+        let kind = FaultKind::Echo {
+            permille: draw.rng.within(5..=200) as u32,
+            delay_us_min,
+            delay_us_max: delay_us_min * draw.rng.within(1..=6),
+        };
+        [draw.fault(500..=4_000, target, kind)]
+    })
+}
+
+fn coups(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, coup)
+}
+
+/// A sequencer shows no sign of life and is cut off, but for some nodes that its successor reaches as well:
+/// what two reigns want of the same nodes is decided there. Often the seals of these are late or lost, their
+/// disks slow, or one of them crashes once it has sealed, and is back before the old reign is over.
+fn coup(draw: &mut Draw<'_>) -> Vec<TimedFault> {
+    let sequencer = Target::Sequencer(draw.log());
+    let between = draw.group(1..=2);
+    let cut = FaultKind::Partition {
+        direction: Direction::Both,
+        bridge: between,
+    };
+    let cut = draw.fault(1_000..=3_000, sequencer, cut);
+    // Those who reach both sides would tell of it.
+    let silent = TimedFault {
+        kind: FaultKind::DropMessages {
+            which: Traffic::Heartbeats,
+            count: u32::MAX,
+        },
+        ..cut.clone()
+    };
+    let mut also = Vec::new();
+    if draw.rng.chance(0.5) {
+        also.push(FaultKind::Crash {
+            trigger: Trigger::AtMoment {
+                moment: Moment::Bounds,
+                file_operation: draw.rng.within(1..=6) as u32,
+            },
+            in_restart: None,
+            restart_us: Some(draw.rng.within(1..=200) * 1_000),
+        });
+    }
+    if draw.rng.chance(0.4) {
+        also.push(FaultKind::DropMessages {
+            which: Traffic::Seals,
+            count: draw.pick(&[1, 2, 5, u32::MAX]),
+        });
+    }
+    if draw.rng.chance(0.4) {
+        let factor = draw.rng.within(5..=50) as u32;
+        also.push(FaultKind::SlowDisk { factor });
+    }
+    let also = also.into_iter().map(|kind| TimedFault {
+        target: Target::Nodes(between),
+        kind,
+        ..cut
+    });
+    also.chain([silent, cut.clone()]).collect()
+}
