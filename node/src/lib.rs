@@ -15,6 +15,8 @@
 
 #![deny(missing_docs)]
 
+mod timed;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,13 +30,16 @@ use hstore_replicator::effects::{
 };
 use hstore_replicator::keys::MetaKey;
 use hstore_replicator::message::{
-    ClientAnswer, Heartbeat, Message, RegisterStep, Reply, Request, StorageAnswer, StorageAsk,
+    ClientAnswer, Heartbeat, Message, RegisterStep, Reply, Request, Sequencing, StorageAnswer,
+    StorageAsk,
 };
 use hstore_replicator::queue::Queue;
 use hstore_replicator::register::Acceptor;
 use hstore_replicator::sequencer::Sequencer;
 use hstore_replicator::sessions::{Admission, Sessions};
 use hstore_replicator::storage::StorageNode;
+
+use timed::Timed;
 
 /// What a host gives a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +72,8 @@ pub struct Node {
     /// `None` until the new life is durable.
     detector: Option<Detector>,
     acceptor: Acceptor,
-    storage: StorageNode,
-    sequencers: BTreeMap<LogId, Sequencer>,
+    storage: Timed<StorageNode>,
+    sequencers: BTreeMap<LogId, Timed<Sequencer>>,
     sessions: Sessions,
     /// Since the last step.
     deadline: Option<Timestamp>,
@@ -105,8 +110,10 @@ impl Node {
             rng: Rng::from_seed(seed),
             detector: None,
             acceptor: boot.acceptor,
-            storage: boot.storage,
-            sequencers: logs.map(|&log| (log, Sequencer::new(log))).collect(),
+            storage: Timed::new(boot.storage),
+            sequencers: logs
+                .map(|&log| (log, Timed::new(Sequencer::new(log))))
+                .collect(),
             sessions: Sessions::default(),
             deadline: None,
             config,
@@ -121,7 +128,7 @@ impl Node {
 
     fn next_deadline(&self) -> Option<Timestamp> {
         let detector = self.detector.as_ref()?;
-        let sequencers = self.sequencers.values().filter_map(Sequencer::deadline);
+        let sequencers = self.sequencers.values().filter_map(Timed::deadline);
         sequencers
             .chain(self.storage.deadline())
             .chain([detector.deadline()])
@@ -173,9 +180,10 @@ impl Node {
                 }
                 RegisterStep::Promise(_) | RegisterStep::Accepted | RegisterStep::Refused(_) => {
                     if let (Address::Node(node), Some(it)) = (from, self.sequencers.get_mut(&log)) {
-                        let before = it.epoch();
-                        it.on_register(node, ballot, &step, env);
-                        if it.epoch().is_some_and(|epoch| Some(epoch) != before)
+                        let before = it.machine().epoch();
+                        it.change(|it| it.on_register(node, ballot, &step, env));
+                        let epoch = it.machine().epoch();
+                        if epoch.is_some_and(|epoch| Some(epoch) != before)
                             && let Some(detector) = &mut self.detector
                         {
                             // The others send clients here once they know.
@@ -190,16 +198,16 @@ impl Node {
                 quorums,
             } => {
                 if let (Address::Node(node), Some(it)) = (from, self.sequencers.get_mut(&log)) {
-                    it.on_hand_over(node, epoch, &quorums, env);
+                    it.change(|it| it.on_hand_over(node, epoch, &quorums, env));
                 }
             }
             Message::Storage { log, ask } => match ask {
                 StorageAsk::Recovered { after } => {
                     if let Some(it) = self.sequencers.get(&log) {
-                        it.on_recovered_wanted(from, after, env);
+                        it.machine().on_recovered_wanted(from, after, env);
                     }
                 }
-                ask => self.storage.on_ask(from, log, &ask, env),
+                ask => self.storage.change(|it| it.on_ask(from, log, &ask, env)),
             },
             Message::Stored { log, answer } => {
                 let Address::Node(node) = from else {
@@ -209,11 +217,12 @@ impl Node {
                     StorageAnswer::Recovered(_)
                     | StorageAnswer::RecoveryMetadata { .. }
                     | StorageAnswer::Copy { .. } => {
-                        self.storage.on_answer(node, log, &answer, env);
+                        let storage = &mut self.storage;
+                        storage.change(|it| it.on_answer(node, log, &answer, env));
                     }
                     answer => {
                         if let Some(it) = self.sequencers.get_mut(&log) {
-                            it.on_stored(node, &answer, env);
+                            it.change(|it| it.on_stored(node, &answer, env));
                         }
                     }
                 }
@@ -246,7 +255,9 @@ impl Node {
             (node != self.me).then_some(node)
         });
         match self.sequencers.get_mut(&request.log) {
-            Some(it) => it.on_request(from, request.number, &request.ask, hint, env),
+            Some(it) => {
+                it.change(|it| it.on_request(from, request.number, &request.ask, hint, env));
+            }
             None => refuse(ClientAnswer::Redirect(None), env),
         }
     }
@@ -257,12 +268,9 @@ impl Node {
         };
         // What others have passed on is as good as what the node itself says: bounds only rise.
         for (node, it) in detector.on_heartbeat(from, heartbeat, env) {
-            self.storage.on_trim(it.log, it.trim, env);
-            if let Some(released) = it.released {
-                self.storage.on_release(node, it.log, released, env);
-            }
+            hear(&mut self.storage, node, &it, env);
             if let Some(sequencer) = self.sequencers.get_mut(&it.log) {
-                sequencer.on_rival(node, it.epoch, env);
+                sequencer.change(|sequencer| sequencer.on_rival(node, it.epoch, env));
             }
         }
     }
@@ -271,37 +279,36 @@ impl Node {
         match token.owner {
             DiskOwner::Node => unreachable!("a node asks the disk once, before it starts"),
             DiskOwner::Acceptor => self.acceptor.on_durable(token.number, env.out),
-            DiskOwner::Storage => self.storage.on_disk(token.number, done, env),
+            DiskOwner::Storage => self
+                .storage
+                .change(|it| it.on_disk(token.number, done, env)),
         }
     }
 
     fn on_time(&mut self, env: &mut Env) {
         for sequencer in self.sequencers.values_mut() {
-            if sequencer.deadline().is_some_and(|at| at <= env.now) {
-                sequencer.on_time(env);
+            if sequencer.is_due(env.now) {
+                sequencer.change(|it| it.on_time(env));
             }
         }
-        if self.storage.deadline().is_some_and(|at| at <= env.now) {
-            self.storage.on_time(env);
+        if self.storage.is_due(env.now) {
+            self.storage.change(|it| it.on_time(env));
         }
         let sequencing: Vec<_> = self
             .sequencers
             .values()
-            .filter_map(Sequencer::sequencing)
+            .filter_map(|it| it.machine().sequencing())
             .collect();
         let detector = self.detector.as_mut().expect("the node has started");
         if detector.deadline() <= env.now {
             // A node does not send itself heartbeats; its own releases reach it here.
             for it in &sequencing {
-                self.storage.on_trim(it.log, it.trim, env);
-                if let Some(released) = it.released {
-                    self.storage.on_release(env.me, it.log, released, env);
-                }
+                hear(&mut self.storage, env.me, it, env);
             }
         }
         for log in detector.beat(sequencing, env) {
             if let Some(sequencer) = self.sequencers.get_mut(&log) {
-                sequencer.activate(env);
+                sequencer.change(|it| it.activate(env));
             }
         }
     }
@@ -321,38 +328,39 @@ impl Node {
     /// The epoch of `log` that this node sequences and answers for.
     #[must_use]
     pub fn open_epoch(&self, log: LogId) -> Option<Epoch> {
-        self.sequencers.get(&log)?.open_epoch()
+        self.sequencers.get(&log)?.machine().open_epoch()
     }
 
     /// The epoch of `log` that this node sequences, open or not yet.
     #[must_use]
     pub fn epoch(&self, log: LogId) -> Option<Epoch> {
-        self.sequencers.get(&log)?.epoch()
+        self.sequencers.get(&log)?.machine().epoch()
     }
 
     /// Up to where this node lets readers of `log` read.
     #[must_use]
     pub fn readable(&self, log: LogId) -> Lsn {
-        self.storage.readable(log)
+        self.storage.machine().readable(log)
     }
 
     /// Up to where everything of `log` was given up, as far as this node knows.
     #[must_use]
     pub fn trim(&self, log: LogId) -> Lsn {
-        self.storage.trim(log)
+        self.storage.machine().trim(log)
     }
 
     /// The durable bounds of `log` here: hard seal and local last clean epoch.
     #[must_use]
     pub fn bounds(&self, log: LogId) -> (Epoch, Epoch) {
-        self.storage.bounds(log)
+        self.storage.machine().bounds(log)
     }
 
     /// All queues of the node's machines: none may be longer than its bound.
     pub fn queues(&self) -> impl Iterator<Item = Queue> {
-        let sequencers = self.sequencers.values().flat_map(Sequencer::queues);
+        let sequencers = self.sequencers.values().map(Timed::machine);
         sequencers
-            .chain(self.storage.queues())
+            .flat_map(Sequencer::queues)
+            .chain(self.storage.machine().queues())
             .chain(self.acceptor.queues())
             .chain(self.sessions.queues())
     }
@@ -361,6 +369,16 @@ impl Node {
     pub fn describe(&self) -> impl Iterator<Item = (LogId, String)> {
         self.sequencers
             .iter()
-            .map(|(&log, sequencer)| (log, sequencer.describe()))
+            .map(|(&log, sequencer)| (log, sequencer.machine().describe()))
     }
+}
+
+/// The node's storage hears a sequencer's word on its log.
+fn hear(storage: &mut Timed<StorageNode>, from: NodeId, it: &Sequencing, env: &mut Env) {
+    storage.change(|storage| {
+        storage.on_trim(it.log, it.trim, env);
+        if let Some(released) = it.released {
+            storage.on_release(from, it.log, released, env);
+        }
+    });
 }

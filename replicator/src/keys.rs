@@ -1,5 +1,7 @@
 //! The keys under which a node keeps its metadata. Keys and values are in postcard's encoding.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hstore_core::ports::log_store::StoreOp;
 use hstore_core::{Ballot, Epoch, Incarnation, LogId, Lsn};
@@ -143,12 +145,12 @@ pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
 /// The value of a register that a piece of an acceptor's metadata tells of, for observers. It may never
 /// come to be committed.
 #[must_use]
-pub fn accepted_value(key: &[u8], value: &[u8]) -> Option<(LogId, RegisterValue)> {
+pub fn accepted_value(key: &[u8], value: &[u8]) -> Option<(LogId, Arc<RegisterValue>)> {
     let MetaKey::Acceptor(log) = postcard::from_bytes(key).ok()? else {
         return None;
     };
     let state: AcceptorState = postcard::from_bytes(value).ok()?;
-    state.accepted.map(|(_, value)| (log, value))
+    state.accepted.map(|vote| (log, vote.value))
 }
 
 /// The epoch that a piece of a storage node's metadata marks as dirty, for observers: copies of it may be

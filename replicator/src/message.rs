@@ -3,6 +3,8 @@
 //! Networks lose, delay, reorder and duplicate. Every message here may arrive twice, late, and in a
 //! later life of its receiver: what makes that harmless is said at each.
 
+use std::sync::Arc;
+
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
     Ballot, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset, Record, Stamped,
@@ -10,7 +12,7 @@ use hstore_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::register::{RegisterBallot, RegisterValue};
+use crate::register::{RegisterBallot, RegisterValue, Vote, shared};
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -304,9 +306,9 @@ pub enum RegisterStep {
     /// Phase 1: promise to accept nothing lower.
     Prepare,
     /// Promised; this is what was accepted last.
-    Promise(Option<(RegisterBallot, RegisterValue)>),
+    Promise(Option<Vote>),
     /// Phase 2: accept this.
-    Accept(RegisterValue),
+    Accept(#[serde(with = "shared")] Arc<RegisterValue>),
     /// Accepted.
     Accepted,
     /// A higher ballot was promised.
@@ -536,7 +538,7 @@ pub enum StorageAnswer {
         /// Where.
         lsn: Lsn,
         /// The copy.
-        copy: StoredCopy,
+        copy: Box<StoredCopy>,
     },
     /// To a question for a time.
     FoundTime {

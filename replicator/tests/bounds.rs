@@ -272,7 +272,7 @@ fn a_disk_that_completes_nothing_stops_what_is_taken() {
                 node: sequencer,
                 incarnation: Incarnation(1),
             },
-            step: RegisterStep::Accept(RegisterValue::default()),
+            step: RegisterStep::Accept(Arc::new(RegisterValue::default())),
         };
         cluster.step(node, Input::Message { from, message });
         // Logs that there are not are not remembered.

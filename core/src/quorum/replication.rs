@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::QuorumError;
 use crate::ids::NodeId;
@@ -81,8 +82,8 @@ impl fmt::Display for Replication {
 }
 
 /// Nodes in their failure domains under a replication property that they can carry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Description", into = "Description")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Description")]
 pub struct Nodeset {
     locations: BTreeMap<NodeId, Location>,
     replication: Replication,
@@ -93,18 +94,19 @@ pub struct Nodeset {
 }
 
 /// What a nodeset is made from: the rest follows.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Description {
     locations: BTreeMap<NodeId, Location>,
     replication: Replication,
 }
 
-impl From<Nodeset> for Description {
-    fn from(nodeset: Nodeset) -> Self {
-        Self {
-            locations: nodeset.locations,
-            replication: nodeset.replication,
-        }
+/// As a [`Description`], which it need not become for that.
+impl Serialize for Nodeset {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Description", 2)?;
+        fields.serialize_field("locations", &self.locations)?;
+        fields.serialize_field("replication", &self.replication)?;
+        fields.end()
     }
 }
 

@@ -4,11 +4,12 @@
 //! made durable in order, so an answer waits for its own write alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hstore_core::{Address, LogId, planted};
 use serde::{Deserialize, Serialize};
 
-use super::{RegisterBallot, RegisterValue};
+use super::{RegisterBallot, Vote};
 use crate::effects::{DiskOwner, DiskRequest, DiskToken, DiskWork, Durability, Outputs};
 use crate::keys::MetaKey;
 use crate::message::{Message, RegisterStep};
@@ -31,7 +32,7 @@ pub struct Acceptor {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct AcceptorState {
     pub(crate) promised: RegisterBallot,
-    pub(crate) accepted: Option<(RegisterBallot, RegisterValue)>,
+    pub(crate) accepted: Option<Vote>,
 }
 
 impl Acceptor {
@@ -70,7 +71,8 @@ impl Acceptor {
             }
             RegisterStep::Prepare => RegisterStep::Promise(state.accepted.clone()),
             RegisterStep::Accept(value) => {
-                state.accepted = Some((ballot, value.clone()));
+                let value = Arc::clone(value);
+                state.accepted = Some(Vote { ballot, value });
                 RegisterStep::Accepted
             }
             RegisterStep::Promise(_) | RegisterStep::Accepted | RegisterStep::Refused(_) => return,

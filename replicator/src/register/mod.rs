@@ -11,6 +11,7 @@
 mod acceptor;
 mod proposer;
 mod value;
+mod vote;
 
 use std::fmt;
 
@@ -21,6 +22,8 @@ pub use acceptor::Acceptor;
 pub(crate) use acceptor::AcceptorState;
 pub use proposer::{Committed, Proposer};
 pub use value::{Activation, Change, Checkpoint, Judgement, RegisterValue};
+pub use vote::Vote;
+pub(crate) use vote::shared;
 
 /// Names one round of a proposer. Never reused: a round is counted within a node's life, and lives
 /// are numbered durably.

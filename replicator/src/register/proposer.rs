@@ -3,11 +3,12 @@
 //! A change whose fate is unknown (its ballot was preempted after phase 2 began) is tried again: the
 //! change itself tells whether it took effect meanwhile, because changes apply at most once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hstore_core::{LogId, NodeId, NodeSet, Timestamp};
 
-use super::{Change, RegisterBallot, RegisterValue};
+use super::{Change, RegisterBallot, RegisterValue, Vote};
 use crate::effects::Env;
 use crate::message::{Message, RegisterStep};
 
@@ -33,12 +34,12 @@ enum Phase {
     Preparing {
         promised: NodeSet,
         /// The value accepted at the highest ballot, of those told.
-        latest: Option<(RegisterBallot, RegisterValue)>,
+        latest: Option<Vote>,
     },
     /// Phase 2.
     Accepting {
         accepted: NodeSet,
-        value: RegisterValue,
+        value: Arc<RegisterValue>,
         /// Whether `value` carries the change.
         applied: bool,
     },
@@ -50,7 +51,7 @@ pub struct Committed {
     /// Whether the change took effect.
     pub applied: bool,
     /// The value that stands.
-    pub value: RegisterValue,
+    pub value: Arc<RegisterValue>,
 }
 
 impl Proposer {
@@ -114,14 +115,14 @@ impl Proposer {
         match (&mut self.phase, step) {
             (Phase::Preparing { promised, latest }, RegisterStep::Promise(accepted)) => {
                 promised.insert(from);
-                if let Some((at, _)) = accepted
-                    && latest.as_ref().is_none_or(|(best, _)| best < at)
+                if let Some(vote) = accepted
+                    && latest.as_ref().is_none_or(|best| best.ballot < vote.ballot)
                 {
                     latest.clone_from(accepted);
                 }
                 if promised.len() >= majority {
                     let latest = latest.take();
-                    self.accept(latest.map(|(_, value)| value).unwrap_or_default(), env);
+                    self.accept(latest.map(|vote| vote.value).unwrap_or_default(), env);
                 }
                 None
             }
@@ -185,10 +186,10 @@ impl Proposer {
         self.send(env.config.metadata, &RegisterStep::Prepare, env);
     }
 
-    fn accept(&mut self, current: RegisterValue, env: &mut Env) {
+    fn accept(&mut self, current: Arc<RegisterValue>, env: &mut Env) {
         let changed = self.change.apply(&current);
         let applied = changed.is_some();
-        let value = changed.unwrap_or(current);
+        let value = changed.map_or(current, Arc::new);
         self.send(
             env.config.metadata,
             &RegisterStep::Accept(value.clone()),

@@ -17,6 +17,7 @@ mod rebuild;
 mod reign;
 mod trims;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hstore_core::quorum::QuorumSystem;
@@ -563,7 +564,7 @@ impl Sequencer {
     fn reign_over(
         &mut self,
         activation: Activation,
-        value: RegisterValue,
+        value: Arc<RegisterValue>,
         predecessor: Option<NodeId>,
         planned: bool,
         env: &mut Env,

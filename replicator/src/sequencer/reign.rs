@@ -5,6 +5,8 @@
 //! stored after the seal of one node can survive at an LSN below one that was acked here. Plain appends
 //! are placed before that; those that are judged by what stands in the log are not ([`judge`](super::judge)).
 
+use std::sync::Arc;
+
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
     Address, Ballot, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp, planted,
@@ -32,7 +34,7 @@ pub(super) struct Reign {
     activation: Activation,
     quorums: QuorumSystem,
     /// The register as this reign last saw it.
-    value: RegisterValue,
+    value: Arc<RegisterValue>,
     progress: Progress,
     /// Unless the reign is open by then, another node may try.
     patience: Timestamp,
@@ -69,7 +71,7 @@ impl Reign {
     pub(super) fn begin(
         log: LogId,
         activation: Activation,
-        value: RegisterValue,
+        value: Arc<RegisterValue>,
         patience: Timestamp,
         round: &mut u64,
         env: &mut Env,
@@ -309,7 +311,7 @@ impl Reign {
     fn find_out(&mut self, env: &mut Env) {
         let RegisterValue {
             spans, checkpoint, ..
-        } = &self.value;
+        } = &*self.value;
         self.judge
             .find_out(self.log, self.epoch, spans, checkpoint, env);
     }

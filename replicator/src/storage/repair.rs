@@ -88,6 +88,7 @@ impl StorageNode {
 
 pub(super) fn answer_copy(to: Address, log: LogId, lsn: Lsn, copies: Copies, env: &mut Env) {
     if let Some((_, Ok(copy))) = copies.into_iter().next() {
+        let copy = Box::new(copy);
         let answer = StorageAnswer::Copy { lsn, copy };
         env.out.send(to, Message::Stored { log, answer });
     }

@@ -8,7 +8,7 @@ use hstore_replicator::message::{
     RecoveryStep, RegisterStep, StorageAnswer, StorageAsk, StoreOutcome, TokenSeen,
 };
 use hstore_replicator::reader::{Delivery, GapKind};
-use hstore_replicator::register::{Checkpoint, RegisterValue};
+use hstore_replicator::register::{Checkpoint, RegisterValue, Vote};
 
 /// A message, without sender and receiver.
 pub(crate) fn message(message: &Message) -> String {
@@ -51,7 +51,7 @@ pub(crate) fn message(message: &Message) -> String {
         Message::Register { ballot, step, .. } => match step {
             RegisterStep::Prepare => format!("prepare {ballot}"),
             RegisterStep::Promise(None) => format!("promise {ballot}: nothing accepted"),
-            RegisterStep::Promise(Some((at, value))) => {
+            RegisterStep::Promise(Some(Vote { ballot: at, value })) => {
                 format!(
                     "promise {ballot}: accepted at {at} {}",
                     register_value(value)
