@@ -2,7 +2,8 @@
 //! and without.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use hstore_sim::options::{Engine, PROFILES};
+use hstore_sim::options::Engine;
+use hstore_sim::profile::PROFILES;
 use hstore_sim::run::{RunRequest, run};
 
 fn seeds(criterion: &mut Criterion) {

@@ -424,10 +424,10 @@ mod tests {
     use jepsen_lite::history::History;
 
     use super::*;
-    use crate::options::PROFILES;
     use crate::plan::FaultPlan;
+    use crate::profile::PROFILES;
     use crate::report::{Latency, Violation};
-    use crate::seeds::{SimSeeds, Stream};
+    use crate::seeds::SimSeeds;
 
     fn outcome_of(seed: u64) -> Outcome {
         match seed {
@@ -443,7 +443,7 @@ mod tests {
         let seed = request.seed;
         let outcome = outcome_of(seed);
         let flips = seed == 53 && request.record_trace;
-        let options = PROFILES[0].draw(seed, &mut SimSeeds(seed).stream(Stream::Options));
+        let options = PROFILES[0].draw(SimSeeds(seed));
         let report = RunReport {
             seed,
             outcome,

@@ -244,17 +244,17 @@ mod tests {
     use jepsen_lite::history::History;
 
     use super::*;
-    use crate::options::{PROFILES, SimOptions};
+    use crate::options::SimOptions;
     use crate::plan::FaultPlan;
+    use crate::profile::PROFILES;
     use crate::report::{Counts, Latency, RunReport};
-    use crate::seeds::{SimSeeds, Stream};
+    use crate::seeds::SimSeeds;
 
     /// A run that reached the bug and violated this, if anything.
     fn ended(request: &RunRequest, reached: bool, what: Option<(&str, &str)>) -> RunArtifacts {
-        let mut stream = SimSeeds(request.seed).stream(Stream::Options);
         let options = SimOptions {
             white_box: request.white_box,
-            ..PROFILES[0].draw(request.seed, &mut stream)
+            ..PROFILES[0].draw(SimSeeds(request.seed))
         };
         let violation = what.map(|(checker, property)| Violation {
             property: property.to_owned(),

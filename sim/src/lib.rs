@@ -7,6 +7,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`seeds`] | one root seed, many named streams of randomness |
+//! | [`profile`] | what seeds draw from, as data |
 //! | [`options`] | what a seed draws: the whole configuration of a run |
 //! | [`plan`], [`nemesis`], [`moves`] | the fault plan as data, moves of logs included; drawing it |
 //! | [`world`] | the cluster, its clients and faults, in one queue of events |
@@ -51,6 +52,7 @@ pub mod ordered;
 pub mod outcome;
 pub mod page;
 pub mod plan;
+pub mod profile;
 pub mod provenance;
 pub mod quorums;
 pub mod report;

@@ -13,11 +13,12 @@ use serde_json::json;
 
 use crate::moves::draw_moves;
 use crate::nemesis::draw_plan;
-use crate::options::{Engine, Profile, SimOptions};
+use crate::options::{Engine, SimOptions};
 use crate::outcome::Outcome;
 use crate::plan::FaultPlan;
+use crate::profile::Profile;
 use crate::report::{Counts, Latency, RunReport, Violation};
-use crate::seeds::{SimSeeds, Stream};
+use crate::seeds::SimSeeds;
 use crate::stopwatch::Stopwatch;
 use crate::trace::Kind;
 use crate::world::{Remains, Stopped, World};
@@ -80,9 +81,7 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
     let mut options = SimOptions {
         engine: request.engine,
         white_box: request.white_box,
-        ..request
-            .profile
-            .draw(request.seed, &mut seeds.stream(Stream::Options))
+        ..request.profile.draw(seeds)
     };
     if let Some(quorums) = &request.quorums {
         options = options.on(quorums.clone());

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde::ser::SerializeStruct;
 
 use crate::mutants::Mutant;
-use crate::options::{Engine, PROFILES, Profile};
+use crate::options::Engine;
+use crate::profile::{PROFILES, Profile};
 use crate::run::RunRequest;
 
 /// The store under each node if none is named.
@@ -67,7 +68,7 @@ impl Settings {
             arguments.extend([flag.to_owned(), value.to_owned()]);
         };
         if self.profile.name != default.profile.name {
-            choose("--profile", self.profile.name);
+            choose("--profile", &self.profile.name);
         }
         if self.engine != default.engine {
             choose("--engine", &engine_name(self.engine));
@@ -102,7 +103,7 @@ impl Settings {
 impl Serialize for Settings {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Settings", 6)?;
-        fields.serialize_field("profile", self.profile.name)?;
+        fields.serialize_field("profile", &self.profile.name)?;
         fields.serialize_field("engine", &self.engine)?;
         fields.serialize_field("quorums", &self.quorums)?;
         fields.serialize_field("mutant", &self.mutant.map(|mutant| mutant.name))?;

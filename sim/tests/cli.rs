@@ -10,7 +10,7 @@ use hstore_reports::directory::{Directory, read, read_run};
 use hstore_reports::text::{COLUMNS_MAX, LINES_MAX};
 use hstore_sim::fresh_dir::FreshDir;
 use hstore_sim::mutants::MUTANTS;
-use hstore_sim::options::PROFILES;
+use hstore_sim::profile::PROFILES;
 use hstore_sim::provenance::REVISION;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -95,7 +95,16 @@ fn bad_arguments_get_one_line_and_leave_nothing_behind() {
         ("run --seed -1", "-1"),
         ("run --seed 18446744073709551616", "18446744073709551616"),
         ("run --seed 1 --seed 2", "cannot be used multiple times"),
-        ("run --seed 1 --profile storm", "there are: default, calm"),
+        (
+            "run --seed 1 --profile cahos",
+            "did you mean chaos? there are: default, quick",
+        ),
+        (
+            "run --seed 1 --profile mine.toml",
+            "mine.toml: cannot be read: No such file",
+        ),
+        ("profile check", "<NAME|FILE>"),
+        ("profile show storm", "there are: default, quick"),
         ("run --seed 1 --mutant ack", "there are: ack-before"),
         (
             "run --seed 1 --engine rust",
@@ -132,7 +141,10 @@ fn bad_arguments_get_one_line_and_leave_nothing_behind() {
     let arguments = [OsStr::new("run"), OsStr::new("--seed"), &no_text];
     assert_refused(&hstore_sim(room.path(), arguments), "UTF-8");
     let broken = ["run", "--seed", "1", "--profile", "a\nb"];
-    assert_refused(&hstore_sim(room.path(), broken), "there are: default, calm");
+    assert_refused(
+        &hstore_sim(room.path(), broken),
+        "there are: default, quick",
+    );
     assert_eq!(files(room.path()), []);
 }
 
@@ -199,12 +211,49 @@ fn lists_name_what_there_is() {
         let first_word = |line: &str| line.split(' ').next().expect("a name").to_owned();
         text.lines().map(first_word).collect()
     };
-    let profiles: Vec<_> = PROFILES.iter().map(|profile| profile.name).collect();
+    let profiles: Vec<_> = PROFILES.iter().map(|it| it.name.clone()).collect();
     assert_eq!(names("profiles"), profiles);
     let planted: Vec<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
     assert_eq!(names("mutants"), planted);
     assert!(names("faults").contains(&"crashes".to_owned()));
     assert!(names("invariants").contains(&"acked-is-durable".to_owned()));
+}
+
+#[test]
+fn a_profile_of_ones_own_is_checked_shown_and_run() {
+    let room = room();
+    let text = "about = \"three nodes\"\n[topology]\nnodes = 3\nmetadata_nodes = 3\n";
+    fs::write(room.path().join("mine.toml"), text).expect("written");
+    let checked = call(room.path(), "profile check mine.toml");
+    assert_eq!(code(&checked), 0, "{}", stderr(&checked));
+    let said = "mine.toml is good, extends default: three nodes\n";
+    assert!(stdout(&checked).starts_with(said), "{}", stdout(&checked));
+
+    let shown = call(room.path(), "profile show mine.toml");
+    let shown = stdout(&shown);
+    assert!(
+        shown.contains("# nodes in the cluster\nnodes = 3\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("crashes = { from = 2, to = 4 }"), "{shown}");
+
+    let run = "run --seed 7 --engine model --profile mine.toml --json";
+    let verdict = json(&call(room.path(), run));
+    assert_eq!(verdict["options"]["profile"], "mine.toml");
+    assert_eq!(
+        verdict["options"]["locations"].as_array().map(Vec::len),
+        Some(3)
+    );
+    let reproduce = verdict["reproduce"].as_str().expect("a command");
+    assert!(reproduce.contains("--profile mine.toml"), "{reproduce}");
+    let again = json(&call(room.path(), run));
+    assert_eq!(again["trace_hash"], verdict["trace_hash"]);
+
+    fs::write(room.path().join("mine.toml"), "[topology]\nnode = 3\n").expect("written");
+    for command in ["profile check mine.toml", run] {
+        let why = "mine.toml:2:1: there is no knob of `topology` `node`: did you mean `nodes`?";
+        assert_refused(&call(room.path(), command), why);
+    }
 }
 
 #[test]

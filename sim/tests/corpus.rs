@@ -2,8 +2,9 @@
 //! which has to be found.
 
 use hstore_sim::mutants::Mutant;
-use hstore_sim::options::{Engine, PROFILES, Profile};
+use hstore_sim::options::Engine;
 use hstore_sim::outcome::Outcome;
+use hstore_sim::profile::{PROFILES, Profile};
 use hstore_sim::report::{Counts, RunReport};
 use hstore_sim::run::{RunRequest, run};
 

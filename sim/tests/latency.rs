@@ -2,16 +2,17 @@
 
 use hstore_core::quorum::Replication;
 use hstore_sim::net::NetOptions;
-use hstore_sim::options::{DiskOptions, Profile, SimOptions};
+use hstore_sim::options::{DiskOptions, SimOptions};
 use hstore_sim::plan::FaultPlan;
-use hstore_sim::seeds::{SimSeeds, Stream};
+use hstore_sim::profile::Profile;
+use hstore_sim::seeds::SimSeeds;
 use hstore_sim::world::World;
 use jepsen_lite::history::{OpKind, Status};
 
 /// Nothing fails, links take 1 ms one way, disks no time, and clients stand beside the nodes.
 fn one_millisecond_links(seed: u64) -> SimOptions {
     let calm = Profile::by_name("calm").expect("a profile");
-    let options = calm.draw(seed, &mut SimSeeds(seed).stream(Stream::Options));
+    let options = calm.draw(SimSeeds(seed));
     SimOptions {
         replication: Replication::copies(3),
         net: NetOptions {

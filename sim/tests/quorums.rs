@@ -3,8 +3,9 @@
 use std::num::NonZeroUsize;
 
 use hstore_core::quorum::{Names, QuorumSystem};
-use hstore_sim::options::{Engine, Profile};
+use hstore_sim::options::Engine;
 use hstore_sim::outcome::Outcome;
+use hstore_sim::profile::Profile;
 use hstore_sim::quorums::Tour;
 use hstore_sim::run::run;
 use hstore_sim::seed_range::SeedRange;

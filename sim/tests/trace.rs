@@ -1,8 +1,9 @@
 //! The trace hash stands for everything that happened.
 
 use hstore_sim::nemesis::draw_plan;
-use hstore_sim::options::{Engine, PROFILES, Profile, SimOptions};
+use hstore_sim::options::{Engine, SimOptions};
 use hstore_sim::outcome::Outcome;
+use hstore_sim::profile::{PROFILES, Profile};
 use hstore_sim::run::{RunRequest, run};
 use hstore_sim::seeds::{SimSeeds, Stream};
 use hstore_sim::world::World;
@@ -11,10 +12,9 @@ use hstore_workloads::Generator;
 const ENGINES: [Engine; 2] = [Engine::Rocksdb, Engine::Model];
 
 fn options(engine: Engine, seed: u64) -> SimOptions {
-    let seeds = SimSeeds(seed);
     SimOptions {
         engine,
-        ..PROFILES[0].draw(seed, &mut seeds.stream(Stream::Options))
+        ..PROFILES[0].draw(SimSeeds(seed))
     }
 }
 

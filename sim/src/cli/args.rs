@@ -7,7 +7,8 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hstore_core::quorum::{Names, QuorumSystem};
 use hstore_sim::mutants::{MUTANTS, Mutant};
-use hstore_sim::options::{Engine, PROFILES, Profile};
+use hstore_sim::options::Engine;
+use hstore_sim::profile::{PROFILES, Profile};
 use hstore_sim::seed_range::SeedRange;
 use hstore_sim::settings::{DEFAULT_ENGINE, Settings};
 
@@ -76,6 +77,9 @@ pub(crate) enum Command {
     Mutants(MutantsArgs),
     /// List what there is to choose from
     List(ListArgs),
+    /// Check or show a profile: what seeds draw from
+    #[command(subcommand)]
+    Profile(ProfileCommand),
 }
 
 fn help_with_directories() -> String {
@@ -148,8 +152,8 @@ pub(crate) struct QuorumsArgs {
     /// The store under each node
     #[arg(long, value_enum, default_value_t = Engine::Model)]
     pub(crate) engine: Engine,
-    /// What seeds draw from: see `list profiles`
-    #[arg(long, value_name = "NAME", value_parser = profile, default_value = PROFILES[0].name)]
+    /// What seeds draw from: one of `list profiles`, or a file of your own
+    #[arg(long, value_name = "NAME|FILE", value_parser = Profile::named, default_value = PROFILES[0].name.as_str())]
     pub(crate) profile: &'static Profile,
     /// Print the table as JSON
     #[arg(long)]
@@ -169,8 +173,8 @@ pub(crate) struct MutantsArgs {
     /// The store under each node
     #[arg(long, value_enum, default_value_t = Engine::Model)]
     engine: Engine,
-    /// What seeds draw from: see `list profiles`
-    #[arg(long, value_name = "NAME", value_parser = profile, default_value = MUTANTS_PROFILE)]
+    /// What seeds draw from: one of `list profiles`, or a file of your own
+    #[arg(long, value_name = "NAME|FILE", value_parser = Profile::named, default_value = MUTANTS_PROFILE)]
     profile: &'static Profile,
     /// Whether checks look inside the cluster, or only at what clients saw
     #[arg(long, value_enum, default_value_t = Switch::On)]
@@ -191,6 +195,21 @@ impl MutantsArgs {
             stop_at_violation: false,
         }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// Say whether a profile can be used, and if not what is wrong and where
+    Check(NamedProfile),
+    /// Print all that a profile says or extends, each knob with what it means
+    Show(NamedProfile),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NamedProfile {
+    /// One of `list profiles`, or a file
+    #[arg(value_name = "NAME|FILE", value_parser = Profile::named)]
+    pub(crate) profile: &'static Profile,
 }
 
 #[derive(Debug, Args)]
@@ -229,8 +248,8 @@ pub(crate) struct SettingsArgs {
     /// The store under each node
     #[arg(long, value_enum, default_value_t = DEFAULT_ENGINE)]
     engine: Engine,
-    /// What seeds draw from: see `list profiles`
-    #[arg(long, value_name = "NAME", value_parser = profile, default_value = PROFILES[0].name)]
+    /// What seeds draw from: one of `list profiles`, or a file of your own
+    #[arg(long, value_name = "NAME|FILE", value_parser = Profile::named, default_value = PROFILES[0].name.as_str())]
     profile: &'static Profile,
     /// Run every log on this quorum system, such as `a*b + c*d` (writes: "or" and "and"), `majority(5)`,
     /// `choose(2, a, b, c)`, `grid(2 x 3)`, `weighted(a:2, b:1, c:1; 3)`, `nodeset(6, copies=3, rack=2 of 3)`,
@@ -265,11 +284,6 @@ impl SettingsArgs {
             stop_at_violation: self.stop_at_violation,
         }
     }
-}
-
-fn profile(name: &str) -> Result<&'static Profile, String> {
-    let known = PROFILES.iter().map(|profile| profile.name);
-    Profile::by_name(name).ok_or_else(|| unknown("profile", known))
 }
 
 fn quorums(text: &str) -> Result<QuorumSystem, String> {

@@ -3,7 +3,7 @@
 use hstore_sim::invariants::INVARIANTS;
 use hstore_sim::mutants::{MUTANTS, Mutant};
 use hstore_sim::nemesis::families;
-use hstore_sim::options::PROFILES;
+use hstore_sim::profile::{PROFILES, Profile};
 
 use super::args::{ListArgs, Listed};
 use super::output;
@@ -11,7 +11,10 @@ use super::output;
 pub(crate) fn list(args: &ListArgs) -> anyhow::Result<u8> {
     let mutants: Vec<String> = MUTANTS.iter().map(mutant).collect();
     let rows: Vec<(&str, &str)> = match args.what {
-        Listed::Profiles => PROFILES.iter().map(|p| (p.name, p.about)).collect(),
+        Listed::Profiles => {
+            let row = |it: &'static Profile| (it.name.as_str(), it.about.as_str());
+            PROFILES.iter().map(row).collect()
+        }
         Listed::Faults => families().map(|it| (it.name, it.about)).collect(),
         Listed::Invariants => INVARIANTS.to_vec(),
         Listed::Mutants => {

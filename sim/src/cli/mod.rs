@@ -9,6 +9,7 @@ mod determinism;
 mod list;
 mod mutants;
 mod output;
+mod profile;
 mod quorums;
 mod run;
 
@@ -40,6 +41,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Quorums(args) => quorums::quorums(&args),
         Command::Mutants(args) => mutants::mutants(&args),
         Command::List(args) => list::list(&args),
+        Command::Profile(command) => profile::profile(&command),
     }))
 }
 

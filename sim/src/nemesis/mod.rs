@@ -148,10 +148,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::options::PROFILES;
+    use crate::profile::PROFILES;
 
     fn options() -> SimOptions {
-        PROFILES[0].draw(1, &mut SimSeeds(1).stream(Stream::Options))
+        PROFILES[0].draw(SimSeeds(1))
     }
 
     fn plan(options: &SimOptions, counts: &[(&str, u32)]) -> Vec<TimedFault> {

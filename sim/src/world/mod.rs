@@ -45,8 +45,6 @@ const WARMUP: Duration = Duration::from_secs(30);
 const CHAOS: Duration = Duration::from_secs(300);
 /// How long a healed cluster may take to work again, and to read everything back.
 const CONVERGE: Duration = Duration::from_secs(60);
-/// Under this share of the operations acknowledged as appends, in percent, a run means nothing.
-const ACKED_PERCENT_MIN: u64 = 20;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -311,7 +309,8 @@ impl World {
     }
 
     fn vacuous(&self) -> Option<Violation> {
-        let acked_min = u64::from(self.options.workload.operations) * ACKED_PERCENT_MIN / 100;
+        let acked_min =
+            u64::from(self.options.workload.operations) * self.options.acked_percent_min / 100;
         let counts = &self.counts;
         let (property, expected, seen) = if counts.appends_acked < acked_min {
             (
