@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Asserts that a production build contains no planted bug.
+# Asserts that a production build contains no planted bug, and no probe.
 #
 # Planted bugs are known by their names, which are string literals in the code that asks whether one is
-# on. The product is built as a production binary has it, without the feature `planted`: no name may be
-# in it, nor the function that is asked. That the same search can find them is asserted on the product as
-# the simulator has it.
+# on; so are probes. The product is built as a production binary has it, without the features `planted` and
+# `probes`: no name may be in it, nor the function that is asked. That the same search can find them is
+# asserted on the product as the simulator has it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,13 +38,14 @@ objects "$room/production" build --package hstore-node
 objects "$room/simulator" test --no-run --workspace --exclude hstore-server
 binary=$(grep -oE '"executable":"[^"]*/hstore-sim"' "$room/messages" | cut -d'"' -f4 | sort -u)
 names=$("$binary" list mutants | cut -d' ' -f1)
-[ -n "$names" ] || {
-    echo "no-planted-bugs: there is no planted bug to look for" >&2
+probes=$("$binary" list probes | cut -d' ' -f1)
+[ -n "$names" ] && [ -n "$probes" ] || {
+    echo "no-planted-bugs: there is no planted bug, or no probe, to look for" >&2
     exit 1
 }
 
 failed=0
-for name in $names $asked; do
+for name in $names $probes $asked; do
     if ! LC_ALL=C grep -rqaF -- "$name" "$room/simulator"; then
         echo "no-planted-bugs: $name is not in the simulator's build: the search finds nothing" >&2
         failed=1
@@ -55,4 +56,4 @@ for name in $names $asked; do
     fi
 done
 [ "$failed" = 0 ] || exit 1
-echo "no-planted-bugs: none of" $names "is in a production build; all are in the simulator's"
+echo "no-planted-bugs: none of" $names "is in a production build, nor any probe; all are in the simulator's"

@@ -34,6 +34,7 @@ mod ids;
 mod node_set;
 pub mod planted;
 pub mod ports;
+pub mod probe;
 pub mod quorum;
 mod record;
 mod rng;

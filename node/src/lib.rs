@@ -20,7 +20,9 @@ mod timed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hstore_core::{Address, Epoch, Incarnation, LogId, Lsn, NodeId, Rng, Timestamp, WallTime};
+use hstore_core::{
+    Address, Epoch, Incarnation, LogId, Lsn, NodeId, Rng, Timestamp, WallTime, probe,
+};
 use hstore_replicator::boot::{Boot, BootError};
 use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::detector::Detector;
@@ -248,7 +250,10 @@ impl Node {
             Admission::New => {}
             // Nothing certain can be said of either: the request may be a duplicate of one that was
             // taken, or be duplicated and taken later. Its client hears nothing, and knows nothing.
-            Admission::Seen | Admission::Full => return,
+            Admission::Seen | Admission::Full => {
+                probe!("node.request-seen-before");
+                return;
+            }
         }
         let hint = self.detector.as_ref().and_then(|detector| {
             let node = detector.sequencer(request.log, env.now)?;

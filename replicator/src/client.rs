@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use hstore_core::{
     ClientId, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Record, Rng, Timestamp, WallTime,
+    probe,
 };
 use serde::Serialize;
 
@@ -390,6 +391,7 @@ impl Client {
                 }
                 Phase::Asking { node, retry_at, .. } if retry_at <= now => {
                     if running.exposed && !running.call.may_repeat() {
+                        probe!("client.must-not-ask-again");
                         // Asking again could append twice.
                         self.wait_on(id);
                     } else {
@@ -506,6 +508,7 @@ impl Client {
                 self.end(id, Outcome::Moved(*epoch), out);
             }
             ClientAnswer::Unknown if running.call.is_named_append() => {
+                probe!("client.named-append-in-doubt");
                 running.in_doubt = true;
                 running.exposed = false;
                 running.phase = Phase::Waiting { retry_at };
@@ -566,6 +569,7 @@ impl Client {
             ClientAnswer::NotReleased { released } => {
                 // An earlier request of this call may have been taken by a sequencer that knew more.
                 let outcome = if running.tries > 1 {
+                    probe!("client.trim-in-doubt");
                     Outcome::Unknown
                 } else {
                     let released = *released;
@@ -597,6 +601,7 @@ impl Client {
                 *known = (*known).max(*incarnation);
                 self.leaders.entry(log).or_insert(from);
                 if running.exposed && !running.call.may_repeat() {
+                    probe!("client.asked-a-life-that-is-over");
                     // The life it was meant for may have taken it before it ended; what this life
                     // refused may be a duplicate.
                     self.end(id, Outcome::Unknown, out);

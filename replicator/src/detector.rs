@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hstore_core::{Epoch, Incarnation, LogId, NodeId, NodeSet, Timestamp};
+use hstore_core::{Epoch, Incarnation, LogId, NodeId, NodeSet, Timestamp, probe};
 
 use crate::effects::Env;
 use crate::message::{Heartbeat, Message, Pulse, Sequencing};
@@ -296,6 +296,14 @@ impl Detector {
                 .filter(|&node| weight(log, node) > weight(log, env.me))
                 .count();
             let turn = since + env.config.timing.activation_stagger * ahead as u32;
+            probe!(
+                "detector.second-choice-steps-in",
+                connected && ahead > 0 && turn <= env.now
+            );
+            probe!(
+                "detector.cut-off-and-keeps-still",
+                !connected && turn <= env.now
+            );
             if connected && turn <= env.now {
                 mine.push(log);
             }

@@ -28,7 +28,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hstore_core::{Chain, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Stamped, Timestamp};
+use hstore_core::{
+    Chain, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Stamped, Timestamp, probe,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Timing;
@@ -338,6 +340,7 @@ impl Reader {
         self.down.remove(from);
         self.trim = self.trim.max(told.trim);
         if told.round != self.round {
+            probe!("reader.answer-of-an-earlier-round");
             return;
         }
         source.asked = false;
@@ -347,6 +350,7 @@ impl Reader {
             if *lsn > source.passed && *lsn >= self.next {
                 let readable = entry.clone().filter(|it| is_in_order(self.log, *lsn, it));
                 if readable.is_none() {
+                    probe!("reader.unreadable-copy");
                     bad.push(*lsn);
                 }
                 source.entries.insert(*lsn, readable);
@@ -472,6 +476,7 @@ impl Reader {
             source.entries.retain(|_, entry| entry.is_some());
             // What it told ahead would keep it from being asked for what is missed.
             if !source.has_room() {
+                probe!("reader.forgets-what-was-told-ahead");
                 source.entries.clear();
             }
             source.asked = false;
@@ -498,8 +503,10 @@ impl Reader {
             if until > now {
                 return None;
             }
+            probe!("reader.passes-over-the-silent");
             self.down = self.down.union(silent);
         }
+        probe!("reader.asks-everyone");
         self.everyone = REWOUND;
         self.begin_round();
         None

@@ -48,6 +48,12 @@ pub struct Campaign {
     /// How long moves of logs kept appends waiting; absent if no log was moved.
     #[serde(default)]
     pub move_stalls: Option<MoveStalls>,
+    /// Which probes were reached, and which are owed.
+    #[serde(default)]
+    pub probes: Option<Probes>,
+    /// The planted bug that had to be noticed.
+    #[serde(default)]
+    pub canary: Option<Canary>,
     /// The runs that failed, in the order of seeds.
     pub failures: Vec<Failure>,
     /// The hash over the trace hashes of all runs, in the order of seeds.
@@ -90,6 +96,60 @@ pub struct MoveStalls {
     pub max_ms: f64,
     /// The seed of the longest.
     pub max_seed: u64,
+}
+
+/// Which rare places runs reached.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Probes {
+    /// In how many runs each was reached that was.
+    pub runs: BTreeMap<String, u64>,
+    /// Those that were not.
+    pub never: Vec<String>,
+    /// How many the profile requires.
+    pub required: u64,
+    /// The required ones that were not reached.
+    pub missing: Vec<String>,
+    /// Whether the campaign lasted so long that it owes them.
+    pub owed: bool,
+}
+
+/// The planted bug that a campaign had to notice.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Canary {
+    /// The bug; absent if there was none to plant.
+    pub mutant: Option<String>,
+    /// Why there was none.
+    pub why_not: Option<String>,
+    /// Runs made with it.
+    pub runs: u64,
+    /// Of these, the runs that took the changed decision.
+    pub reached: u64,
+    /// The seed of the run in which it was noticed, and by whom.
+    pub noticed: Option<(u64, String)>,
+}
+
+impl Campaign {
+    /// Why the campaign failed beside its runs.
+    fn shortcomings(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if let Some(Canary {
+            mutant: Some(mutant),
+            noticed: None,
+            ..
+        }) = &self.canary
+        {
+            all.push(format!("nobody noticed the planted bug {mutant}"));
+        }
+        if let Some(probes) = self.probes.as_ref().filter(|it| it.owed)
+            && !probes.missing.is_empty()
+        {
+            all.push(format!(
+                "{} required probes not reached",
+                probes.missing.len()
+            ));
+        }
+        all
+    }
 }
 
 /// A run that did not pass.
@@ -139,6 +199,12 @@ pub fn summary(campaign: &Campaign, around: &Around<'_>) -> String {
         let reproduce = around.reproduce.unwrap_or(&first.reproduce);
         lines.extend(labelled("reproduce", reproduce, 3));
     }
+    if let Some(canary) = &campaign.canary {
+        lines.extend(labelled("canary", &told(canary), 2));
+    }
+    if let Some(probes) = &campaign.probes {
+        lines.extend(labelled("probes", &reached(probes), 4));
+    }
     let settings = &campaign.settings;
     let mutant = settings.mutant.as_deref().unwrap_or("none");
     let white_box = if settings.white_box { "on" } else { "off" };
@@ -182,12 +248,56 @@ pub fn summary(campaign: &Campaign, around: &Around<'_>) -> String {
 fn first_line(campaign: &Campaign) -> String {
     let Seeds { first, last } = campaign.seeds;
     let runs = campaign.runs;
-    if campaign.failed == 0 {
+    let shortcomings = campaign.shortcomings();
+    if campaign.failed == 0 && !shortcomings.is_empty() {
+        let why = shortcomings.join(", ");
+        format!("FAILED seeds {first}..{last}: all {runs} runs passed, but {why}")
+    } else if campaign.failed == 0 {
         format!("PASSED seeds {first}..{last}: all {runs} runs, every check made and held")
     } else {
         let failed = campaign.failed;
         format!("FAILED seeds {first}..{last}: {failed} of {runs} runs")
     }
+}
+
+/// What came of the canary.
+fn told(canary: &Canary) -> String {
+    let Some(mutant) = &canary.mutant else {
+        let why_not = canary.why_not.as_deref().unwrap_or("it was turned off");
+        return format!("none: {why_not}");
+    };
+    let (runs, reached) = (canary.runs, canary.reached);
+    match &canary.noticed {
+        Some((seed, checker)) => format!(
+            "{mutant}: noticed by {checker} in run {runs} with it, seed {seed}; {reached} of these took the changed decision"
+        ),
+        None => format!(
+            "{mutant}: NOT NOTICED in {runs} runs, of which {reached} took the changed decision"
+        ),
+    }
+}
+
+/// How many probes were reached, and which were not.
+fn reached(probes: &Probes) -> String {
+    let (count, all) = (probes.runs.len(), probes.runs.len() + probes.never.len());
+    let mut text = format!("{count} of {all} reached");
+    if probes.required > 0 {
+        let owed = if probes.owed { "" } else { ", not owed yet" };
+        text += &format!(
+            "; {} of {} required ones{owed}",
+            probes.required - probes.missing.len() as u64,
+            probes.required
+        );
+    }
+    let not = if probes.missing.is_empty() {
+        &probes.never
+    } else {
+        &probes.missing
+    };
+    if !not.is_empty() {
+        text += &format!("; not: {}", not.join(", "));
+    }
+    text
 }
 
 /// A line for each kind of failure, the one with the lowest seed first.

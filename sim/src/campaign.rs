@@ -16,10 +16,12 @@ use hstore_reports::provenance::Provenance;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::canary::{self, Canary};
 use crate::fresh_dir::WriteError;
 use crate::memory::peak_rss_bytes;
 use crate::ordered::for_each_in_order;
 use crate::outcome::Outcome;
+use crate::probes::{Reached, Tally};
 use crate::provenance::{REVISION, options_hash, provenance};
 use crate::report::{Counts, RunReport};
 use crate::run::{RunArtifacts, RunRequest};
@@ -47,6 +49,8 @@ pub struct CampaignRequest {
     pub settings: Settings,
     /// How many threads run seeds.
     pub jobs: NonZeroUsize,
+    /// Whether a planted bug has to be noticed.
+    pub canary: bool,
 }
 
 /// What a campaign found. Written as `summary.json`.
@@ -85,6 +89,11 @@ pub struct Summary {
     /// How long moves of logs kept appends waiting; absent if no log was moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub move_stalls: Option<MoveStalls>,
+    /// Which probes were reached, and which are owed.
+    pub probes: Reached,
+    /// The planted bug that had to be noticed; absent if none was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
     /// The runs that failed, in the order of seeds.
     pub failures: Vec<Failure>,
     /// The hash over the trace hashes of all runs, in the order of seeds.
@@ -95,10 +104,14 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The exit code of the campaign: the lowest of its runs that is not 0.
+    /// The exit code of the campaign: the lowest of its runs that is not 0. A campaign that did not go where
+    /// it had to, or is blind, did too little to mean anything.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        let codes = self.outcomes.keys().map(|outcome| outcome.exit_code());
+        let runs = self.outcomes.keys().copied();
+        let blind = self.canary.as_ref().is_some_and(Canary::is_failure);
+        let vacuous = (blind || self.probes.is_failure()).then_some(Outcome::Vacuous);
+        let codes = runs.chain(vacuous).map(Outcome::exit_code);
         codes.filter(|&code| code != 0).min().unwrap_or(0)
     }
 }
@@ -167,6 +180,9 @@ pub struct RunLine {
     pub options_hash: String,
     /// What happened.
     pub counts: Counts,
+    /// The probes that were reached.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<String>,
     /// How long each move of a log kept appends waiting, in microseconds of virtual time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub move_stalls_us: Vec<u64>,
@@ -185,6 +201,7 @@ impl RunLine {
             virtual_us: report.virtual_us,
             options_hash: options_hash(&report.options),
             counts: report.counts,
+            probes: report.probes.clone(),
             move_stalls_us: report.move_stalls_us.clone(),
         }
     }
@@ -225,7 +242,12 @@ pub fn campaign(
         observe(&line);
         Ok(())
     })?;
-    let summary = totals.summary(request, stopwatch.elapsed());
+    let first = request.seeds.first();
+    let lasted = stopwatch.elapsed();
+    let canary = request
+        .canary
+        .then(|| canary::sing(first, settings, &run_one));
+    let summary = totals.summary(request, lasted, canary);
     if let Some(kept) = kept {
         kept.finish(&summary)?;
     }
@@ -300,6 +322,7 @@ struct Totals {
     outcomes: BTreeMap<Outcome, u64>,
     virtual_us: u64,
     counts: BTreeMap<String, u64>,
+    probes: Tally,
     stalls_us: Histogram<u64>,
     /// The longest stall, and its seed.
     longest_stall: Option<(u64, u64)>,
@@ -318,6 +341,7 @@ impl Totals {
             outcomes: BTreeMap::new(),
             virtual_us: 0,
             counts: BTreeMap::new(),
+            probes: Tally::default(),
             stalls_us: Histogram::new_with_bounds(1, WALL_US_MAX, 3).expect("the bounds are apart"),
             longest_stall: None,
             failures: Vec::new(),
@@ -338,6 +362,7 @@ impl Totals {
         for (name, count) in figures(&line.counts) {
             *self.counts.entry(name).or_default() += count;
         }
+        self.probes.add(&line.probes);
         for &stall in &line.move_stalls_us {
             self.stalls_us.saturating_record(stall);
             self.longest_stall = self.longest_stall.max(Some((stall, line.seed)));
@@ -357,7 +382,10 @@ impl Totals {
         }
     }
 
-    fn summary(self, request: &CampaignRequest, wall: Duration) -> Summary {
+    fn summary(self, request: &CampaignRequest, wall: Duration, canary: Option<Canary>) -> Summary {
+        let Settings {
+            profile, engine, ..
+        } = request.settings;
         let runs: u64 = self.outcomes.values().sum();
         let passed = self.outcomes.get(&Outcome::Passed).copied().unwrap_or(0);
         let wall_seconds = wall.as_secs_f64();
@@ -391,6 +419,8 @@ impl Totals {
                 max_seed: slowest_seed,
             },
             peak_rss_bytes: peak_rss_bytes(),
+            probes: self.probes.judge(profile, engine, wall),
+            canary,
             move_stalls,
             averages: self
                 .counts
@@ -465,6 +495,7 @@ mod tests {
             },
             append_latency: Latency::default(),
             move_stalls_us: Vec::new(),
+            probes: Vec::new(),
             virtual_us: 500_000,
         };
         let trace = request.record_trace.then(|| "{}".to_owned());
@@ -483,6 +514,7 @@ mod tests {
             seeds: SeedRange::new(first, last).expect("not empty"),
             settings: Settings::default(),
             jobs: NonZeroUsize::new(jobs).expect("not 0"),
+            canary: false,
         }
     }
 

@@ -191,23 +191,31 @@ fn try_seed(
         found: None,
         other: None,
     };
-    judge(mutant, &inside, &mut tried);
+    tried.take(judge(mutant, &inside));
     if tried.found.is_none() && tried.other.is_some() && settings.white_box {
         let settings = Settings {
             white_box: false,
             ..settings
         };
-        judge(mutant, &run_one(&settings.request(seed, false)), &mut tried);
+        let outside = run_one(&settings.request(seed, false));
+        tried.take(judge(mutant, &outside));
     }
     tried
 }
 
-/// Looks through all that a run violated for what its row asks for.
-fn judge(mutant: &Mutant, run: &RunArtifacts, tried: &mut Tried) {
+impl Tried {
+    fn take(&mut self, (found, other): (Option<Catch>, Option<Catch>)) {
+        self.found = found;
+        self.other = self.other.take().or(other);
+    }
+}
+
+/// Looks through all that a run violated: for what the bug's row asks for, and for anything else.
+pub(crate) fn judge(mutant: &Mutant, run: &RunArtifacts) -> (Option<Catch>, Option<Catch>) {
     let report = &run.report;
     let meaningless = [Outcome::Passed, Outcome::Vacuous, Outcome::Inconclusive];
     if meaningless.contains(&report.outcome) {
-        return;
+        return (None, None);
     }
     let at = report
         .violation
@@ -231,10 +239,11 @@ fn judge(mutant: &Mutant, run: &RunArtifacts, tried: &mut Tried) {
             families: families.filter(|it| it.has(checker, property)).collect(),
         }
     };
-    tried.found = violations.iter().find(|it| mutant.explains(it)).map(catch);
-    if tried.other.is_none() {
-        tried.other = violations.iter().find(|it| !mutant.explains(it)).map(catch);
-    }
+    let first = |explained| {
+        let mut violations = violations.iter();
+        violations.find(|it| mutant.explains(it) == explained)
+    };
+    (first(true).map(catch), first(false).map(catch))
 }
 
 #[cfg(test)]
@@ -277,6 +286,7 @@ mod tests {
                 ..Counts::default()
             },
             move_stalls_us: Vec::new(),
+            probes: Vec::new(),
             append_latency: Latency::default(),
             virtual_us: 0,
         };

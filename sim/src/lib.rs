@@ -22,6 +22,7 @@
 //! | [`hunt`] | how many seeds it takes to find each of them |
 //! | [`settings`], [`seed_range`] | what a person chooses: what to run, and which seeds |
 //! | [`campaign`], [`ordered`] | many seeds on many threads, one summary |
+//! | [`probes`], [`canary`] | whether a campaign went where it should, and would have noticed |
 //! | [`quorums`] | the protocol on many quorum systems, one table |
 //! | [`determinism`] | each seed twice, in fresh processes |
 //! | [`run_dir`], [`fresh_dir`], [`provenance`] | what is kept of a run, whole or not at all, and where it comes from |
@@ -35,6 +36,7 @@ compile_error!(
 
 pub mod atlas;
 pub mod campaign;
+pub mod canary;
 pub mod clients;
 pub mod determinism;
 pub mod disk;
@@ -52,6 +54,7 @@ pub mod ordered;
 pub mod outcome;
 pub mod page;
 pub mod plan;
+pub mod probes;
 pub mod profile;
 pub mod provenance;
 pub mod quorums;

@@ -94,6 +94,7 @@ impl Tour {
                 seeds: self.seeds,
                 settings,
                 jobs: self.jobs,
+                canary: false,
             };
             let mut acked_min = u64::MAX;
             let summary = campaign(&request, run, None, |line| {

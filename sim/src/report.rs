@@ -34,6 +34,9 @@ pub struct RunReport {
     /// nothing more until the new one opened, in microseconds of virtual time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub move_stalls_us: Vec<u64>,
+    /// The probes that were reached: see [`hstore_core::probe`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<String>,
     /// How much virtual time passed, in microseconds.
     pub virtual_us: u64,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use hstore_core::quorum::QuorumSystem;
-use hstore_core::{Timestamp, planted};
+use hstore_core::{Timestamp, planted, probe};
 use jepsen_lite::check::{self, Check, CheckOptions};
 use jepsen_lite::history::{History, OpKind, Status};
 use jepsen_lite::verdict::VerdictKind;
@@ -96,6 +96,8 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
         ..options
     };
     planted::activate(request.mutant.as_deref());
+    // Whatever came before, on this thread, was no part of the run.
+    drop(probe::take_reached());
     let panics = PanicNotes::listen();
     let caught = panic::catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(options.clone(), plan.clone(), request.record_trace);
@@ -110,10 +112,14 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
     let note = panics.take();
     let reached = planted::reached();
     planted::activate(None);
-    match caught {
+    let probes = probe::take_reached();
+    let mut artifacts = match caught {
         Ok(remains) => conclude(request, options, plan, remains, reached),
         Err(_) => panicked(options, plan, note, reached),
-    }
+    };
+    let names = probes.into_iter().map(|probe| probe.name.to_owned());
+    artifacts.report.probes = names.collect();
+    artifacts
 }
 
 fn conclude(
@@ -167,6 +173,7 @@ fn conclude(
         append_latency: append_latency(&history),
         move_stalls_us,
         counts,
+        probes: Vec::new(),
         virtual_us: now.0 / 1_000,
     };
     RunArtifacts {
@@ -260,6 +267,7 @@ fn panicked(
                 mutant_reached,
                 ..Counts::default()
             },
+            probes: Vec::new(),
             virtual_us: 0,
         },
         judged: check::check(&History::default(), &CheckOptions::default()),

@@ -21,6 +21,8 @@ pub enum Stream {
     Product = 6,
     /// When and how logs are moved.
     Moves = 7,
+    /// The planted bug that a campaign has to notice, and the seeds that it is looked for with.
+    Canary = 8,
 }
 
 /// The streams of a root seed.

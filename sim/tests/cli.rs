@@ -132,7 +132,10 @@ fn bad_arguments_get_one_line_and_leave_nothing_behind() {
         ("campaign --seeds 1..5 --jobs 99999", "--jobs <N>"),
         ("determinism --seeds 9", "expected A..B"),
         ("list", "<WHAT>"),
-        ("list seeds", "profiles, faults, invariants, mutants"),
+        (
+            "list seeds",
+            "profiles, faults, invariants, mutants, probes",
+        ),
     ] {
         assert_refused(&call(room.path(), arguments), why);
     }
@@ -216,6 +219,7 @@ fn lists_name_what_there_is() {
     let planted: Vec<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
     assert_eq!(names("mutants"), planted);
     assert!(names("faults").contains(&"crashes".to_owned()));
+    assert!(names("probes").contains(&"recovery.fourth-attempt".to_owned()));
     assert!(names("invariants").contains(&"acked-is-durable".to_owned()));
 }
 

@@ -173,8 +173,10 @@ fn judge_server(build: &[Built]) -> Vec<String> {
         if SIMULATED.contains(&name.as_str()) {
             faults.push(format!("{name} comes along with the server"));
         }
-        if name == "hstore-core" && features.contains("planted") {
-            faults.push("planted bugs come along with the server".to_owned());
+        for (feature, what) in [("planted", "planted bugs"), ("probes", "probes")] {
+            if name == "hstore-core" && features.contains(feature) {
+                faults.push(format!("{what} come along with the server"));
+            }
         }
     }
     faults

@@ -310,6 +310,10 @@ fn what_is_wrong_is_told_with_its_place_and_what_is_allowed() {
             ":2:12: there is no planted bug `ack`",
         ),
         (
+            "[probes]\nrequired = [\"decide.hol\"]",
+            ":2:13: there is no probe `decide.hol`: did you mean `decide.hole`?",
+        ),
+        (
             "[probes]\nafter_seconds = 0",
             ":2:17: `probes.after_seconds` cannot be 0",
         ),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hstore_core::quorum::{Answers, QuorumSystem, SealAnswer};
 use hstore_core::{
-    Ballot, Entry, NodeId, NodeSet, Offset, Precedence, Stamped, StoredCopy, planted,
+    Ballot, Entry, NodeId, NodeSet, Offset, Precedence, Stamped, StoredCopy, planted, probe,
 };
 
 /// What the nodes of a mutation set hold of an epoch.
@@ -49,9 +49,17 @@ pub fn decide(quorums: &QuorumSystem, digests: &Digests, members: NodeSet) -> Op
             _ => None,
         })
         .collect();
+    probe!("decide.bridge-of-an-earlier-attempt", !bridges.is_empty());
     let mut records: BTreeMap<Offset, Stamped> = BTreeMap::new();
     for (&&offset, copies) in &above {
         let winner = copies.values().flatten().max_by_key(|copy| copy.precedence);
+        probe!(
+            "decide.hole-of-an-earlier-attempt",
+            copies
+                .values()
+                .flatten()
+                .any(|copy| copy.entry == Entry::Hole)
+        );
         if let Some(StoredCopy {
             precedence,
             entry: Entry::Record(record),
@@ -77,6 +85,7 @@ pub fn decide(quorums: &QuorumSystem, digests: &Digests, members: NodeSet) -> Op
             .map_or(bridge, |(&&offset, _)| bridge.max(offset))
     };
 
+    probe!("decide.copies-beyond-the-bridge", last > bridge);
     let mut entries = BTreeMap::new();
     let mut authoritative = true;
     for offset in last_known_good.0 + 1..=last.0 {
@@ -92,6 +101,7 @@ pub fn decide(quorums: &QuorumSystem, digests: &Digests, members: NodeSet) -> Op
             .filter(|(_, copy)| copy.is_none() && !planted!("checksum-as-absence"))
             .map(|(&node, _)| node)
             .collect();
+        probe!("decide.unreadable-copy", !unreadable.is_empty());
         let answer = quorums.seal_answer(Answers {
             answered: members,
             authoritative: members.difference(unreadable).difference(digests.amnesiac),
@@ -101,6 +111,7 @@ pub fn decide(quorums: &QuorumSystem, digests: &Digests, members: NodeSet) -> Op
             SealAnswer::None => return None,
             SealAnswer::NonAuthoritative => authoritative = false,
             SealAnswer::Incomplete | SealAnswer::Complete => {
+                probe!("decide.hole", offset < bridge);
                 entries.insert(offset, Entry::Hole);
             }
         }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use hstore_core::quorum::{Answers, QuorumSystem, SealAnswer};
 use hstore_core::{
-    Ballot, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, StoredCopy, Timestamp, planted,
+    Ballot, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, StoredCopy, Timestamp, planted, probe,
 };
 
 pub use decide::{Decision, Digests, decide};
@@ -197,6 +197,7 @@ impl EpochRecovery {
         match (&mut self.phase, answer) {
             (_, RecoveryAnswer::Preempted { sealed }) => {
                 if *sealed > self.ballot.seal {
+                    probe!("recovery.preempted-by-a-later-epoch");
                     return Some(RecoveryEnd::Preempted(*sealed));
                 }
                 self.next_attempt(env);
@@ -212,6 +213,7 @@ impl EpochRecovery {
             ) => {
                 sealed.insert(from, *last_known_good);
                 if !authoritative {
+                    probe!("recovery.amnesiac-sealed");
                     amnesiac.insert(from);
                 }
                 self.after_seal(env);
@@ -230,6 +232,7 @@ impl EpochRecovery {
             ) => {
                 let known = passed.get_mut(&from)?;
                 if *known != *after {
+                    probe!("recovery.digest-repeated");
                     // An answer to an earlier question, once more.
                     return None;
                 }
@@ -290,16 +293,26 @@ impl EpochRecovery {
     pub fn on_time(&mut self, env: &mut Env) {
         match &self.phase {
             Phase::Seal { grace, .. } if grace.is_some_and(|at| at <= env.now) => {
+                probe!("recovery.sealed-without-all");
                 self.begin_digest(env);
                 return;
             }
             Phase::Digest { grace, .. } if grace.is_some_and(|at| at <= env.now) => {
+                probe!("recovery.digested-without-all");
                 self.begin_mutate(env);
                 return;
             }
             _ => {}
         }
         if !matches!(self.phase, Phase::Seal { .. }) && self.expires_at <= env.now {
+            probe!(
+                "recovery.expired-while-mutating",
+                matches!(self.phase, Phase::Mutate { .. })
+            );
+            probe!(
+                "recovery.expired-while-cleaning",
+                matches!(self.phase, Phase::Clean { .. })
+            );
             self.next_attempt(env);
         } else if self.resend_at <= env.now {
             self.resend(env);
@@ -311,6 +324,7 @@ impl EpochRecovery {
         if self.ballot.attempt == 0 || !planted!("restart-same-ballot") {
             self.ballot.attempt += 1;
         }
+        probe!("recovery.fourth-attempt", self.ballot.attempt > 3);
         self.phase = Phase::Seal {
             sealed: BTreeMap::new(),
             amnesiac: NodeSet::EMPTY,
@@ -415,6 +429,7 @@ impl EpochRecovery {
         };
         let members = complete(passed);
         let Some(decision) = decide(&self.quorums, digests, members) else {
+            probe!("recovery.needs-more-nodes");
             // Some copies cannot be read, and nodes that may have good ones are silent.
             self.next_attempt(env);
             return;

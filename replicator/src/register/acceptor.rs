@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hstore_core::{Address, LogId, planted};
+use hstore_core::{Address, LogId, planted, probe};
 use serde::{Deserialize, Serialize};
 
 use super::{RegisterBallot, Vote};
@@ -66,6 +66,10 @@ impl Acceptor {
         let answer = |step| Message::Register { log, ballot, step };
         let promise = match step {
             RegisterStep::Prepare | RegisterStep::Accept(_) if ballot < state.promised => {
+                probe!(
+                    "register.accept-refused",
+                    matches!(step, RegisterStep::Accept(_))
+                );
                 out.send(from, answer(RegisterStep::Refused(state.promised)));
                 return;
             }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hstore_core::{LogId, NodeId, NodeSet, Timestamp};
+use hstore_core::{LogId, NodeId, NodeSet, Timestamp, probe};
 
 use super::{Change, RegisterBallot, RegisterValue, Vote};
 use crate::effects::Env;
@@ -149,6 +149,10 @@ impl Proposer {
                     self.prepare(env);
                     return None;
                 }
+                probe!(
+                    "register.fate-unknown",
+                    matches!(self.phase, Phase::Accepting { .. })
+                );
                 self.phase = Phase::BackingOff;
                 self.deadline = env.now + Duration::from_nanos(env.rng.within(nanos..=4 * nanos));
                 None

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
     Address, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, RareAttributes, Record, Stamp, Stamped,
-    Timestamp, planted,
+    Timestamp, planted, probe,
 };
 
 use crate::effects::{Env, Event};
@@ -237,6 +237,7 @@ impl Appends {
                         && self.grey.answered(from, took, slow, until, quorums)
                     {
                         let log = self.log;
+                        probe!("appends.slow-node-avoided");
                         env.out.events.push(Event::Slow { log, node: from });
                     }
                     it.retired = quorums.is_write_quorum(it.stored);
@@ -308,6 +309,7 @@ impl Appends {
                 lsn: Lsn::at(self.epoch, offset),
                 wave: it.wave,
             });
+            probe!("appends.fifth-wave", it.wave >= 4);
             self.next_wave(offset, quorums, env);
         }
     }
@@ -340,6 +342,7 @@ impl Appends {
         let placed = self.window.into_values().filter(|it| !it.retired);
         let placed = placed.flat_map(|it| {
             let fate = if it.held {
+                probe!("appends.held-until-the-end");
                 Fate::NoEffect
             } else {
                 Fate::Unknown

@@ -247,6 +247,7 @@ impl Sequencer {
             | Phase::Activating { patience, .. }
                 if *patience <= env.now =>
             {
+                hstore_core::probe!("activation.out-of-patience");
                 self.rest(env);
             }
             Phase::Probing { probe, .. } => probe.on_time(self.log, env),
@@ -255,6 +256,7 @@ impl Sequencer {
             }
             Phase::Reigning { reign, moving } => {
                 if reign.is_out_of_patience(env.now) {
+                    hstore_core::probe!("reign.out-of-patience");
                     self.stop(StopReason::OutOfPatience, None, env);
                     return;
                 }
@@ -279,12 +281,14 @@ impl Sequencer {
             return;
         };
         let answer = if moving.may_happen() {
+            hstore_core::probe!("move.given-up-in-doubt");
             ClientAnswer::Unknown
         } else {
             ClientAnswer::Busy
         };
         moving.asker.tell(answer, env);
         if reign.place_again() {
+            hstore_core::probe!("move.old-reign-goes-on");
             let (log, epoch) = (self.log, reign.epoch());
             env.out.events.push(Event::Resumed { log, epoch });
         }
@@ -351,6 +355,7 @@ impl Sequencer {
                 let answer = if moving.is_some() {
                     ClientAnswer::Busy
                 } else if wanted.is_so(env.me, reign.quorums()) {
+                    hstore_core::probe!("move.is-so-already");
                     // Also of a reign that is not open yet: it has begun, and its answer may be lost.
                     ClientAnswer::Moved(reign.epoch())
                 } else if reign.is_open() {
@@ -370,6 +375,7 @@ impl Sequencer {
             Phase::Probing { bid, .. } | Phase::Activating { bid, .. }
                 if bid.asker.is_none() && wanted.is_so(env.me, &bid.quorums) =>
             {
+                hstore_core::probe!("move.joins-one-under-way");
                 // On the way already, handed over or orphaned; nobody waits for an answer yet.
                 bid.planned = true;
                 bid.asker = Some(asker);
@@ -413,6 +419,7 @@ impl Sequencer {
         env: &mut Env,
     ) {
         if epoch < self.newest || self.is_asked_for() {
+            hstore_core::probe!("move.late-hand-over");
             return;
         }
         self.on_rival(from, epoch, env);
@@ -524,11 +531,13 @@ impl Sequencer {
                         asker.tell(ClientAnswer::Moved(self.newest), env);
                     }
                 } else {
+                    hstore_core::probe!("activation.refused-by-the-register");
                     self.rest(env);
                 }
             }
             Phase::Reigning { reign, moving } => {
                 if let Err(Deposed) = reign.on_register(from, ballot, step, &mut self.round, env) {
+                    hstore_core::probe!("reign.deposed-by-the-register");
                     self.stop(StopReason::Deposed, None, env);
                     return;
                 }
@@ -554,6 +563,7 @@ impl Sequencer {
                     self.reign_over(activation, committed.value, Some(env.me), true, env);
                     asker.tell(ClientAnswer::Moved(self.newest), env);
                 } else {
+                    hstore_core::probe!("move.refused-by-the-register");
                     self.stop(StopReason::Deposed, None, env);
                 }
             }
@@ -613,6 +623,7 @@ impl Sequencer {
             return;
         };
         if let Some(moving) = moving.take() {
+            hstore_core::probe!("move.ended-by-a-rival");
             let answer = match moving.stage {
                 Stage::HandedOver { .. } if rival == Some(moving.to) => {
                     ClientAnswer::Moved(self.newest)

@@ -6,7 +6,7 @@
 //!
 //! If records were lost, nobody knows what they set and whose they were: that is kept as [`Lost`].
 
-use hstore_core::{Attributes, Epoch, LogId, Lsn, NodeId, NodeSet, Timestamp};
+use hstore_core::{Attributes, Epoch, LogId, Lsn, NodeId, NodeSet, Timestamp, probe};
 
 use crate::effects::Env;
 use crate::message::{EpochSpan, Fetched};
@@ -102,6 +102,7 @@ impl Rebuild {
         env: &mut Env,
     ) -> Option<(Past, u32)> {
         if told.nonce != self.nonce {
+            probe!("rebuild.answer-of-another-reign");
             return None;
         }
         self.reader

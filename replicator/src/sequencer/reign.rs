@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
-    Address, Ballot, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp, planted,
+    Address, Ballot, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp, planted, probe,
 };
 
 use super::appends::{Appends, Fate, Joined, WINDOW};
@@ -113,6 +113,10 @@ impl Reign {
     /// a rival's by it.
     pub(super) fn stop_placing(&mut self) {
         self.placing = false;
+        probe!(
+            "checkpoint.left-to-itself-by-a-move",
+            self.checkpoint.is_some()
+        );
         self.checkpoint = None;
         self.trims.pause();
     }
@@ -259,6 +263,7 @@ impl Reign {
     }
 
     fn place(&mut self, append: Append, env: &mut Env) {
+        probe!("appends.pushed-back-by-a-move", !self.placing);
         if !self.placing || self.appends.is_full() {
             reply(append.origin, ClientAnswer::Busy, env);
             return;
@@ -279,8 +284,11 @@ impl Reign {
             Joined::Retired
         };
         match joined {
-            Joined::Waits => {}
-            Joined::Retired => reply(origin, ClientAnswer::Appended(lsn), env),
+            Joined::Waits => probe!("dedup.joins-the-record-in-flight"),
+            Joined::Retired => {
+                probe!("dedup.after-failover", lsn.epoch < self.epoch);
+                reply(origin, ClientAnswer::Appended(lsn), env);
+            }
             Joined::Full => reply(origin, ClientAnswer::Busy, env),
         }
     }
@@ -321,6 +329,7 @@ impl Reign {
     pub(super) fn on_tail(&mut self, origin: (Address, u64), question: Question, env: &mut Env) {
         let observed = match question {
             Question::Tail if !self.may_answer() => {
+                probe!("reign.tail-waits-for-recovery");
                 if !self.observations.wait(origin) {
                     reply(origin, ClientAnswer::Busy, env);
                 }
@@ -400,7 +409,10 @@ impl Reign {
     ) {
         let answer = match self.released() {
             None => ClientAnswer::Busy,
-            Some(released) if upto > released => ClientAnswer::NotReleased { released },
+            Some(released) if upto > released => {
+                probe!("trim.not-released");
+                ClientAnswer::NotReleased { released }
+            }
             Some(_) if upto <= self.value.trim => ClientAnswer::Trimmed,
             Some(_) if self.placing && self.trims.wait(origin, upto) => {
                 self.begin_trim(round, env);
@@ -432,7 +444,10 @@ impl Reign {
                 let before = self.appends.last_known_good();
                 self.appends
                     .on_answer(from, *lsn, *wave, *outcome, &self.quorums, env)
-                    .map_err(|_| Deposed)?;
+                    .map_err(|_| {
+                        probe!("reign.deposed-by-a-store");
+                        Deposed
+                    })?;
                 self.answer_retired(env);
                 if self.appends.last_known_good() > before {
                     self.settle(round, env);
@@ -445,9 +460,11 @@ impl Reign {
                 sealed,
             } => {
                 if *sealed >= self.epoch {
+                    probe!("reign.deposed-by-a-check");
                     return Err(Deposed);
                 }
                 if *epoch != self.epoch {
+                    probe!("reign.check-of-an-earlier-reign");
                     // To a question of an earlier reign: what it says may no longer be so.
                     return Ok(());
                 }
@@ -492,7 +509,10 @@ impl Reign {
         }
         match recovery.on_answer(from, ballot, answer, env) {
             None => Ok(()),
-            Some(RecoveryEnd::Preempted(_)) => Err(Deposed),
+            Some(RecoveryEnd::Preempted(_)) => {
+                probe!("reign.deposed-while-recovering");
+                Err(Deposed)
+            }
             Some(RecoveryEnd::Clean {
                 ballot,
                 last_record,
@@ -535,6 +555,7 @@ impl Reign {
             let committed = proposer.on_step(from, ballot, step, round, env);
             if let Some(committed) = committed {
                 if !committed.applied {
+                    probe!("checkpoint.refused-by-the-register");
                     return Err(Deposed);
                 }
                 self.value = committed.value;
@@ -605,6 +626,7 @@ impl Reign {
         let mut checkpoint = None;
         if upto > self.value.checkpoint.as_of {
             if !self.judge.knows() {
+                probe!("trim.waits-for-the-past");
                 self.find_out(env);
                 return;
             }
@@ -631,6 +653,7 @@ impl Reign {
             return;
         }
         if next < self.epoch {
+            probe!("reign.several-epochs-to-recover", next < self.epoch.prev());
             let quorums = self.value.quorums(next).clone();
             let seal = self.epoch.prev();
             let recovery = EpochRecovery::start(self.log, next, seal, quorums, env);
@@ -667,6 +690,7 @@ impl Reign {
         // Also where nobody has asked yet: what there is to read grows.
         self.find_out(env);
         if self.checkpoint.is_some() || self.trims.is_busy() || !self.placing {
+            probe!("checkpoint.has-to-wait");
             return;
         }
         if let Some(judgement) = self.judge.checkpoint() {

@@ -29,7 +29,9 @@ mod trim;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hstore_core::ports::log_store::{Applied, CorruptCopy, StoreOp};
-use hstore_core::{Address, Entry, Epoch, LogId, Lsn, NodeId, Offset, StoredCopy, Timestamp};
+use hstore_core::{
+    Address, Entry, Epoch, LogId, Lsn, NodeId, Offset, StoredCopy, Timestamp, probe,
+};
 
 use crate::effects::{
     DiskDone, DiskOwner, DiskRequest, DiskToken, DiskWork, Durability, Env, Event,
@@ -243,6 +245,7 @@ impl StorageNode {
             (Continuation::Answer(to, message), DiskDone::Wrote(_)) => env.out.send(to, message),
             (Continuation::AnswerAmend { to, log, lsn, wave }, DiskDone::Wrote(applied)) => {
                 let outcome = if applied.first() == Some(&Applied::Missing) {
+                    probe!("store.amend-missing");
                     StoreOutcome::Missing
                 } else {
                     StoreOutcome::Stored

@@ -7,7 +7,7 @@
 //! decision may yet be overruled. Nothing at or below last known good is ever deleted.
 
 use hstore_core::ports::log_store::StoreOp;
-use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, NodeId, planted};
+use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, NodeId, planted, probe};
 
 use super::state::{CatchUp, CleanMark};
 use super::{Continuation, StorageNode};
@@ -69,10 +69,12 @@ impl StorageNode {
             assert_eq!(next.epoch, state.bounds.last_clean.next(), "in order");
             let clean = state.epochs.get(&next.epoch).and_then(|it| it.clean);
             if next.nodes.contains(env.me) && clean.is_none_or(|it| it.ballot != next.ballot) {
+                probe!("purge.decision-of-a-loser", clean.is_some());
                 break;
             }
             state.bounds.last_clean = next.epoch;
             if !next.nodes.contains(env.me) {
+                probe!("purge.epoch-of-others");
                 // The others have sealed it: before they were clean, or when they purged.
                 state.bounds.hard_seal = state.bounds.hard_seal.max(next.epoch);
             }
@@ -166,6 +168,10 @@ impl StorageNode {
             state.bounds.hard_seal = state.bounds.hard_seal.max(epoch);
         }
         let mut batch = Vec::new();
+        probe!(
+            "purge.several-epochs-behind",
+            epoch < state.released.epoch.prev()
+        );
         // After a recovery without authority nothing is deleted: a copy that recovery did not see
         // may be the last one.
         if metadata.bridge.is_some() {
@@ -175,6 +181,10 @@ impl StorageNode {
             } else {
                 metadata.last_known_good
             };
+            probe!(
+                "purge.keeps-more-than-it-knew-good",
+                state.epochs[&epoch].last_known_good < keep
+            );
             batch.push(StoreOp::DeleteRange {
                 log,
                 first: Lsn::at(epoch, keep.next()),

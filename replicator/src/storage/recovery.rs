@@ -1,7 +1,7 @@
 //! A storage node's part in the recovery of an epoch: seal, digest, mutate, clean.
 
 use hstore_core::ports::log_store::{CorruptCopy, StoreOp};
-use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, Offset, StoredCopy, planted};
+use hstore_core::{Address, Ballot, Epoch, LogId, Lsn, Offset, StoredCopy, planted, probe};
 
 use super::serve::entry_bytes;
 use super::state::CleanMark;
@@ -46,6 +46,12 @@ impl StorageNode {
             RecoveryStep::Mutate { .. } | RecoveryStep::Clean(_) => ballot < promised,
         };
         if preempted {
+            match step {
+                RecoveryStep::Seal => probe!("storage.seal-preempted"),
+                RecoveryStep::Digest { .. } => probe!("storage.digest-preempted"),
+                RecoveryStep::Mutate { .. } => probe!("storage.mutate-preempted"),
+                RecoveryStep::Clean(_) => probe!("storage.clean-preempted"),
+            }
             let sealed = promised.seal.max(state.bounds.hard_seal);
             let preempted = RecoveryAnswer::Preempted { sealed };
             env.out.send(from, answer(log, epoch, ballot, preempted));
@@ -91,6 +97,7 @@ impl StorageNode {
         if ballot > it.promised {
             // A higher attempt voids what a lower one left, unless the register counts the epoch as
             // clean: then no attempt above the winner exists.
+            probe!("storage.seal-voids-a-decision", it.clean.is_some());
             it.clean = None;
         }
         it.promised = ballot;
@@ -121,6 +128,7 @@ impl StorageNode {
         let state = self.logs.entry(log).or_default();
         let it = state.epochs.entry(epoch).or_default();
         if !may_read(it.promised, ballot) {
+            probe!("storage.digest-overtaken-by-a-seal");
             let sealed = it.promised.seal.max(state.bounds.hard_seal);
             let preempted = RecoveryAnswer::Preempted { sealed };
             env.out.send(to, answer(log, epoch, ballot, preempted));
@@ -166,6 +174,7 @@ impl StorageNode {
             .iter()
             .any(|(offset, _)| Lsn::at(epoch, *offset) <= trim)
         {
+            probe!("storage.mutate-of-what-is-given-up");
             // Whoever decided this did not know what was given up. The next attempt will: this one gets
             // no answer, and expires.
             return;
@@ -173,6 +182,7 @@ impl StorageNode {
         let count = first + u32::try_from(copies.len()).expect("a chunk is short");
         let mutated = answer(log, epoch, ballot, RecoveryAnswer::Mutated { count });
         if it.clean.is_some_and(|clean| clean.ballot >= ballot) {
+            probe!("storage.mutate-after-clean");
             // Late: the decision of this ballot, or of a higher one, stands already.
             return;
         }

@@ -7,7 +7,7 @@
 //! never the same as absent; the next reader reports it again.
 
 use hstore_core::ports::log_store::{CorruptCopy, StoreOp};
-use hstore_core::{Address, Entry, LogId, Lsn, StoredCopy};
+use hstore_core::{Address, Entry, LogId, Lsn, StoredCopy, probe};
 
 use super::state::Repair;
 use super::{Continuation, Copies, StorageNode};
@@ -57,6 +57,7 @@ impl StorageNode {
     pub(super) fn on_copy_checked(&mut self, log: LogId, lsn: Lsn, copies: &Copies, env: &mut Env) {
         if !matches!(copies[..], [(_, Err(CorruptCopy))]) {
             let state = self.logs.entry(log).or_default();
+            probe!("repair.copy-was-in-order");
             state.repairs.remove(&lsn);
             return;
         }
@@ -74,6 +75,7 @@ impl StorageNode {
             return;
         }
         let copy = copy.clone();
+        probe!("repair.replaced");
         let batch = vec![StoreOp::Replace { log, lsn, copy }];
         let then = Continuation::Repaired { log, lsn };
         self.write(batch, Durability::Synced, then, env);
@@ -82,6 +84,10 @@ impl StorageNode {
     /// Gives up repairs that nobody could help with.
     pub(super) fn drop_stale_repairs(&mut self, log: LogId, env: &mut Env) {
         let state = self.logs.entry(log).or_default();
+        probe!(
+            "repair.given-up",
+            state.repairs.values().any(|it| it.until <= env.now)
+        );
         state.repairs.retain(|_, it| it.until > env.now);
     }
 }

@@ -3,7 +3,7 @@
 use hstore_core::ports::log_store::StoreOp;
 use hstore_core::{
     Address, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Precedence, Stamped, StoredCopy,
-    planted,
+    planted, probe,
 };
 
 use super::{Continuation, StorageNode};
@@ -45,6 +45,14 @@ impl StorageNode {
         let state = self.logs.entry(log).or_default();
         let sealed = state.bounds.hard_seal.max(state.soft_seal);
         if lsn.epoch <= sealed {
+            probe!(
+                "store.refused-by-a-seal",
+                lsn.epoch <= state.bounds.hard_seal
+            );
+            probe!(
+                "store.refused-by-a-soft-seal",
+                lsn.epoch > state.bounds.hard_seal
+            );
             let outcome = StoreOutcome::Sealed(sealed);
             let answer = StorageAnswer::Store { lsn, wave, outcome };
             env.out.send(from, Message::Stored { log, answer });
@@ -52,6 +60,7 @@ impl StorageNode {
         }
         state.soft_seal = lsn.epoch.prev();
         if lsn <= state.bounds.trim || lsn.offset <= state.known_good(lsn.epoch) {
+            probe!("store.of-what-is-given-up", lsn <= state.bounds.trim);
             // It is fully replicated, or was before it was given up: nobody waits for this copy.
             let outcome = StoreOutcome::Stored;
             let answer = StorageAnswer::Store { lsn, wave, outcome };
@@ -130,6 +139,7 @@ impl StorageNode {
         let it = state.epochs.entry(epoch).or_default();
         let of_an_earlier_life = it.dirty.is_some_and(|life| life != env.incarnation);
         if of_an_earlier_life || state.marked.contains(&epoch) {
+            probe!("store.dirty-of-an-earlier-life", of_an_earlier_life);
             return Durability::Written;
         }
         if it.dirty.is_none() {
@@ -149,6 +159,10 @@ impl StorageNode {
         let state = self.logs.entry(log).or_default();
         if released > state.released {
             state.floor = state.readable();
+            probe!(
+                "store.released-before-clean",
+                released.epoch > state.bounds.last_clean.next()
+            );
             state.released = released;
             // What is released is fully replicated. Remembered in memory at once, on disk with the
             // next store.

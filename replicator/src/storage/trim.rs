@@ -7,7 +7,7 @@
 //! given up: a node without copies there is no evidence of loss.
 
 use hstore_core::ports::log_store::StoreOp;
-use hstore_core::{Epoch, LogId, Lsn, Offset, planted};
+use hstore_core::{Epoch, LogId, Lsn, Offset, planted, probe};
 
 use super::state::LogState;
 use super::{Continuation, StorageNode};
@@ -23,6 +23,10 @@ impl StorageNode {
         if upto <= state.bounds.trim {
             return;
         }
+        probe!(
+            "trim.beyond-what-is-clean-here",
+            upto.epoch > state.bounds.last_clean.next()
+        );
         state.bounds.trim = upto;
         state.repairs.retain(|lsn, _| *lsn > upto);
         let delete = StoreOp::DeleteRange {

@@ -30,7 +30,8 @@ Exit codes:
   5  panic: an assertion of the product failed
   6  non-deterministic: two runs of one seed differed
   7  vacuous: the run did too little to mean anything
-A campaign ends with the lowest code of its runs that is not 0.";
+A campaign ends with the lowest code of its runs that is not 0; with 7, if it did not notice its canary or \
+reach the probes that it owes.";
 
 const MUTANTS_EXIT_CODES: &str = "\
 Exit codes:
@@ -113,6 +114,9 @@ pub(crate) struct CampaignArgs {
     pub(crate) jobs: JobsArgs,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
+    /// Whether a planted bug that the profile finds soon has to be noticed, in runs beside those of the seeds
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    pub(crate) canary: Switch,
     /// Write a campaign directory: a summary, a line for each run, a run directory for each of the first
     /// 20 failures
     #[arg(long, value_name = "DIR")]
@@ -224,6 +228,7 @@ pub(crate) enum Listed {
     Faults,
     Invariants,
     Mutants,
+    Probes,
 }
 
 #[derive(Debug, Args)]
@@ -268,7 +273,7 @@ pub(crate) struct SettingsArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Switch {
+pub(crate) enum Switch {
     On,
     Off,
 }

@@ -7,7 +7,7 @@ use hstore_sim::outcome::Outcome;
 use hstore_sim::provenance::REVISION;
 use hstore_sim::run::run as run_seed;
 
-use super::args::CampaignArgs;
+use super::args::{CampaignArgs, Switch};
 use super::output;
 
 pub(crate) fn campaign(args: &CampaignArgs) -> anyhow::Result<u8> {
@@ -15,6 +15,7 @@ pub(crate) fn campaign(args: &CampaignArgs) -> anyhow::Result<u8> {
         seeds: args.seeds,
         settings: args.settings.settings(),
         jobs: args.jobs.count(),
+        canary: args.canary == Switch::On,
     };
     let directory = args.out.as_deref().map(FreshDir::stage).transpose()?;
     let progress = output::progress(args.seeds.count());

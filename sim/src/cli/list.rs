@@ -1,5 +1,6 @@
 //! `list`: what there is to choose from.
 
+use hstore_core::probe::PROBES;
 use hstore_sim::invariants::INVARIANTS;
 use hstore_sim::mutants::{MUTANTS, Mutant};
 use hstore_sim::nemesis::families;
@@ -16,6 +17,7 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<u8> {
             PROFILES.iter().map(row).collect()
         }
         Listed::Faults => families().map(|it| (it.name, it.about)).collect(),
+        Listed::Probes => PROBES.iter().map(|it| (it.name, it.about)).collect(),
         Listed::Invariants => INVARIANTS.to_vec(),
         Listed::Mutants => {
             let names = MUTANTS.iter().map(|m| m.name);

@@ -21,7 +21,6 @@ use crate::plan::{FaultKind, FaultPlan, Target, TimedFault, Trigger};
 use crate::seeds::{SimSeeds, Stream};
 
 /// All families, area by area.
-#[must_use]
 pub fn families() -> impl Iterator<Item = &'static Family> {
     [process::FAMILIES, network::FAMILIES, disk::FAMILIES]
         .into_iter()

@@ -53,6 +53,8 @@ pub struct Profile {
     pub extends: Vec<String>,
     /// The probes that a campaign has to reach: names, or `all`.
     pub required_probes: Vec<String>,
+    /// Those that it has not, though all are named.
+    pub spared_probes: Vec<String>,
     /// How long a campaign has to last before it owes them, in seconds of wall time.
     pub probes_after_seconds: u64,
     /// Planted bugs that this profile finds in few seeds.
@@ -239,6 +241,7 @@ impl Profile {
             about: String::new(),
             extends: Vec::new(),
             required_probes: Vec::new(),
+            spared_probes: Vec::new(),
             probes_after_seconds: PROBES_AFTER_SECONDS,
             canaries: Vec::new(),
             knobs: BTreeMap::new(),
@@ -266,6 +269,9 @@ impl Profile {
         }
         if let Some(probes) = layer.probes {
             self.required_probes = probes;
+        }
+        if let Some(probes) = layer.spared_probes {
+            self.spared_probes = probes;
         }
         if let Some(seconds) = layer.probes_after_seconds {
             self.probes_after_seconds = seconds;

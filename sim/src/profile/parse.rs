@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use hstore_core::probe::PROBES;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -13,6 +14,7 @@ use super::distribution::{Base, Distribution, Operand, Step, Value};
 use super::error::{Place, ProfileError, nearest};
 use super::knobs::{Knob, Takes};
 use crate::mutants::MUTANTS;
+use crate::probes;
 
 /// What a file says.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,7 @@ pub(super) struct Layer {
     pub(super) knobs: Knobs,
     pub(super) variants: Vec<Variant>,
     pub(super) probes: Option<Vec<String>>,
+    pub(super) spared_probes: Option<Vec<String>>,
     pub(super) probes_after_seconds: Option<u64>,
     pub(super) canaries: Option<Vec<String>>,
 }
@@ -213,10 +216,14 @@ impl Reader<'_> {
             match key.get_ref().as_ref() {
                 "required" => {
                     let names = match value.get_ref().as_str() {
-                        Some("all") => vec!["all".to_owned()],
-                        _ => self.words("probes.required", value)?,
+                        Some(probes::ALL) => vec![probes::ALL.to_owned()],
+                        _ => self.probe_names("probes.required", value)?,
                     };
                     layer.probes = Some(names);
+                }
+                "except" => {
+                    let names = self.probe_names("probes.except", value)?;
+                    layer.spared_probes = Some(names);
                 }
                 "after_seconds" => {
                     let takes = Takes::Count(1, 1_000_000);
@@ -224,7 +231,7 @@ impl Reader<'_> {
                         Some(self.count("probes.after_seconds", takes, value)?);
                 }
                 other => {
-                    let known = ["required", "after_seconds"];
+                    let known = ["required", "except", "after_seconds"];
                     return Err(self.unknown(&key.span(), "key of `probes`", other, known));
                 }
             }
@@ -477,9 +484,17 @@ impl Reader<'_> {
         word.ok_or_else(|| self.not(path, "a text", item))
     }
 
-    fn words(&self, path: &str, item: &Item<'_>) -> Result<Vec<String>, ProfileError> {
-        let list = self.list(path, item)?;
-        list.iter().map(|one| self.word(path, one)).collect()
+    fn probe_names(&self, path: &str, item: &Item<'_>) -> Result<Vec<String>, ProfileError> {
+        let known = || PROBES.iter().map(|probe| probe.name);
+        let name = |one: &Item<'_>| {
+            let name = self.word(path, one)?;
+            if known().any(|it| it == name) {
+                Ok(name)
+            } else {
+                Err(self.unknown(&one.span(), "probe", &name, known()))
+            }
+        };
+        self.list(path, item)?.iter().map(name).collect()
     }
 
     fn list<'t>(&self, path: &str, item: &'t Item<'_>) -> Result<&'t DeArray<'t>, ProfileError> {

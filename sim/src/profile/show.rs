@@ -41,6 +41,10 @@ impl Profile {
             names => list(names),
         };
         line(lines, format_args!("required = {required}"));
+        line(
+            lines,
+            format_args!("except = {}", list(&self.spared_probes)),
+        );
         let after = self.probes_after_seconds;
         line(lines, format_args!("after_seconds = {after}"));
         line(lines, format_args!("\n[canary]"));

@@ -1,6 +1,6 @@
 //! Damage to what nodes hold, as the atlas allows it.
 
-use hstore_core::{Epoch, LogId, NodeId};
+use hstore_core::{Epoch, LogId, NodeId, probe};
 use hstore_replicator::config::CopyDurability;
 use hstore_replicator::keys::accepted_value;
 use serde_json::json;
@@ -108,6 +108,7 @@ impl World {
 
     /// A node cannot go on with what is left of its store.
     pub(super) fn stays_down(&mut self, node: NodeId) {
+        probe!("world.store-beyond-opening");
         let now = self.now;
         self.trace.event(
             now,

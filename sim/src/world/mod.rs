@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hstore_core::{Address, ClientId, NodeId, NodeSet, Rng, Timestamp};
+use hstore_core::{Address, ClientId, NodeId, NodeSet, Rng, Timestamp, probe};
 use hstore_node::Input;
 use hstore_replicator::config::{ClusterConfig, CopyDurability};
 use hstore_replicator::effects::{DiskDone, DiskToken};
@@ -294,6 +294,7 @@ impl World {
         self.counts.messages_duplicated = net.duplicated;
         self.counts.invariants_checked = self.invariants.checked();
         self.counts.refused_damage = self.atlas.refused();
+        probe!("world.damage-refused", self.atlas.refused() > 0);
         self.counts.retired_nodes = self.atlas.retired().len() as u64;
         if self.stopped.is_none() {
             self.stopped = self.vacuous().map(Stopped::Vacuous);

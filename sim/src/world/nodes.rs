@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::StoreError;
-use hstore_core::{Address, LogId, Lsn, NodeId, NodeSet, Timestamp, WallTime};
+use hstore_core::{Address, LogId, Lsn, NodeId, NodeSet, Timestamp, WallTime, probe};
 use hstore_node::Input;
 use hstore_replicator::config::CopyDurability;
 use hstore_replicator::effects::{Event, Outputs};
@@ -61,6 +61,7 @@ impl World {
         );
         self.trace_files(node);
         if self.host(node).crash_struck() {
+            probe!("world.crash-while-restarting");
             self.lose_power(node, PowerFailure::InFileOperation);
             self.start_node(node, None);
             return;
@@ -110,6 +111,8 @@ impl World {
         self.counts.crashes += 1;
         self.counts.crashes_with_unsynced_bytes += u64::from(loss.unsynced_bytes > 0);
         self.counts.crashes_inside_file_operation += u64::from(inside_file_operation);
+        let to_synced = how == PowerFailure::ToSynced;
+        probe!("world.suffix-lost", to_synced && loss.unsynced_bytes > 0);
         let now = self.now;
         let numbers = [u64::from(node.0), 0, loss.unsynced_bytes];
         self.trace.event(now, Kind::Process, numbers, &[], || {

@@ -35,9 +35,9 @@
 //!   taken for something later.
 
 use bytes::Bytes;
-use hstore_core::planted;
 use hstore_core::ports::file_system::{FileError, FileId, FileSystem};
 use hstore_core::ports::log_store::{StoreError, StoreOp};
+use hstore_core::{planted, probe};
 
 use super::frame::{self, Kind, Label};
 use super::state::ModelState;
@@ -294,6 +294,7 @@ pub(super) fn replay(
         position = frame.body.end;
         last = sequence;
     }
+    probe!("model-store.torn-end-cut", position < content.len());
     Ok(Replayed {
         last,
         cut_bytes: (content.len() - position) as u64,

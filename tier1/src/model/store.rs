@@ -18,11 +18,11 @@
 //!   second one could succeed without having written what the first one lost.
 
 use bytes::Bytes;
-use hstore_core::LogId;
 use hstore_core::Lsn;
 use hstore_core::planted;
 use hstore_core::ports::file_system::{FileId, FileSystem};
 use hstore_core::ports::log_store::{Applied, LogStore, Scan, StoreError, StoreOp};
+use hstore_core::{LogId, probe};
 
 use super::frame::{self, Kind, Label};
 use super::generation::{self, Directory, Replayed};
@@ -113,6 +113,11 @@ impl<F: FileSystem> ModelStore<F> {
         create_durable_directory(&mut files, directory)?;
         let found = Directory::read(&mut files, directory)?;
         let (state, recovered) = recover(&mut files, directory, &found)?;
+        probe!(
+            "model-store.checkpoint-half-written",
+            !found.temporaries.is_empty()
+        );
+        probe!("model-store.two-generations", found.checkpoints.len() > 1);
         let generation = found.unused();
         let wal = generation::begin(
             &mut files,
