@@ -23,7 +23,7 @@ use std::sync::Arc;
 use hstore_core::{
     Address, Epoch, Incarnation, LogId, Lsn, NodeId, Rng, Timestamp, WallTime, probe,
 };
-use hstore_replicator::boot::{Boot, BootError};
+use hstore_replicator::boot::{Boot, BootError, Past};
 use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::detector::Detector;
 use hstore_replicator::effects::{
@@ -85,15 +85,17 @@ impl Node {
     /// A node that begins its next life with what its store holds. `seed` is for its random source.
     ///
     /// # Errors
-    /// If the store's metadata cannot be understood.
+    /// If the store's metadata cannot be understood, or is that of a node which has never run and this one
+    /// has.
     pub fn boot(
         me: NodeId,
         config: Arc<ClusterConfig>,
         seed: u64,
         metadata: &BootMetadata,
+        past: Past,
         out: &mut Outputs,
     ) -> Result<Self, BootError> {
-        let boot = Boot::read(metadata)?;
+        let boot = Boot::read(metadata, past)?;
         let incarnation = Incarnation(boot.incarnation.0 + 1);
         out.disk.push(DiskRequest {
             token: DiskToken {

@@ -14,6 +14,7 @@ use hstore_core::{
     Stamp, Stamped, Timestamp, WallTime,
 };
 use hstore_node::{Input, Node};
+use hstore_replicator::boot::Past;
 use hstore_replicator::client::{CALLS_MAX, Call, Client, ClientOutputs};
 use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
 use hstore_replicator::effects::{DiskDone, DiskRequest, DiskWork, Outputs};
@@ -73,7 +74,8 @@ impl Cluster {
         for id in ids() {
             let mut out = Outputs::default();
             let config = Arc::clone(&cluster.config);
-            let node = Node::boot(id, config, u64::from(id.0), &Vec::new(), &mut out);
+            let seed = u64::from(id.0);
+            let node = Node::boot(id, config, seed, &Vec::new(), Past::Blank, &mut out);
             let node = node.expect("an empty store is understood");
             cluster.nodes.insert(id, (node, ModelState::default()));
             cluster.take(id, out);

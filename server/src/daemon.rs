@@ -20,7 +20,7 @@ use bytes::Bytes;
 use hstore_core::ports::log_store::StoreError;
 use hstore_core::{Address, ClientId, LogId, NodeId, Rng, Timestamp};
 use hstore_node::{Input, Node};
-use hstore_replicator::boot::BootError;
+use hstore_replicator::boot::{BootError, Past};
 use hstore_replicator::effects::{DiskRequest, Event, Outputs};
 use hstore_replicator::message::{ClientAnswer, ClientAsk, Message, Reply, Request};
 use hstore_replicator::wire;
@@ -123,7 +123,9 @@ pub async fn run(
 
     let mut outputs = Outputs::default();
     let config = Arc::new(cluster.config.clone());
-    let node = match Node::boot(me, config, rng.seed(), &metadata, &mut outputs) {
+    // Whether the store is gone the directory has said by itself.
+    let booted = Node::boot(me, config, rng.seed(), &metadata, Past::Blank, &mut outputs);
+    let node = match booted {
         Ok(node) => node,
         Err(error) => {
             storage.close().await;

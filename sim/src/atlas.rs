@@ -11,34 +11,98 @@
 //!   copies of a record that are all it has are ever damaged;
 //! - the other nodes are a seal quorum: recovery can tell what was never stored.
 //!
-//! It is judged when damage would strike, for every quorum system that an epoch of the log has had so
-//! far or is planned to have, whatever the epoch. Damage counts for good: a repair may come, and is not waited for. All that
-//! errs on the side of too little damage.
+//! Copies of an epoch are on the nodes of its own quorum system, and its recovery asks those; so damage to
+//! them is judged for that system alone. Which one that is the atlas hears from what acceptors make
+//! durable, which is before anything of the epoch is stored: there may be several, of which the register
+//! comes to hold one, and then each of them counts. What strikes a node as a whole strikes all epochs, also
+//! those that are planned or may begin. Damage counts for good: a repair may come, and is not waited for.
+//! All that errs on the side of too little damage.
 //!
 //! A node whose store cannot be opened any more is *retired*: it is down for the rest of the run, as long
 //! as nothing rebuilds it. Enough others must remain for the log to work: a write quorum of each system
 //! and a majority of the metadata nodes.
+//!
+//! Damage to copies may go *beyond* that on purpose. Then a record may be lost, and must be told as lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Epoch, LogId, NodeId, NodeSet};
+use hstore_replicator::register::RegisterValue;
 
 /// What is damaged.
 #[derive(Clone, Debug)]
 pub struct FaultAtlas {
     metadata: NodeSet,
-    /// All quorum systems that epochs of a log have had.
-    systems: BTreeMap<LogId, Vec<QuorumSystem>>,
+    /// What epochs of a log may be made of.
+    systems: BTreeMap<LogId, Systems>,
     /// Nodes that lost data of an epoch.
     lost: BTreeMap<(LogId, Epoch), NodeSet>,
     /// Nodes whose store is damaged as a whole.
     retired: NodeSet,
-    /// Nodes about to lose what they have in memory: a power failure waits for them.
-    armed: NodeSet,
+    /// Nodes about to lose what they have in memory, by what waits for them.
+    armed: BTreeSet<(NodeId, Arms)>,
     /// The last clean epoch of each log.
     clean: BTreeMap<LogId, Epoch>,
     refused: u64,
+    granted: u64,
+    /// Whether copies may be damaged whatever that takes.
+    beyond: bool,
+}
+
+/// By what a node may come to lose what it has in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Arms {
+    /// A power failure that waits for a file operation.
+    Crash,
+    /// The fault with this number, for as long as it lasts.
+    Fault(u32),
+}
+
+/// What epochs of one log may be made of.
+#[derive(Clone, Debug, Default)]
+struct Systems {
+    /// Of epochs that may begin.
+    planned: Vec<QuorumSystem>,
+    /// Of epochs that have begun, or were going to.
+    spans: Vec<Span>,
+}
+
+/// These epochs have, or may have, this system.
+#[derive(Clone, Debug)]
+struct Span {
+    first: Epoch,
+    last: Epoch,
+    quorums: QuorumSystem,
+}
+
+impl Systems {
+    fn learn(&mut self, first: Epoch, last: Epoch, quorums: &QuorumSystem) {
+        let mut known = self.spans.iter_mut();
+        match known.find(|it| it.first == first && it.quorums == *quorums) {
+            Some(span) => span.last = span.last.max(last),
+            None => self.spans.push(Span {
+                first,
+                last,
+                quorums: quorums.clone(),
+            }),
+        }
+    }
+
+    /// What an epoch may be made of.
+    fn of(&self, epoch: Epoch) -> impl Iterator<Item = &QuorumSystem> {
+        let covers = move |span: &&Span| span.first <= epoch && epoch <= span.last;
+        let known = self.spans.iter().any(|span| covers(&span));
+        let spans = self.spans.iter().filter(covers).map(|span| &span.quorums);
+        let planned = self.planned.iter().filter(move |_| !known);
+        spans.chain(planned)
+    }
+
+    /// What any epoch is or may be made of.
+    fn all(&self) -> impl Iterator<Item = &QuorumSystem> {
+        let spans = self.spans.iter().map(|span| &span.quorums);
+        spans.chain(&self.planned)
+    }
 }
 
 impl FaultAtlas {
@@ -50,10 +114,25 @@ impl FaultAtlas {
             systems: BTreeMap::new(),
             lost: BTreeMap::new(),
             retired: NodeSet::EMPTY,
-            armed: NodeSet::EMPTY,
+            armed: BTreeSet::new(),
             clean: BTreeMap::new(),
             refused: 0,
+            granted: 0,
+            beyond: false,
         }
+    }
+
+    /// Lets damage to copies go beyond what must be survived.
+    #[must_use]
+    pub fn beyond(mut self) -> Self {
+        self.beyond = true;
+        self
+    }
+
+    /// How often damage was allowed.
+    #[must_use]
+    pub fn granted(&self) -> u64 {
+        self.granted
     }
 
     /// How often damage was refused.
@@ -72,14 +151,27 @@ impl FaultAtlas {
     #[must_use]
     pub fn lost(&self, log: LogId, epoch: Epoch) -> NodeSet {
         let lost = self.lost.get(&(log, epoch)).copied().unwrap_or_default();
-        lost.union(self.retired).union(self.armed)
+        lost.union(self.retired).union(self.armed())
     }
 
-    /// An epoch of a log has, or may have, this quorum system.
-    pub fn learn(&mut self, log: LogId, quorums: &QuorumSystem) {
-        let known = self.systems.entry(log).or_default();
-        if !known.contains(quorums) {
-            known.push(quorums.clone());
+    /// An epoch of a log that is yet to begin may have this quorum system.
+    pub fn plan(&mut self, log: LogId, quorums: &QuorumSystem) {
+        let planned = &mut self.systems.entry(log).or_default().planned;
+        if !planned.contains(quorums) {
+            planned.push(quorums.clone());
+        }
+    }
+
+    /// The register of a log holds this, or may come to.
+    pub fn learn(&mut self, log: LogId, value: &RegisterValue) {
+        let systems = self.systems.entry(log).or_default();
+        let ends = value
+            .spans
+            .iter()
+            .skip(1)
+            .map(|span| Epoch(span.first.0 - 1));
+        for (span, last) in value.spans.iter().zip(ends.chain([value.epoch])) {
+            systems.learn(span.first, last, &span.quorums);
         }
     }
 
@@ -102,14 +194,18 @@ impl FaultAtlas {
         epochs: impl IntoIterator<Item = (LogId, Epoch), IntoIter: Clone>,
     ) -> bool {
         let epochs = epochs.into_iter();
-        let tolerated = epochs.clone().all(|(log, epoch)| {
-            let damaged = self.lost(log, epoch).union(NodeSet::only(node));
-            self.tolerates(log, damaged)
-        });
+        let mut each = epochs.clone();
+        let tolerated = self.beyond
+            || each.all(|(log, epoch)| {
+                let damaged = self.lost(log, epoch).union(NodeSet::only(node));
+                let systems = self.systems.get(&log);
+                systems.is_none_or(|it| it.of(epoch).all(|system| tolerates(system, damaged)))
+            });
         if !tolerated {
             self.refused += 1;
             return false;
         }
+        self.granted += 1;
         self.note_lost(node, epochs);
         true
     }
@@ -121,65 +217,75 @@ impl FaultAtlas {
         }
     }
 
+    fn armed(&self) -> NodeSet {
+        self.armed.iter().map(|(node, _)| *node).collect()
+    }
+
     /// Whether `node` may lose what it has in memory at some time from now on, until
     /// [`FaultAtlas::disarm`]; `epochs` are those that it has there now.
     pub fn arm(
         &mut self,
         node: NodeId,
+        by: Arms,
         epochs: impl IntoIterator<Item = (LogId, Epoch), IntoIter: Clone>,
     ) -> bool {
-        let damaged = self.retired.union(self.armed).union(NodeSet::only(node));
-        let logs: Vec<LogId> = self.systems.keys().copied().collect();
+        let down = self.retired.union(self.armed());
+        let damaged = down.union(NodeSet::only(node));
         // Of the epochs that begin until then nothing is known yet.
-        if logs.iter().any(|&log| !self.tolerates(log, damaged)) {
+        let systems = self.systems.values();
+        let tolerated = { systems }
+            .flat_map(Systems::all)
+            .all(|it| tolerates(it, damaged));
+        if !tolerated {
             self.refused += 1;
             return false;
         }
         if !self.lose(node, epochs) {
             return false;
         }
-        self.armed.insert(node);
+        self.armed.insert((node, by));
         true
     }
 
-    /// The power failure that `node` was armed for has struck, or is off.
-    pub fn disarm(&mut self, node: NodeId) {
-        self.armed.remove(node);
+    /// What `node` was armed by has struck, or is off.
+    pub fn disarm(&mut self, node: NodeId, by: Arms) {
+        self.armed.remove(&(node, by));
     }
 
     /// Whether the whole store of `node` may be damaged; if so it is, from now on.
     pub fn retire(&mut self, node: NodeId) -> bool {
         let retired = self.retired.union(NodeSet::only(node));
         let left = self.metadata.difference(retired);
+        let down = retired.union(self.armed());
+        let works = |system: &QuorumSystem| {
+            system.is_write_quorum(system.nodes().difference(retired)) && tolerates(system, down)
+        };
+        let mut lost = self.lost.iter();
         let tolerated = left.len() > self.metadata.len() / 2
-            && self.systems.iter().all(|(&log, systems)| {
-                let works = |system: &QuorumSystem| {
-                    system.is_write_quorum(system.nodes().difference(retired))
-                };
-                systems.iter().all(works) && self.tolerates(log, retired.union(self.armed))
-            })
-            && self.lost.iter().all(|(&(log, _), lost)| {
-                self.tolerates(log, lost.union(retired).union(self.armed))
+            && self.systems.values().flat_map(Systems::all).all(works)
+            && lost.all(|(&(log, epoch), lost)| {
+                let systems = self.systems.get(&log);
+                let mut systems = systems.into_iter().flat_map(|it| it.of(epoch));
+                systems.all(|system| tolerates(system, lost.union(down)))
             });
         if !tolerated {
             self.refused += 1;
             return false;
         }
+        self.granted += 1;
         self.retired = retired;
         true
     }
+}
 
-    fn tolerates(&self, log: LogId, damaged: NodeSet) -> bool {
-        let systems = self.systems.get(&log).map_or(&[][..], Vec::as_slice);
-        systems.iter().all(|system| {
-            !system.is_write_quorum(damaged)
-                && system.is_seal_quorum(system.nodes().difference(damaged))
-        })
-    }
+fn tolerates(system: &QuorumSystem, damaged: NodeSet) -> bool {
+    !system.is_write_quorum(damaged) && system.is_seal_quorum(system.nodes().difference(damaged))
 }
 
 #[cfg(test)]
 mod tests {
+    use hstore_replicator::message::EpochSpan;
+
     use super::*;
 
     const LOG: LogId = LogId(1);
@@ -188,8 +294,25 @@ mod tests {
 
     fn atlas(copies: u8) -> FaultAtlas {
         let mut atlas = FaultAtlas::new((0..3).map(NodeId).collect());
-        atlas.learn(LOG, &QuorumSystem::flat(5, copies).expect("valid"));
+        atlas.plan(LOG, &flat(5, copies));
         atlas
+    }
+
+    fn flat(nodes: u8, copies: u8) -> QuorumSystem {
+        QuorumSystem::flat(nodes, copies).expect("valid")
+    }
+
+    /// A register's value in `epoch`, with spans that begin at these epochs.
+    fn value(epoch: u32, spans: &[(u32, QuorumSystem)]) -> RegisterValue {
+        let spans = spans.iter().map(|(first, quorums)| EpochSpan {
+            first: Epoch(*first),
+            quorums: quorums.clone(),
+        });
+        RegisterValue {
+            epoch: Epoch(epoch),
+            spans: spans.collect(),
+            ..RegisterValue::default()
+        }
     }
 
     #[test]
@@ -200,6 +323,17 @@ mod tests {
         assert!(atlas.lose(NodeId(0), [E1]), "what is lost already");
         assert_eq!(atlas.refused(), 1);
         assert_eq!(atlas.lost(LOG, Epoch(1)), NodeSet::only(NodeId(0)));
+    }
+
+    #[test]
+    fn beyond_what_must_be_survived_nodes_still_work() {
+        let mut atlas = atlas(2).beyond();
+        assert!((0..5).all(|node| atlas.lose(NodeId(node), [E1])));
+        assert_eq!((atlas.granted(), atlas.refused()), (5, 0));
+        assert!(
+            !atlas.retire(NodeId(0)),
+            "a log that does not work tells nothing"
+        );
     }
 
     #[test]
@@ -225,22 +359,82 @@ mod tests {
     }
 
     #[test]
-    fn every_quorum_system_of_the_log_counts_also_later_ones() {
+    fn an_epoch_is_judged_by_its_own_system() {
         let mut atlas = atlas(3);
+        atlas.learn(LOG, &value(4, &[(1, flat(5, 3)), (3, flat(4, 2))]));
+        for (epoch, spared) in [(1, 2), (2, 2), (3, 1), (4, 1)] {
+            let lost = (0..4).filter(|node| atlas.lose(NodeId(*node), [(LOG, Epoch(epoch))]));
+            assert_eq!(lost.count(), spared, "epoch {epoch}");
+        }
+    }
+
+    #[test]
+    fn an_epoch_that_is_not_known_is_judged_by_all_that_are_planned() {
+        let mut atlas = atlas(3);
+        atlas.plan(LOG, &flat(4, 2));
         assert!(atlas.lose(NodeId(0), [E1]));
-        atlas.learn(LOG, &QuorumSystem::flat(4, 2).expect("valid"));
         assert!(!atlas.lose(NodeId(1), [E1]));
+        // Then it is known.
+        atlas.learn(LOG, &value(1, &[(1, flat(5, 3))]));
+        assert!(atlas.lose(NodeId(1), [E1]));
+        assert!(atlas.lose(NodeId(0), [E2]));
+        assert!(!atlas.lose(NodeId(1), [E2]));
+    }
+
+    #[test]
+    fn of_several_values_that_a_register_may_hold_each_counts() {
+        let mut atlas = atlas(3);
+        atlas.learn(LOG, &value(1, &[(1, flat(5, 3))]));
+        atlas.learn(LOG, &value(2, &[(1, flat(5, 3))]));
+        atlas.learn(LOG, &value(2, &[(1, flat(5, 3)), (2, flat(5, 2))]));
+        assert!(atlas.lose(NodeId(0), [E2]));
+        assert!(!atlas.lose(NodeId(1), [E2]), "two copies may be all");
+        assert!(atlas.lose(NodeId(0), [E1]) && atlas.lose(NodeId(1), [E1]));
+    }
+
+    #[test]
+    fn a_node_is_retired_if_every_epoch_and_every_plan_can_spare_it() {
+        for (epochs, plan, spared) in [
+            (flat(5, 3), flat(5, 3), 2),
+            (flat(5, 2), flat(5, 3), 1),
+            (flat(5, 3), flat(5, 2), 1),
+        ] {
+            let mut atlas = FaultAtlas::new((0..5).map(NodeId).collect());
+            atlas.plan(LOG, &plan);
+            atlas.learn(LOG, &value(1, &[(1, epochs)]));
+            let retired = (0..5).filter(|node| atlas.retire(NodeId(*node))).count();
+            assert_eq!(retired, spared);
+            assert_eq!(atlas.granted(), spared as u64);
+            assert_eq!(atlas.refused(), 5 - spared as u64);
+        }
+    }
+
+    #[test]
+    fn a_node_that_other_epochs_miss_is_spared_by_those_that_do_not() {
+        let mut atlas = FaultAtlas::new((0..5).map(NodeId).collect());
+        atlas.plan(LOG, &flat(5, 3));
+        atlas.learn(LOG, &value(2, &[(1, flat(5, 2)), (2, flat(5, 3))]));
+        assert!(atlas.lose(NodeId(0), [E1]));
+        assert!(
+            !atlas.retire(NodeId(1)),
+            "the two are all that epoch 1 may have"
+        );
+        assert!(atlas.retire(NodeId(0)), "it has lost that already");
     }
 
     #[test]
     fn what_is_armed_counts_for_all_epochs() {
         let mut atlas = atlas(2);
-        assert!(atlas.arm(NodeId(0), [E1]));
+        assert!(atlas.arm(NodeId(0), Arms::Crash, [E1]));
         assert!(
             !atlas.lose(NodeId(1), [E2]),
             "it may begin before the crash"
         );
-        atlas.disarm(NodeId(0));
+        assert!(!atlas.arm(NodeId(1), Arms::Crash, []));
+        assert!(atlas.arm(NodeId(0), Arms::Fault(3), [E1]), "once more");
+        atlas.disarm(NodeId(0), Arms::Crash);
+        assert!(!atlas.lose(NodeId(1), [E2]), "the fault goes on");
+        atlas.disarm(NodeId(0), Arms::Fault(3));
         assert!(atlas.lose(NodeId(1), [E2]));
         assert!(
             !atlas.lose(NodeId(1), [E1]),

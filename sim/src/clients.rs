@@ -10,6 +10,8 @@ use hstore_replicator::reader::{Delivery, GapKind};
 use hstore_workloads::{Operation, record_id};
 use jepsen_lite::history::{self, OpId, ProcessId, ReadOutcome, RecordId, Recorder, Terms};
 
+use crate::lost::Lost;
+
 /// One place at which a client process works. A process that does not know how its operation ended is
 /// followed by a new one.
 #[derive(Debug)]
@@ -152,11 +154,13 @@ impl Slot {
         op
     }
 
-    /// Records the end of the running operation. Returns its number in the history, and how it ended.
+    /// Records the end of the running operation, as if nothing was lost that may be told as `lost`. Returns
+    /// its number in the history, and how it ended.
     pub fn end(
         &mut self,
         now: Timestamp,
         outcome: Outcome,
+        lost: &mut Lost,
         recorder: &mut Recorder,
     ) -> (OpId, Ended) {
         let running = self.running.take().expect("a call that ended was running");
@@ -191,7 +195,7 @@ impl Slot {
                 Ended::Tail
             }
             Outcome::Read { deliveries, tail } => {
-                let mut read = read_outcome(&deliveries, tail);
+                let mut read = read_outcome(running.log, &deliveries, tail, lost);
                 let records = read.records.len();
                 if running.poll {
                     read = ReadOutcome::of_poll(read.records, read.gaps);
@@ -242,7 +246,7 @@ fn told_token(token: Token) -> history::Token {
 }
 
 /// A read as the history tells it. A record that is none of ours gets an id that no append has.
-fn read_outcome(deliveries: &[Delivery], tail: Lsn) -> ReadOutcome {
+fn read_outcome(log: LogId, deliveries: &[Delivery], tail: Lsn, lost: &mut Lost) -> ReadOutcome {
     let mut read = ReadOutcome {
         tail,
         ..ReadOutcome::default()
@@ -263,11 +267,18 @@ fn read_outcome(deliveries: &[Delivery], tail: Lsn) -> ReadOutcome {
                 // The history tells a read up to its tail.
                 let end = Lsn::at(tail.epoch, Offset(tail.offset.0 - 1));
                 let last = if *last < tail { *last } else { end };
-                read.gaps.push(history::Gap {
+                let gap = history::Gap {
                     kind,
                     first: *first,
                     last,
-                });
+                };
+                if kind == history::GapKind::DataLoss {
+                    let (records, gaps) = lost.restore(log, gap);
+                    read.records.extend(records);
+                    read.gaps.extend(gaps);
+                } else {
+                    read.gaps.push(gap);
+                }
             }
         }
     }

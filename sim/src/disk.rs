@@ -6,7 +6,8 @@
 //! allows:
 //!
 //! - each sector of [`SECTOR_BYTES`] that was not synced is as it was at the last sync, as it was
-//!   last written, or torn: a prefix as last written, the rest as at the last sync;
+//!   last written, or torn: a prefix as last written, the rest as at the last sync; or it was just being
+//!   written, and holds garbage where it was not synced;
 //! - a file's length is anything between the least and the greatest it had to choose from;
 //! - of the changes of names that no directory sync made durable, the latest few are undone.
 //!
@@ -14,17 +15,26 @@
 //! file operation at which the power goes. That operation may have happened or not, the later ones
 //! do not, and all of them fail.
 //!
-//! The disk does not know time: whoever hosts it charges for the operations that it records
-//! ([`SimDisk::drain_ops`]). It does not know threads. It injects no faults but power failures; all
-//! operations pass through one method (`perform`), which is where others belong.
+//! Beside that a device may do wrong what the port does not allow:
+//!
+//! - operations fail ([`SimDisk::inject`]), and a sync that fails drops what it was to write;
+//! - what is durable goes bad: a bit flips, a sector lands in the wrong place, a sector cannot be read.
+//!   What went wrong beneath the page cache shows when the power has failed.
+//!
+//! All operations pass through one method (`perform`), and so do the faults. The disk does not know time:
+//! whoever hosts it charges for the operations that it records ([`SimDisk::drain_ops`]), and says when a
+//! fault begins and ends. It does not know threads.
 //!
 //! # Invariants
 //!
-//! - Nothing that was synced is lost, and nothing appears that was never written, but for zeros
-//!   where a length survived without its bytes.
+//! - Without damage, nothing is lost that a sync which succeeded was to write, and nothing appears that was
+//!   never written, but for zeros where a length survived without its bytes, and garbage in sectors that
+//!   were being written.
 //! - The same calls with the same generator lead to the same disk and the same record of operations.
 //! - A file that was opened before a power failure or the end of its process is not open after it.
 
+mod faults;
+mod harm;
 mod names;
 mod operation;
 mod pages;
@@ -39,6 +49,8 @@ use hstore_core::ports::file_system::{
     FileError, FileErrorKind, FileId, FileSystem, LockId, PathKind,
 };
 
+pub use faults::{DiskFault, FaultId, FileClass, Operations};
+use faults::{Faults, UNREADABLE};
 use names::{Inode, Names};
 pub use operation::{FileOp, FileOpKind};
 pub use shared::{MountedDisk, SharedDisk};
@@ -62,6 +74,8 @@ pub struct PowerLoss {
     pub lost_sectors: u64,
     /// Unsynced sectors of which a part is left.
     pub torn_sectors: u64,
+    /// Unsynced sectors that hold garbage.
+    pub garbage_sectors: u64,
     /// Creations, renames and removals that were not synced.
     pub unsynced_names: u64,
     /// How many of those were undone.
@@ -72,7 +86,7 @@ impl PowerLoss {
     /// Whether anything was lost.
     #[must_use]
     pub fn lost_anything(&self) -> bool {
-        self.lost_sectors + self.torn_sectors + self.lost_names > 0
+        self.lost_sectors + self.torn_sectors + self.garbage_sectors + self.lost_names > 0
     }
 }
 
@@ -89,6 +103,22 @@ pub struct SimDisk {
     next_op: u64,
     /// The operations since they were last drained.
     ops: Vec<FileOp>,
+    /// What makes operations fail, if anything does or did.
+    faults: Option<Box<Faults>>,
+    /// What failed because of that, or of a sector that cannot be read, since the last power failure or end
+    /// of a process.
+    failed: Vec<(FileOpKind, Arc<str>)>,
+}
+
+/// What an operation is about.
+#[derive(Clone, Debug)]
+struct Subject<'a> {
+    /// The path; `?` if the operation is on a file that is not open.
+    path: Arc<str>,
+    /// The file, if it is open.
+    inode: Option<Inode>,
+    /// What is to be appended to it.
+    appends: &'a [u8],
 }
 
 /// What operations work on.
@@ -168,7 +198,34 @@ impl SimDisk {
             incarnation: 0,
             next_op: 0,
             ops: Vec::new(),
+            faults: None,
+            failed: Vec::new(),
         }
+    }
+
+    /// Operations fail from now on, as the fault says.
+    pub fn inject(&mut self, id: FaultId, fault: DiskFault) {
+        self.faults.get_or_insert_default().inject(id, fault);
+    }
+
+    /// A fault that was injected is over.
+    pub fn lift(&mut self, id: FaultId) {
+        if let Some(faults) = &mut self.faults {
+            faults.lift(id);
+        }
+    }
+
+    /// The injected faults that have made an operation fail since this was last called.
+    pub fn drain_struck(&mut self) -> Vec<FaultId> {
+        let faults = self.faults.as_mut();
+        faults.map_or_else(Vec::new, |faults| faults.drain_struck().collect())
+    }
+
+    /// What failed because of a fault since the last power failure or end of a process. Whoever used the
+    /// disk was told.
+    #[must_use]
+    pub fn failed(&self) -> &[(FileOpKind, Arc<str>)] {
+        &self.failed
     }
 
     /// The power fails and comes back: some of what was not synced is lost, no file is open, and a
@@ -205,9 +262,54 @@ impl SimDisk {
         pages.is_some_and(|pages| pages.flip_bit(byte as usize, bit))
     }
 
+    /// A sector of a file was written over one of another file, or elsewhere in the same: the medium holds
+    /// zeros where it belongs, and its bytes in the other place. The cache shows nothing of it, unless it
+    /// forgets the two files at once. False unless both sectors, given by file and number, are durable.
+    pub fn misdirect(&mut self, from: (&str, u64), to: (&str, u64), forgets: bool) -> bool {
+        let names = &mut self.medium.names;
+        let mut durable = |(path, sector): (&str, u64)| {
+            let pages = names.pages_at(path)?;
+            let bytes = pages.durable_sector(sector as usize)?;
+            Some((bytes.start, pages.cached()[bytes].to_vec()))
+        };
+        let (Some((source, mut content)), Some((target, _))) = (durable(from), durable(to)) else {
+            return false;
+        };
+        if (from.0, source) == (to.0, target) {
+            return false;
+        }
+        let zeros = vec![0; content.len()];
+        content.resize(SECTOR_BYTES, 0);
+        for (path, at, bytes) in [(from.0, source, zeros), (to.0, target, content)] {
+            let pages = names.pages_at(path).expect("it was there");
+            pages.lay_beneath(at, bytes);
+            if forgets {
+                pages.forget_cached();
+            }
+        }
+        true
+    }
+
+    /// A durable sector of a file cannot be read from now on, until the file is cut before it. False if
+    /// there is no such sector.
+    pub fn make_unreadable(&mut self, path: &str, sector: u64) -> bool {
+        let pages = self.medium.names.pages_at(path);
+        let pages = pages.filter(|it| it.durable_sector(sector as usize).is_some());
+        pages
+            .map(|it| it.make_unreadable(sector as usize))
+            .is_some()
+    }
+
+    /// Another disk is put in its place, and it is empty. The process that used the old one has ended.
+    pub fn wipe(&mut self) {
+        self.process_exit();
+        self.medium.names = Names::new();
+    }
+
     /// The process that used the disk ends, the machine goes on: no file is open, a crash that was
     /// armed is over, and nothing is lost.
     pub fn process_exit(&mut self) {
+        self.failed.clear();
         self.medium.open.clear();
         self.medium.locks.clear();
         self.power = Power::On;
@@ -265,15 +367,18 @@ impl SimDisk {
         self.ops.drain(..)
     }
 
-    /// Every operation passes here: `act` does it and completes its record. `path` is `None` if the
-    /// operation is on a file that is not open.
+    /// Every operation passes here: `act` does it and completes its record.
     fn perform<T>(
         &mut self,
         kind: FileOpKind,
-        path: Option<Arc<str>>,
+        subject: Subject<'_>,
         act: impl FnOnce(&mut Medium, &mut FileOp) -> Result<T, Failure>,
     ) -> Result<T, FileError> {
-        let path = path.unwrap_or_else(|| Arc::from("?"));
+        let Subject {
+            path,
+            inode,
+            appends,
+        } = subject;
         let mut op = FileOp::new(self.next_op, kind, path);
         let outcome = match self.power {
             Power::Off => return Err(op.error(POWER_FAILED)),
@@ -287,27 +392,75 @@ impl SimDisk {
             }
             Power::OnFor(left) => {
                 self.power = Power::OnFor(left - 1);
-                act(&mut self.medium, &mut op)
+                self.act_or_fail(inode, appends, &mut op, act)
             }
-            Power::On => act(&mut self.medium, &mut op),
+            Power::On => self.act_or_fail(inode, appends, &mut op, act),
         };
         op.failed = outcome.as_ref().err().map(|failure| failure.kind);
         let outcome = outcome.map_err(|failure| op.error(failure));
+        if op.injected {
+            self.failed.push((kind, op.path.clone()));
+        }
         self.record(op);
         outcome
+    }
+
+    /// Acts, unless a fault strikes: then what that leaves of the operation is done.
+    fn act_or_fail<T>(
+        &mut self,
+        inode: Option<Inode>,
+        appends: &[u8],
+        op: &mut FileOp,
+        act: impl FnOnce(&mut Medium, &mut FileOp) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let faults = self.faults.as_mut();
+        let Some(mut blow) = faults.and_then(|it| it.judge(op, appends.len())) else {
+            return act(&mut self.medium, op);
+        };
+        op.injected = true;
+        if let Some(inode) = inode {
+            let pages = self.medium.names.pages_mut(inode);
+            if op.kind == FileOpKind::Append {
+                let appended = &appends[..blow.appended];
+                op.covers(pages.cached().len(), appended);
+                pages.append(appended);
+            } else if matches!(op.kind, FileOpKind::Sync | FileOpKind::RangeSync) {
+                op.len = pages.fail_sync(blow.keeps_cache, &mut blow.rng);
+            }
+        }
+        Err(blow.failure)
+    }
+
+    fn perform_at<T>(
+        &mut self,
+        kind: FileOpKind,
+        path: &str,
+        act: impl FnOnce(&mut Medium, &mut FileOp) -> Result<T, Failure>,
+    ) -> Result<T, FileError> {
+        let subject = Subject {
+            path: path.into(),
+            inode: None,
+            appends: &[],
+        };
+        self.perform(kind, subject, act)
     }
 
     fn perform_on<T>(
         &mut self,
         kind: FileOpKind,
         file: FileId,
+        appends: &[u8],
         act: impl FnOnce(&mut Names, Inode, &mut FileOp) -> Result<T, Failure>,
     ) -> Result<T, FileError> {
         let open = self.medium.open.get(&file).cloned();
-        let path = open.as_ref().map(|open| open.path.clone());
-        self.perform(kind, path, |medium, op| {
-            let open = open.ok_or(NOT_OPEN)?;
-            act(&mut medium.names, open.inode, op)
+        let inode = open.as_ref().map(|open| open.inode);
+        let subject = Subject {
+            path: open.map_or_else(|| Arc::from("?"), |open| open.path),
+            inode,
+            appends,
+        };
+        self.perform(kind, subject, |medium, op| {
+            act(&mut medium.names, inode.ok_or(NOT_OPEN)?, op)
         })
     }
 
@@ -352,14 +505,14 @@ impl Medium {
 
 impl FileSystem for SimDisk {
     fn create(&mut self, path: &str) -> Result<FileId, FileError> {
-        self.perform(FileOpKind::Create, Some(path.into()), |medium, op| {
+        self.perform_at(FileOpKind::Create, path, |medium, op| {
             let inode = medium.names.create(path)?;
             Ok(medium.insert(inode, op.path.clone()))
         })
     }
 
     fn open(&mut self, path: &str) -> Result<FileId, FileError> {
-        self.perform(FileOpKind::Open, Some(path.into()), |medium, op| {
+        self.perform_at(FileOpKind::Open, path, |medium, op| {
             let inode = medium.names.open(path)?;
             Ok(medium.insert(inode, op.path.clone()))
         })
@@ -372,7 +525,7 @@ impl FileSystem for SimDisk {
     }
 
     fn append(&mut self, file: FileId, data: &[u8]) -> Result<(), FileError> {
-        self.perform_on(FileOpKind::Append, file, |names, inode, op| {
+        self.perform_on(FileOpKind::Append, file, data, |names, inode, op| {
             let pages = names.pages_mut(inode);
             op.covers(pages.cached().len(), data);
             pages.append(data);
@@ -381,25 +534,31 @@ impl FileSystem for SimDisk {
     }
 
     fn read_at(&mut self, file: FileId, offset: u64, length: usize) -> Result<Bytes, FileError> {
-        self.perform_on(FileOpKind::Read, file, |names, inode, op| {
-            let cached = names.pages(inode).cached();
-            let end = cached.len();
+        self.perform_on(FileOpKind::Read, file, &[], |names, inode, op| {
+            let pages = names.pages(inode);
+            let end = pages.cached().len();
             let from = usize::try_from(offset).map_or(end, |offset| offset.min(end));
-            let content = &cached[from..from.saturating_add(length).min(end)];
+            let range = from..from.saturating_add(length).min(end);
+            if pages.refuses(range.clone()) {
+                op.injected = true;
+                (op.offset, op.len) = (from as u64, range.len() as u64);
+                return Err(UNREADABLE);
+            }
+            let content = &pages.cached()[range];
             op.covers(from, content);
             Ok(Bytes::copy_from_slice(content))
         })
     }
 
     fn len(&mut self, file: FileId) -> Result<u64, FileError> {
-        self.perform_on(FileOpKind::Length, file, |names, inode, op| {
+        self.perform_on(FileOpKind::Length, file, &[], |names, inode, op| {
             op.len = names.pages(inode).cached().len() as u64;
             Ok(op.len)
         })
     }
 
     fn truncate(&mut self, file: FileId, length: u64) -> Result<(), FileError> {
-        self.perform_on(FileOpKind::Truncate, file, |names, inode, op| {
+        self.perform_on(FileOpKind::Truncate, file, &[], |names, inode, op| {
             op.offset = length;
             let pages = names.pages_mut(inode);
             let cached = pages.cached().len() as u64;
@@ -413,14 +572,14 @@ impl FileSystem for SimDisk {
     }
 
     fn sync(&mut self, file: FileId) -> Result<(), FileError> {
-        self.perform_on(FileOpKind::Sync, file, |names, inode, op| {
+        self.perform_on(FileOpKind::Sync, file, &[], |names, inode, op| {
             op.len = names.pages_mut(inode).sync();
             Ok(())
         })
     }
 
     fn range_sync(&mut self, file: FileId, offset: u64, length: u64) -> Result<(), FileError> {
-        self.perform_on(FileOpKind::RangeSync, file, |_, _, op| {
+        self.perform_on(FileOpKind::RangeSync, file, &[], |_, _, op| {
             // What is on its way may still be lost.
             (op.offset, op.len) = (offset, length);
             Ok(())
@@ -428,7 +587,7 @@ impl FileSystem for SimDisk {
     }
 
     fn look_up(&mut self, path: &str) -> Result<PathKind, FileError> {
-        self.perform(FileOpKind::LookUp, Some(path.into()), |medium, op| {
+        self.perform_at(FileOpKind::LookUp, path, |medium, op| {
             let kind = medium.names.look_up(path)?;
             if let PathKind::File(length) = kind {
                 op.len = length;
@@ -438,39 +597,39 @@ impl FileSystem for SimDisk {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError> {
-        self.perform(FileOpKind::Rename, Some(from.into()), |medium, op| {
+        self.perform_at(FileOpKind::Rename, from, |medium, op| {
             op.to = Some(to.into());
             medium.names.rename(from, to)
         })
     }
 
     fn link(&mut self, from: &str, to: &str) -> Result<(), FileError> {
-        self.perform(FileOpKind::Link, Some(from.into()), |medium, op| {
+        self.perform_at(FileOpKind::Link, from, |medium, op| {
             op.to = Some(to.into());
             medium.names.link(from, to)
         })
     }
 
     fn remove(&mut self, path: &str) -> Result<(), FileError> {
-        self.perform(FileOpKind::Remove, Some(path.into()), |medium, _| {
+        self.perform_at(FileOpKind::Remove, path, |medium, _| {
             medium.names.remove(path)
         })
     }
 
     fn create_dir(&mut self, path: &str) -> Result<(), FileError> {
-        self.perform(FileOpKind::CreateDir, Some(path.into()), |medium, _| {
+        self.perform_at(FileOpKind::CreateDir, path, |medium, _| {
             medium.names.create_dir(path)
         })
     }
 
     fn remove_dir(&mut self, path: &str) -> Result<(), FileError> {
-        self.perform(FileOpKind::RemoveDir, Some(path.into()), |medium, _| {
+        self.perform_at(FileOpKind::RemoveDir, path, |medium, _| {
             medium.names.remove_dir(path)
         })
     }
 
     fn list(&mut self, path: &str) -> Result<Vec<String>, FileError> {
-        self.perform(FileOpKind::List, Some(path.into()), |medium, op| {
+        self.perform_at(FileOpKind::List, path, |medium, op| {
             let names = medium.names.list(path)?;
             op.len = names.len() as u64;
             op.crc32c = names.iter().fold(0, |crc, name| {
@@ -481,7 +640,7 @@ impl FileSystem for SimDisk {
     }
 
     fn sync_dir(&mut self, path: &str) -> Result<(), FileError> {
-        self.perform(FileOpKind::SyncDir, Some(path.into()), |medium, op| {
+        self.perform_at(FileOpKind::SyncDir, path, |medium, op| {
             let in_use: Vec<Inode> = medium.in_use().collect();
             op.len = medium.names.sync_dir(path, in_use)?;
             Ok(())
@@ -489,7 +648,7 @@ impl FileSystem for SimDisk {
     }
 
     fn lock(&mut self, path: &str) -> Result<LockId, FileError> {
-        self.perform(FileOpKind::Lock, Some(path.into()), |medium, op| {
+        self.perform_at(FileOpKind::Lock, path, |medium, op| {
             medium.lock(op.path.clone())
         })
     }

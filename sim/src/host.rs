@@ -12,13 +12,16 @@ use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, LogStore, StoreError, StoreOp};
 use hstore_core::{Entry, Epoch, LogId, Lsn, NodeId, Rng, Timestamp};
 use hstore_node::Node;
+use hstore_replicator::boot::Past;
 use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::effects::{DiskDone, DiskRequest, DiskToken, DiskWork, Durability, Outputs};
 use hstore_replicator::keys::dirty_epoch;
 use hstore_tier1::rocks::BackgroundWork;
 use hstore_tier1::rocks::hosted::env::Host as RocksHost;
 
-use crate::disk::{FileOp, PowerLoss, SharedDisk, SimDisk};
+use crate::disk::{
+    DiskFault, FaultId, FileClass, FileOp, PowerLoss, SECTOR_BYTES, SharedDisk, SimDisk,
+};
 use crate::options::{Engine, StoreOptions};
 use crate::plan::FlipPlace;
 use crate::store::Store;
@@ -48,8 +51,14 @@ pub struct Host {
     kept: BTreeSet<(LogId, Lsn)>,
     /// Epochs of which copies may be answered unsynced: they are marked as dirty, maybe durably.
     dirty: BTreeSet<(LogId, Epoch)>,
-    /// Files in which a bit was flipped.
-    flipped: BTreeSet<String>,
+    /// Until then the disk completes nothing.
+    pub stalled_until: Timestamp,
+    /// Files of which something durable went bad.
+    damaged: BTreeSet<String>,
+    /// The disk was replaced by an empty one.
+    wiped: bool,
+    /// What whoever starts the process knows: whether it has run before.
+    past: Past,
 }
 
 /// What a process found when it started.
@@ -110,7 +119,10 @@ impl Host {
             given_up: BTreeMap::new(),
             kept: BTreeSet::new(),
             dirty: BTreeSet::new(),
-            flipped: BTreeSet::new(),
+            stalled_until: Timestamp::ZERO,
+            damaged: BTreeSet::new(),
+            wiped: false,
+            past: Past::Blank,
         }
     }
 
@@ -167,40 +179,85 @@ impl Host {
             .collect()
     }
 
-    /// Whether a bit was flipped in a file that is still there.
+    /// Whether something durable went bad in a file that is still there, or all is gone.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
-        if self.flipped.is_empty() {
-            return false;
+        if self.wiped || self.damaged.is_empty() {
+            return self.wiped;
         }
         let files = self.disk.lock().durable_files();
-        files.iter().any(|(path, _)| self.flipped.contains(path))
+        files.iter().any(|(path, _)| self.damaged.contains(path))
     }
 
-    /// Flips a bit of the payload of a durable copy, beneath the checksums of the store.
+    /// Operations of the disk fail from now on, as the fault says.
+    pub fn inject(&mut self, id: FaultId, fault: DiskFault) {
+        self.disk.lock().inject(id, fault);
+    }
+
+    /// A fault that was injected is over.
+    pub fn lift(&mut self, id: FaultId) {
+        self.disk.lock().lift(id);
+    }
+
+    /// The injected faults that have made an operation fail since this was last called.
+    #[must_use]
+    pub fn drain_struck(&mut self) -> Vec<FaultId> {
+        self.disk.lock().drain_struck()
+    }
+
+    /// Whether the device has failed an operation of this process.
+    #[must_use]
+    pub fn failed_by_device(&self) -> bool {
+        !self.disk.lock().failed().is_empty()
+    }
+
+    /// A sync of this process that the device has failed.
+    #[must_use]
+    pub fn failed_sync(&self) -> Option<Arc<str>> {
+        let disk = self.disk.lock();
+        let mut failed = disk.failed().iter();
+        let sync = failed.find(|(kind, _)| kind.makes_durable());
+        sync.map(|(_, path)| path.clone())
+    }
+
+    /// Puts an empty disk in the place of the one there is. No process runs.
+    pub fn wipe(&mut self) {
+        assert!(self.process.is_none(), "what it held is lost first");
+        self.disk.lock().wipe();
+        self.wiped = true;
+    }
+
+    /// Flips a bit of the payload of a durable copy, beneath the checksums of the store. Returns the payload
+    /// as it was; `None` if there is no such copy.
     ///
     /// # Errors
     /// If a file operation failed. The process must not go on.
-    pub fn flip_copy(&mut self, log: LogId, lsn: Lsn, pick: u64) -> Result<bool, StoreError> {
+    pub fn flip_copy(
+        &mut self,
+        log: LogId,
+        lsn: Lsn,
+        pick: u64,
+    ) -> Result<Option<Bytes>, StoreError> {
         let Some(process) = &mut self.process else {
-            return Ok(false);
+            return Ok(None);
         };
         let mut scan = process.store.scan(log, lsn, lsn, 1)?;
         let Some((_, Ok(mut copy))) = scan.copies.pop() else {
-            return Ok(false);
+            return Ok(None);
         };
         let Entry::Record(stamped) = &mut copy.entry else {
-            return Ok(false);
+            return Ok(None);
         };
+        let sound = stamped.record.payload.clone();
         let mut payload = stamped.record.payload.to_vec();
         let bits = payload.len() as u64 * 8;
         if bits == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         payload[(pick % bits / 8) as usize] ^= 1 << (pick % 8);
         stamped.record.payload = payload.into();
         process.store.apply(&[StoreOp::Put { log, lsn, copy }])?;
-        Ok(true)
+        Ok(Some(sound))
     }
 
     /// A durable record of which a copy is here, if there is any.
@@ -221,34 +278,63 @@ impl Host {
 
     /// Flips a durable bit of a file that the store checks. Returns the file, if there was one.
     pub fn flip_file(&mut self, place: FlipPlace, pick: u64) -> Option<String> {
-        let mut disk = self.disk.lock();
-        let candidates: Vec<(String, u64)> = match place {
+        let candidates = match place {
             FlipPlace::Copy | FlipPlace::NewestCopy => return None,
-            FlipPlace::Log => {
-                let process = self.process.as_ref()?;
-                process.store.log_that_tells_damage().into_iter().collect()
-            }
-            FlipPlace::Table => {
-                let files = disk.durable_files().into_iter();
-                files
-                    .filter(|(path, _)| Store::is_table(self.engine, path))
-                    .collect()
-            }
+            FlipPlace::Log => self.checked_log(),
+            FlipPlace::Table => self.checked_tables(),
         };
-        let bytes: u64 = candidates.iter().map(|(_, length)| length).sum();
-        let mut byte = pick.checked_rem(bytes)?;
-        for (path, length) in candidates {
-            if byte < length {
-                let flipped = disk.flip_bit(&path, byte, (pick >> 56) as u8);
-                drop(disk);
-                return flipped.then(|| {
-                    self.flipped.insert(path.clone());
-                    path
-                });
-            }
-            byte -= length;
-        }
-        None
+        let (path, byte) = pick_byte(candidates, pick)?;
+        let flipped = self.disk.lock().flip_bit(&path, byte, (pick >> 56) as u8);
+        flipped.then(|| {
+            self.damaged.insert(path.clone());
+            path
+        })
+    }
+
+    /// A durable sector was written over another one, both of files that the store checks. Returns from
+    /// where to where, if there were two.
+    pub fn misdirect(&mut self, from: u64, to: u64, shows: bool) -> Option<[(String, u64); 2]> {
+        let mut candidates = self.checked_log();
+        candidates.extend(self.checked_tables());
+        let sector = |(path, byte)| (path, byte / SECTOR_BYTES as u64);
+        let from = sector(pick_byte(candidates.clone(), from)?);
+        let to = sector(pick_byte(candidates, to)?);
+        let mut disk = self.disk.lock();
+        let misdirected = disk.misdirect((&from.0, from.1), (&to.0, to.1), shows);
+        drop(disk);
+        misdirected.then(|| {
+            self.damaged.extend([from.0.clone(), to.0.clone()]);
+            [from, to]
+        })
+    }
+
+    /// A durable sector of a file of the store cannot be read from now on. Returns which, if there was one.
+    pub fn make_unreadable(&mut self, pick: u64) -> Option<(String, u64)> {
+        let files = self.disk.lock().durable_files().into_iter();
+        let candidates = files.filter(|(path, _)| FileClass::of(path).is_some());
+        let (path, byte) = pick_byte(candidates.collect(), pick)?;
+        let sector = byte / SECTOR_BYTES as u64;
+        let made = self.disk.lock().make_unreadable(&path, sector);
+        made.then(|| {
+            self.damaged.insert(path.clone());
+            (path, sector)
+        })
+    }
+
+    /// The write-ahead log as far as the store tells damage of it from a torn end: path and length.
+    fn checked_log(&self) -> Vec<(String, u64)> {
+        let process = self.process.iter();
+        process
+            .filter_map(|it| it.store.log_that_tells_damage())
+            .collect()
+    }
+
+    /// The tables and checkpoints, with how much of each is durable.
+    fn checked_tables(&self) -> Vec<(String, u64)> {
+        let files = self.disk.lock().durable_files().into_iter();
+        files
+            .filter(|(path, _)| Store::is_table(self.engine, path))
+            .collect()
     }
 
     /// What the process's store has written in the background.
@@ -280,7 +366,7 @@ impl Host {
         let disk = self.disk.mount();
         let mut store = Store::open(disk, self.engine, self.store_options, rocks_host)?;
         let metadata = store.metadata()?;
-        let node = Node::boot(self.id, Arc::clone(config), seed, &metadata, out)
+        let node = Node::boot(self.id, Arc::clone(config), seed, &metadata, self.past, out)
             .map_err(|error| StoreError::Damaged(error.to_string()))?;
         let logs = config.logs.keys().copied();
         self.given_up = logs.clone().map(|log| (log, node.trim(log))).collect();
@@ -313,6 +399,15 @@ impl Host {
         self.life += 1;
         self.timer = None;
         loss
+    }
+
+    /// The process ends, the machine goes on: what it wrote is still cached.
+    pub fn exit(&mut self) {
+        self.disk.lock().process_exit();
+        // As when the power fails.
+        self.process = None;
+        self.life += 1;
+        self.timer = None;
     }
 
     /// From the `after`-th file operation on, all fail, as if the power had.
@@ -396,6 +491,8 @@ impl Host {
     pub fn sync_ends(&mut self, follows: &mut Vec<Follows>) -> Result<Vec<Metadata>, StoreError> {
         let process = self.process.as_mut().expect("a process asked");
         process.store.sync()?;
+        // Before anything else a node makes durable that it lives.
+        self.past = Past::Lived;
         let covered = process.syncing.take().expect("a sync was running");
         let mut metadata = Vec::new();
         for written in process.written.drain(..covered) {
@@ -433,6 +530,19 @@ impl Host {
         }
         Ok(metadata)
     }
+}
+
+/// One of the bytes of these files, given with their lengths; `None` if there are none.
+fn pick_byte(files: Vec<(String, u64)>, pick: u64) -> Option<(String, u64)> {
+    let bytes: u64 = files.iter().map(|(_, length)| length).sum();
+    let mut byte = pick.checked_rem(bytes)?;
+    for (path, length) in files {
+        if byte < length {
+            return Some((path, byte));
+        }
+        byte -= length;
+    }
+    None
 }
 
 fn remove_range(places: &mut BTreeSet<(LogId, Lsn)>, log: LogId, first: Lsn, last: Lsn) {

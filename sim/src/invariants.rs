@@ -16,7 +16,7 @@ use crate::host::{Found, Metadata};
 use crate::report::Violation;
 
 /// The invariants by name, and what they say.
-pub const INVARIANTS: [(&str, &str); 10] = [
+pub const INVARIANTS: [(&str, &str); 11] = [
     (
         "one-sequencer-per-epoch",
         "no epoch of a log is ever begun by two activations",
@@ -32,6 +32,10 @@ pub const INVARIANTS: [(&str, &str); 10] = [
     (
         "synced-copies-survive",
         "what a node has synced is there when it starts again, unless it deleted it",
+    ),
+    (
+        "failed-syncs-are-told",
+        "a store of which the device has failed a sync does not claim to have made anything durable since",
     ),
     (
         "acks-below-bridge",
@@ -363,6 +367,24 @@ impl Invariants {
             }
         }
         self.on_durable(at, node, &found.metadata)
+    }
+
+    /// A node's store claims that what was written is durable; a sync of this file failed before, if any did.
+    pub fn on_synced(
+        &mut self,
+        at: Timestamp,
+        node: NodeId,
+        failed: Option<&str>,
+    ) -> Option<Violation> {
+        self.checked += 1;
+        failed.map(|path| {
+            violation(
+                at,
+                "failed-syncs-are-told",
+                format!("{node} ends: the device has failed a sync of `{path}`"),
+                "its store claims that all it wrote is durable".to_owned(),
+            )
+        })
     }
 
     /// Metadata that became durable on a node, or that it found when it started.

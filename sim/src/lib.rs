@@ -44,6 +44,7 @@ pub mod fresh_dir;
 pub mod host;
 pub mod hunt;
 pub mod invariants;
+pub mod lost;
 pub mod memory;
 pub mod moves;
 pub mod mutants;

@@ -98,7 +98,7 @@ impl Family {
 
     fn invariants(self) -> &'static [&'static str] {
         match self {
-            Durability => &["synced-copies-survive"],
+            Durability => &["synced-copies-survive", "failed-syncs-are-told"],
             Agreement => &["served-entries-agree"],
             Seals => &[
                 "acks-below-bridge",
@@ -158,6 +158,12 @@ pub const MUTANTS: &[Mutant] = &[
         name: "seal-not-persisted",
         about: "a storage node answers a seal that it keeps in memory",
         caught_by: &[Seals],
+    },
+    Mutant {
+        number: 6,
+        name: "wiped-says-empty",
+        about: "a node that has run begins anew on an empty store, under its old number",
+        caught_by: &[Durability, Monotony],
     },
     Mutant {
         number: 7,

@@ -74,6 +74,10 @@ pub struct SimOptions {
     pub moves: MoveOptions,
     /// How long the chaos lasts at least, in microseconds of virtual time.
     pub chaos_us: u64,
+    /// Whether damage to copies may go beyond what must be survived: then records may be lost, and have to be
+    /// told as lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beyond: bool,
     /// How many records after one checkpoint a sequencer makes the next.
     pub checkpoint_records: u32,
     /// Nothing goes wrong in this much of it, the first part.

@@ -6,6 +6,7 @@ use hstore_replicator::effects::Event;
 use hstore_replicator::message::{Message, RecoveryStep, RegisterStep, StorageAnswer, StorageAsk};
 use serde::{Deserialize, Serialize};
 
+use crate::disk::{DiskFault, Operations};
 use crate::net::Degradation;
 
 /// What goes wrong, in the order of time.
@@ -92,10 +93,36 @@ pub enum FaultKind {
     /// Power failure at once that leaves nothing of what was not synced: the whole of the suffix that
     /// the durability of a log lets a node keep in memory. It restarts at the end.
     LoseSuffix,
+    /// Operations of the target's disk fail.
+    Disk(DiskFault),
+    /// The target's disk completes nothing until the end.
+    StallDisk,
+    /// The target's disk is replaced by an empty one. It restarts at the end.
+    WipeDisk,
+    /// A sector that the target's disk holds durably was written over another one.
+    Misdirect {
+        /// Which: a number that is reduced to those there are when it strikes.
+        from: u64,
+        /// Over which.
+        to: u64,
+        /// Whether it shows at once; otherwise once the power has failed.
+        shows: bool,
+    },
+    /// A sector that the target's disk holds durably cannot be read any more.
+    BadSector {
+        /// Which: a number that is reduced to those there are when it strikes.
+        pick: u64,
+    },
     /// One bit of what the target's disk holds durably flips. It does not flip back.
     FlipBit {
         /// Of what.
         place: FlipPlace,
+        /// Which: a number that is reduced to those there are when it strikes.
+        pick: u64,
+    },
+    /// A record goes bad in all copies of it that the targets hold, below the checksums of their stores. More
+    /// than must be survived: where that is not asked for, it does not happen.
+    RotRecord {
         /// Which: a number that is reduced to those there are when it strikes.
         pick: u64,
     },
@@ -304,7 +331,20 @@ impl FaultKind {
     /// Whether it takes the power from its target.
     #[must_use]
     pub fn is_power_failure(&self) -> bool {
-        matches!(self, Self::Crash { .. } | Self::LoseSuffix)
+        matches!(self, Self::Crash { .. } | Self::LoseSuffix | Self::WipeDisk)
+    }
+
+    /// Whether it takes what the target was promised to keep.
+    #[must_use]
+    pub fn damages(&self) -> bool {
+        matches!(
+            self,
+            Self::FlipBit { .. }
+                | Self::RotRecord { .. }
+                | Self::WipeDisk
+                | Self::Misdirect { .. }
+                | Self::BadSector { .. }
+        )
     }
 
     /// The name of the kind.
@@ -317,7 +357,18 @@ impl FaultKind {
             Self::Degrade(_) => "degrade",
             Self::SlowDisk { .. } => "slow-disk",
             Self::LoseSuffix => "lose-suffix",
+            Self::Disk(DiskFault::Error { operations, .. }) => match operations {
+                Operations::Read => "read-error",
+                Operations::Write => "write-error",
+                Operations::Sync => "sync-error",
+            },
+            Self::Disk(DiskFault::Full { .. }) => "full-disk",
+            Self::StallDisk => "stalled-disk",
+            Self::WipeDisk => "wiped-disk",
+            Self::Misdirect { .. } => "misdirected-write",
+            Self::BadSector { .. } => "bad-sector",
             Self::FlipBit { .. } => "flip-bit",
+            Self::RotRecord { .. } => "rotten-record",
             Self::StallMetadata { .. } => "stall-metadata",
             Self::DropMessages { .. } => "drop-messages",
             Self::Echo { .. } => "echo",

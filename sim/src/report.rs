@@ -120,6 +120,18 @@ pub struct Counts {
     pub checkpoints: u64,
     /// Holes that recoveries plugged.
     pub holes: u64,
+    /// Processes that ended because the device failed an operation of their store.
+    #[serde(default)]
+    pub store_failures: u64,
+    /// Starts of processes that failed for that reason.
+    #[serde(default)]
+    pub failed_starts: u64,
+    /// Records that readers were told are lost, each as often as it was.
+    #[serde(default)]
+    pub losses_told: u64,
+    /// Damage that struck, or was allowed to: see the fault atlas.
+    #[serde(default)]
+    pub granted_damage: u64,
     /// Epochs purged by a node that was not part of their recovery.
     pub purges: u64,
     /// Changes of leader, after the first of each log, while a client waited for an append to it.

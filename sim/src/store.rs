@@ -7,7 +7,7 @@ use hstore_tier1::model::{ModelStore, ModelStoreOptions};
 use hstore_tier1::rocks::hosted::env::Host;
 use hstore_tier1::rocks::{BackgroundWork, RocksSettings, RocksStore};
 
-use crate::disk::MountedDisk;
+use crate::disk::{FileClass, MountedDisk};
 use crate::options::{Engine, StoreOptions};
 
 /// The directory of the store on the simulated disk.
@@ -79,11 +79,8 @@ impl Store {
     /// Whether a file is one that the store checks wherever it is damaged: a table or a checkpoint.
     #[must_use]
     pub fn is_table(engine: Engine, path: &str) -> bool {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        match engine {
-            Engine::Rocksdb => name.ends_with(".sst"),
-            Engine::Model => name.starts_with("checkpoint-") && !name.ends_with(".tmp"),
-        }
+        let unfinished = engine == Engine::Model && path.ends_with(".tmp");
+        FileClass::of(path) == Some(FileClass::Table) && !unfinished
     }
 
     /// Where the copies of these logs are.

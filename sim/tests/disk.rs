@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use hstore_core::Rng;
 use hstore_core::ports::file_system::{FileErrorKind, FileSystem};
-use hstore_sim::disk::{PowerLoss, SharedDisk, SimDisk};
+use hstore_sim::disk::{
+    DiskFault, FaultId, FileClass, FileOpKind, Operations, PowerLoss, SharedDisk, SimDisk,
+};
 use hstore_tier1::contract::check_file_system;
 
 // --- The contract --------------------------------------------------------------------------------
@@ -380,4 +382,221 @@ fn a_bit_flips_in_durable_bytes_only_and_stays_flipped() {
     assert_eq!(content(&mut disk, "file"), b"fhlemore");
     disk.power_fail_to_synced();
     assert_eq!(content(&mut disk, "file"), b"fhle");
+}
+
+#[test]
+fn a_sector_that_went_astray_is_missed_here_and_found_there_once_the_cache_forgets() {
+    for forgets in [false, true] {
+        let mut disk = SimDisk::new();
+        for (path, byte) in [("a", 1), ("b", 2)] {
+            let file = disk.create(path).expect("the name is free");
+            disk.append(file, &[byte; 1_400]).expect("appends succeed");
+            disk.sync(file).expect("syncs succeed");
+            disk.append(file, &[9; 600]).expect("appends succeed");
+        }
+        disk.sync_dir("").expect("the root can be synced");
+        assert!(!disk.misdirect(("a", 3), ("b", 0), forgets), "not durable");
+        assert!(!disk.misdirect(("a", 0), ("c", 0), forgets), "no file");
+        assert!(!disk.misdirect(("a", 0), ("a", 0), forgets), "no change");
+        assert!(disk.misdirect(("a", 0), ("b", 2), forgets));
+        assert_eq!(content(&mut disk, "a")[..512] == [1; 512], !forgets);
+        assert_eq!(content(&mut disk, "b")[1_024..1_400] == [2; 376], !forgets);
+        disk.power_fail_to_synced();
+        assert_eq!(
+            content(&mut disk, "a"),
+            [&[0; 512][..], &[1; 888]].concat(),
+            "it was never written"
+        );
+        assert_eq!(
+            content(&mut disk, "b"),
+            [&[2; 1_024][..], &[1; 376]].concat(),
+            "it was written here"
+        );
+    }
+}
+
+#[test]
+fn a_sector_that_cannot_be_read_fails_its_readers_until_it_is_written_anew() {
+    let mut disk = SimDisk::new();
+    let file = disk.create("file").expect("the name is free");
+    disk.append(file, &[1; 2_000]).expect("appends succeed");
+    assert!(!disk.make_unreadable("file", 1), "it is not durable");
+    disk.sync(file).expect("syncs succeed");
+    assert!(disk.make_unreadable("file", 1));
+    let error = disk.read_at(file, 0, 513).expect_err("a sector is bad");
+    assert_eq!(error.kind, FileErrorKind::Io);
+    assert_eq!(
+        disk.read_at(file, 0, 512).expect("it is sound"),
+        [1; 512][..]
+    );
+    assert_eq!(disk.read_at(file, 1_024, 9).expect("it is sound").len(), 9);
+    let failed: Vec<_> = disk.failed().iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(failed, [FileOpKind::Read]);
+    disk.power_fail_to_synced();
+    assert!(disk.failed().is_empty(), "nobody is told any more");
+    let file = disk.create("file").expect("it is emptied");
+    disk.append(file, &[2; 600]).expect("appends succeed");
+    assert_eq!(disk.read_at(file, 0, 600).expect("it is new"), [2; 600][..]);
+}
+
+#[test]
+fn another_disk_is_empty_and_open_files_are_not() {
+    let disk = SharedDisk::new(SimDisk::new());
+    let mut before = disk.mount();
+    let file = before.create("file").expect("the name is free");
+    before.sync(file).expect("syncs succeed");
+    before.sync_dir("").expect("syncs succeed");
+    disk.lock().wipe();
+    assert!(before.len(file).is_err(), "its life is over");
+    let mut after = disk.mount();
+    assert!(after.list("").expect("the root is there").is_empty());
+    disk.lock().power_fail_to_synced();
+    assert!(
+        disk.lock().durable_files().is_empty(),
+        "it does not come back"
+    );
+}
+
+// --- Operations that fail ------------------------------------------------------------------------
+
+fn errors(operations: Operations, files: FileClass, passes: u32, count: u32) -> DiskFault {
+    DiskFault::Error {
+        operations,
+        files,
+        passes,
+        count,
+        keeps_cache: true,
+        pick: 7,
+    }
+}
+
+#[test]
+fn errors_strike_the_operations_and_files_that_they_are_meant_for() {
+    let mut disk = SimDisk::new();
+    let wal = disk
+        .create("wal-0000000000000001")
+        .expect("the name is free");
+    let other = disk.create("other").expect("the name is free");
+    disk.drain_ops();
+    disk.inject(FaultId(3), errors(Operations::Sync, FileClass::Log, 1, 2));
+    disk.sync(other).expect("it is no log");
+    disk.append(wal, b"x").expect("it is no sync");
+    disk.sync(wal).expect("one passes");
+    assert!(disk.drain_struck().is_empty());
+    for _ in 0..2 {
+        let error = disk.sync(wal).expect_err("two fail");
+        assert_eq!(error.kind, FileErrorKind::Io);
+    }
+    disk.sync(wal).expect("it is over");
+    assert_eq!(disk.drain_struck(), [FaultId(3)]);
+    assert!(disk.drain_struck().is_empty(), "it is told once");
+    let record: Vec<String> = disk.drain_ops().map(|op| op.to_string()).collect();
+    assert!(
+        record[3].ends_with(", failed by the device: Io"),
+        "{record:?}"
+    );
+    assert_eq!(disk.failed().len(), 2);
+    disk.process_exit();
+    assert!(disk.failed().is_empty());
+
+    // For ever, until it is lifted.
+    disk.inject(
+        FaultId(4),
+        errors(Operations::Read, FileClass::Any, 0, u32::MAX),
+    );
+    for _ in 0..5 {
+        assert!(disk.open("other").is_err() && disk.list("").is_err());
+        assert!(disk.look_up("other").is_err());
+    }
+    disk.create("another").expect("it is no read");
+    disk.lift(FaultId(4));
+    disk.open("other").expect("it is over");
+}
+
+#[test]
+fn a_failed_append_may_have_added_a_beginning() {
+    let mut lengths = BTreeMap::new();
+    for pick in 0..50 {
+        let mut disk = SimDisk::new();
+        let file = disk.create("file").expect("the name is free");
+        disk.append(file, b"ab").expect("appends succeed");
+        let fault = DiskFault::Error {
+            operations: Operations::Write,
+            files: FileClass::Any,
+            passes: 0,
+            count: 1,
+            keeps_cache: true,
+            pick,
+        };
+        disk.inject(FaultId(0), fault);
+        assert!(disk.append(file, b"cdef").is_err());
+        let left = content(&mut disk, "file");
+        assert!(b"abcdef".starts_with(&left[..]) && left.len() >= 2);
+        *lengths.entry(left.len()).or_insert(0) += 1;
+    }
+    assert_eq!(lengths.len(), 5, "{lengths:?}");
+}
+
+#[test]
+fn a_sync_that_failed_is_not_made_good_by_one_that_succeeds() {
+    for keeps_cache in [false, true] {
+        let mut lost = 0;
+        for pick in 0..100 {
+            let mut disk = SimDisk::new();
+            let file = disk.create("file").expect("the name is free");
+            disk.sync_dir("").expect("the root can be synced");
+            disk.append(file, &[1; 900]).expect("appends succeed");
+            let fault = DiskFault::Error {
+                operations: Operations::Sync,
+                files: FileClass::Any,
+                passes: 0,
+                count: 1,
+                keeps_cache,
+                pick,
+            };
+            disk.inject(FaultId(0), fault);
+            assert!(disk.sync(file).is_err());
+            disk.sync(file).expect("it says that all is well");
+            let read = disk.read_at(file, 0, 900).expect("it can be read");
+            assert!(!keeps_cache || read == [1; 900][..]);
+            disk.power_fail_to_synced();
+            let left = content(&mut disk, "file");
+            assert_eq!(left.len(), 900);
+            assert!(keeps_cache || left == read, "what is read is what there is");
+            lost += u32::from(left != [1; 900]);
+        }
+        assert!(lost > 30, "{lost}");
+    }
+}
+
+#[test]
+fn a_directory_sync_that_failed_leaves_names_as_they_were() {
+    let mut disk = SimDisk::new();
+    synced_file(&mut disk, "file");
+    disk.inject(FaultId(0), errors(Operations::Sync, FileClass::Any, 0, 1));
+    assert!(disk.sync_dir("").is_err());
+    assert_eq!(disk.unsynced_names(), 1);
+    disk.power_fail_to_synced();
+    assert!(disk.list("").expect("the root is there").is_empty());
+}
+
+#[test]
+fn a_full_device_takes_what_there_is_room_for() {
+    let mut disk = SimDisk::new();
+    let file = disk.create("file").expect("the name is free");
+    disk.inject(FaultId(0), DiskFault::Full { room: 10 });
+    disk.append(file, b"123456").expect("there is room");
+    disk.create("other").expect("there is room");
+    let error = disk.append(file, b"789abc").expect_err("there is none");
+    assert_eq!(error.kind, FileErrorKind::NoSpace);
+    assert_eq!(content(&mut disk, "file"), b"123456789a");
+    let error = disk.create("more").expect_err("there is none");
+    assert_eq!(error.kind, FileErrorKind::NoSpace);
+    disk.sync(file).expect("it needs no room");
+    disk.remove("other").expect("it needs no room");
+    assert!(disk.append(file, b"x").is_err(), "others took it");
+    disk.append(file, b"").expect("nothing needs no room");
+    assert_eq!(disk.drain_struck(), [FaultId(0)]);
+    disk.lift(FaultId(0));
+    disk.append(file, b"x").expect("there is room again");
 }

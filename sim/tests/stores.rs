@@ -1,6 +1,7 @@
 //! Both stores on the simulated disk survive every power failure: the same operations, the same
 //! questions, for RocksDB and for the model store.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -10,7 +11,10 @@ use hstore_core::{
     Entry, LogId, Lsn, NodeSet, Offset, Precedence, Record, Rng, Stamp, Stamped, StoredCopy,
     Timestamp,
 };
-use hstore_sim::disk::{FileOp, FileOpKind, MountedDisk, PowerLoss, SharedDisk, SimDisk};
+use hstore_sim::disk::{
+    DiskFault, FaultId, FileClass, FileOp, FileOpKind, MountedDisk, Operations, PowerLoss,
+    SharedDisk, SimDisk,
+};
 use hstore_tier1::contract::{Backend, Intercepted, Interceptor, Verdict, check_store, contents};
 use hstore_tier1::model::{ModelState, ModelStore, ModelStoreOptions};
 use hstore_tier1::rocks::hosted::env::Host;
@@ -244,6 +248,7 @@ fn trial<E: Engine, F: FileSystem + Send + 'static>(
                 &mut states,
                 &mut number,
                 &mut rng,
+                &disk,
                 crashed,
             ))
         };
@@ -274,18 +279,22 @@ fn trial<E: Engine, F: FileSystem + Send + 'static>(
     Ok(trial)
 }
 
-/// Applies batches and syncs until the power fails. An engine may get over an operation that failed;
-/// its process does not.
+/// Applies batches and syncs until the store fails, or it is over otherwise. An engine may get over an
+/// operation that failed because the power did; its process does not.
 fn use_until_it_fails(
     store: &mut impl LogStore,
     states: &mut Vec<ModelState>,
     number: &mut u64,
     rng: &mut Rng,
-    crashed: impl Fn() -> bool,
+    disk: &SharedDisk,
+    is_over: impl Fn() -> bool,
 ) -> Option<StoreError> {
     loop {
         let done = if rng.chance(0.3) {
             store.sync().map(|()| {
+                let failed = disk.lock().failed().to_vec();
+                let synced = failed.iter().all(|(kind, _)| !kind.makes_durable());
+                assert!(synced, "it claims to have synced after {failed:?}");
                 states.drain(..states.len() - 1);
             })
         } else {
@@ -306,7 +315,7 @@ fn use_until_it_fails(
             );
             return Some(error);
         }
-        if crashed() {
+        if is_over() {
             return None;
         }
     }
@@ -341,6 +350,137 @@ fn the_model_store_survives_power_failures_at_any_operation() {
 fn rocksdb_survives_power_failures_at_any_operation() {
     check_trials(Rocks, 400);
 }
+
+// --- Failed by the device ------------------------------------------------------------------------
+
+/// How often lives of stores ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Failures {
+    /// The device failed an operation while the store was opened.
+    in_open: u64,
+    /// The device failed an operation in an apply, a sync or a read.
+    in_use: u64,
+    /// The device failed an operation that the store could go without.
+    survived: u64,
+    /// No operation failed.
+    idle: u64,
+}
+
+fn random_fault<E: Engine>(rng: &mut Rng) -> DiskFault {
+    if rng.chance(0.2) {
+        let room = rng.below(20_000);
+        return DiskFault::Full { room };
+    }
+    let operations = [Operations::Read, Operations::Write, Operations::Sync];
+    DiskFault::Error {
+        operations: *rng.pick(&operations).expect("not empty"),
+        files: *rng.pick(&FileClass::ALL).expect("not empty"),
+        passes: rng.below(E::OPERATIONS / 8) as u32,
+        count: *rng.pick(&[1, 2, u32::MAX]).expect("not empty"),
+        keeps_cache: rng.chance(0.5),
+        pick: rng.seed(),
+    }
+}
+
+/// Lives of one store, in each of which the device may fail operations. After a life the process ends, or
+/// the power fails as well; then the device works until the store is open again, or does not.
+///
+/// A store that the device has not failed opens, and holds the outcome of the first so many batches, among
+/// them all for which a sync succeeded.
+fn device_trial<E: Engine>(engine: E, seed: u64, failures: &mut Failures) -> Result<(), String> {
+    let mut rng = Rng::from_seed(seed);
+    let disk = SharedDisk::new(SimDisk::new());
+    let mut states = vec![ModelState::default()];
+    let mut number = 0;
+    for life in 0..12 {
+        let context = |what: &str| format!("seed {seed}, life {life}: {what}");
+        let failed = || !disk.lock().failed().is_empty();
+        let fault = random_fault::<E>(&mut rng);
+        let while_it_opens = rng.chance(0.4);
+        if while_it_opens {
+            disk.lock().inject(FaultId(0), fault);
+        }
+        let mut opened = false;
+        let error = 'life: {
+            let mut store = match engine.open(disk.mount(), &mut rng) {
+                Ok(store) => store,
+                Err(error) => break 'life Some(error),
+            };
+            let mut survived = None;
+            for (index, state) in states.iter().enumerate().rev() {
+                match holds(&mut store, state) {
+                    Ok(true) => {
+                        survived = Some(index);
+                        break;
+                    }
+                    Ok(false) => {}
+                    Err(error) => break 'life Some(error),
+                }
+            }
+            let survived =
+                survived.ok_or_else(|| context("this is not the outcome of the first batches"))?;
+            states = vec![states.swap_remove(survived)];
+            opened = true;
+            if !while_it_opens {
+                disk.lock().inject(FaultId(0), fault);
+            }
+            let steps = Cell::new(0);
+            let is_over = || {
+                steps.set(steps.get() + 1);
+                steps.get() > 40
+            };
+            use_until_it_fails(
+                &mut store,
+                &mut states,
+                &mut number,
+                &mut rng,
+                &disk,
+                is_over,
+            )
+        };
+        match error {
+            Some(error) if !failed() => {
+                return Err(context(&format!("no operation failed: {error}")));
+            }
+            Some(_) if opened => failures.in_use += 1,
+            Some(_) => failures.in_open += 1,
+            None if failed() => failures.survived += 1,
+            None => failures.idle += 1,
+        }
+        let mut disk = disk.lock();
+        disk.lift(FaultId(0));
+        if rng.chance(0.5) {
+            disk.process_exit();
+        } else {
+            disk.power_fail(&mut rng);
+        }
+        disk.drain_ops();
+    }
+    Ok(())
+}
+
+fn check_device_trials<E: Engine>(engine: E, seeds: u64) {
+    let mut failures = Failures::default();
+    for seed in 0..seeds {
+        device_trial(engine, seed, &mut failures).unwrap_or_else(|what| panic!("{what}"));
+    }
+    assert!(
+        failures.in_open > seeds && failures.in_use > seeds,
+        "{failures:?}"
+    );
+}
+
+#[test]
+fn the_model_store_survives_a_device_that_fails_operations() {
+    check_device_trials(Model, 1_500);
+}
+
+#[test]
+fn rocksdb_survives_a_device_that_fails_operations() {
+    check_device_trials(Rocks, 400);
+}
+
+// --- The same again ------------------------------------------------------------------------------
 
 fn check_repeats<E: Engine>(engine: E) {
     for seed in 0..20 {

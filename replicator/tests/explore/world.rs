@@ -41,7 +41,7 @@ use hstore_core::{
     Address, Attributes, Ballot, ClientId, Entry, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet,
     Offset, Precedence, ProducerId, ProducerSequence, Record, Rng, Timestamp, WallTime,
 };
-use hstore_replicator::boot::Boot;
+use hstore_replicator::boot::{Boot, Past};
 use hstore_replicator::config::{ClusterConfig, LogSpec, Timing};
 use hstore_replicator::effects::{DiskDone, DiskToken, DiskWork, Durability, Env, Event, Outputs};
 use hstore_replicator::keys::{DurableState, MetaKey, durable_state};
@@ -1025,7 +1025,8 @@ impl World {
             }
             LocalAction::Crash { node } => {
                 let (before, _) = self.nodes[node].get(state);
-                let boot = Boot::read(&before.durable.metadata()).expect("own metadata");
+                let boot =
+                    Boot::read(&before.durable.metadata(), Past::Blank).expect("own metadata");
                 let after = NodeState {
                     machine: boot.storage,
                     requests: 0,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hstore_core::{Address, Incarnation, LogId, Lsn, NodeId, Rng, Timestamp, WallTime};
 use hstore_node::{Input, Node};
-use hstore_replicator::boot::Boot;
+use hstore_replicator::boot::{Boot, Past};
 use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::effects::{
     BootMetadata, DiskDone, DiskOwner, DiskRequest, DiskToken, DiskWork, Durability, Env, Event,
@@ -40,7 +40,7 @@ impl Life {
     ) -> Self {
         let seed = u64::from(me.0);
         if with_detector {
-            let node = Node::boot(me, config, seed, metadata, out);
+            let node = Node::boot(me, config, seed, metadata, Past::Blank, out);
             Self::Whole(Box::new(node.expect("own metadata is understood")))
         } else {
             Self::Parts(Box::new(Parts::boot(me, config, seed, metadata, out)))
@@ -117,7 +117,7 @@ impl Parts {
         metadata: &BootMetadata,
         out: &mut Outputs,
     ) -> Self {
-        let boot = Boot::read(metadata).expect("own metadata is understood");
+        let boot = Boot::read(metadata, Past::Blank).expect("own metadata is understood");
         let incarnation = Incarnation(boot.incarnation.0 + 1);
         out.disk.push(DiskRequest {
             token: DiskToken {

@@ -105,6 +105,8 @@ pub struct FileOp {
     pub crc32c: u32,
     /// How it failed, if it did.
     pub failed: Option<FileErrorKind>,
+    /// It failed because the device is at fault.
+    pub injected: bool,
 }
 
 impl FileOp {
@@ -118,6 +120,7 @@ impl FileOp {
             len: 0,
             crc32c: 0,
             failed: None,
+            injected: false,
         }
     }
 
@@ -156,6 +159,7 @@ impl fmt::Display for FileOp {
             _ => {}
         }
         match self.failed {
+            Some(kind) if self.injected => write!(f, ", failed by the device: {kind:?}"),
             Some(kind) => write!(f, ", failed: {kind:?}"),
             None => Ok(()),
         }

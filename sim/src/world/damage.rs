@@ -1,11 +1,15 @@
 //! Damage to what nodes hold, as the atlas allows it.
 
-use hstore_core::{Epoch, LogId, NodeId, probe};
+use hstore_core::{Epoch, LogId, Lsn, NodeId, NodeSet, probe};
 use hstore_replicator::config::CopyDurability;
 use hstore_replicator::keys::accepted_value;
+use hstore_workloads::record_id;
+use jepsen_lite::history::RecordId;
 use serde_json::json;
 
 use super::World;
+use super::nodes::PowerFailure;
+use crate::atlas::Arms;
 use crate::plan::FlipPlace;
 use crate::trace::Kind;
 
@@ -16,9 +20,7 @@ impl World {
             return;
         }
         if let Some((log, value)) = accepted_value(key, value) {
-            for span in &value.spans {
-                self.atlas.learn(log, &span.quorums);
-            }
+            self.atlas.learn(log, &value);
         }
     }
 
@@ -44,12 +46,12 @@ impl World {
     }
 
     /// Whether the power of a node may fail some time from now on.
-    pub(super) fn may_arm(&mut self, node: NodeId) -> bool {
+    pub(super) fn may_arm(&mut self, node: NodeId, by: Arms) -> bool {
         if !self.keeps_copies_in_memory() {
             return true;
         }
         let epochs = self.in_memory(node);
-        self.atlas.arm(node, epochs)
+        self.atlas.arm(node, by, epochs)
     }
 
     /// The power of a node fails.
@@ -57,7 +59,7 @@ impl World {
         if self.keeps_copies_in_memory() {
             let epochs = self.in_memory(node);
             self.atlas.note_lost(node, epochs);
-            self.atlas.disarm(node);
+            self.atlas.disarm(node, Arms::Crash);
         }
     }
 
@@ -74,12 +76,7 @@ impl World {
                 let Some((log, lsn)) = picked else {
                     return false;
                 };
-                if !self.host(node).is_up() || !self.atlas.lose(node, [(log, lsn.epoch)]) {
-                    return false;
-                }
-                let flipped = self.host_mut(node).flip_copy(log, lsn, pick);
-                self.trace_files(node);
-                if self.process_is_over(node, flipped.as_ref().err()) || flipped != Ok(true) {
+                if !self.flip_copy(node, log, lsn, pick) {
                     return false;
                 }
                 format!("the copy of {lsn} of {log}")
@@ -95,15 +92,99 @@ impl World {
             }
         };
         self.counts.flipped_bits += 1;
+        self.note_damage(node, 2, "flips", &what);
+        true
+    }
+
+    /// Flips a bit of one copy, if that may be.
+    fn flip_copy(&mut self, node: NodeId, log: LogId, lsn: Lsn, pick: u64) -> bool {
+        if !self.host(node).is_up() || !self.atlas.lose(node, [(log, lsn.epoch)]) {
+            return false;
+        }
+        let flipped = self.host_mut(node).flip_copy(log, lsn, pick);
+        self.trace_files(node);
+        if self.process_is_over(node, flipped.as_ref().err()) {
+            return false;
+        }
+        let Ok(Some(sound)) = flipped else {
+            return false;
+        };
+        if self.options.beyond
+            && let Some(id) = record_id(&sound)
+        {
+            self.lost.insert(log, lsn, RecordId(id));
+        }
+        true
+    }
+
+    /// A record goes bad in all copies that these nodes hold. False if none is left that could, or may.
+    pub(super) fn rot_record(&mut self, nodes: NodeSet, pick: u64) -> bool {
+        let mut up = nodes.iter().filter(|node| self.host(*node).is_up());
+        let picked = up.find_map(|node| self.host(node).pick_copy(pick));
+        let Some((log, lsn)) = picked.filter(|_| self.options.beyond) else {
+            return false;
+        };
+        let mut rotten = false;
+        for node in nodes.iter() {
+            if self.flip_copy(node, log, lsn, pick) {
+                self.counts.flipped_bits += 1;
+                self.note_damage(node, 2, "flips", &format!("the copy of {lsn} of {log}"));
+                rotten = true;
+            }
+        }
+        rotten
+    }
+
+    /// A sector of what the node's store checks was written over another one. False if there are no two, or
+    /// none that may be.
+    pub(super) fn misdirect(&mut self, node: NodeId, from: u64, to: u64, shows: bool) -> bool {
+        if !self.host(node).is_up() || !self.atlas.retire(node) {
+            return false;
+        }
+        let Some([from, to]) = self.host_mut(node).misdirect(from, to, shows) else {
+            return false;
+        };
+        let what = format!(
+            "sector {} of {} over sector {} of {}",
+            from.1, from.0, to.1, to.0
+        );
+        self.note_damage(node, 3, "wrote", &what);
+        true
+    }
+
+    /// A sector cannot be read any more. False if there is none, or none that may be.
+    pub(super) fn make_unreadable(&mut self, node: NodeId, pick: u64) -> bool {
+        if !self.atlas.retire(node) {
+            return false;
+        }
+        let Some((path, sector)) = self.host_mut(node).make_unreadable(pick) else {
+            return false;
+        };
+        let what = format!("sector {sector} of {path}");
+        self.note_damage(node, 4, "cannot read", &what);
+        true
+    }
+
+    /// The node's disk is replaced by an empty one, if that may be.
+    pub(super) fn wipe(&mut self, node: NodeId) -> bool {
+        if !self.atlas.retire(node) {
+            return false;
+        }
+        self.kill_node(node, PowerFailure::Between);
+        self.host_mut(node).wipe();
+        self.note_damage(node, 5, "lost", "its disk");
+        true
+    }
+
+    fn note_damage(&mut self, node: NodeId, kind: u64, verb: &str, what: &str) {
         let now = self.now;
         self.trace.event(
             now,
             Kind::Fault,
-            [u64::from(node.0), 2],
+            [u64::from(node.0), kind],
             what.as_bytes(),
-            || json!({"node": node.to_string(), "flips": what}),
+            || json!({"node": node.to_string(), verb: what}),
         );
-        true
     }
 
     /// A node cannot go on with what is left of its store.

@@ -1,10 +1,14 @@
 //! Faults strike and are undone; each notes whether it changed anything.
 
+use std::time::Duration;
+
 use hstore_core::{Address, LogId, NodeId, NodeSet};
 use serde_json::json;
 
 use super::nodes::PowerFailure;
 use super::{Struck, World};
+use crate::atlas::Arms;
+use crate::disk::FaultId;
 use crate::net::Cause;
 use crate::plan::{Direction, FaultKind, Moment, Target, Trigger};
 use crate::trace::Kind;
@@ -87,6 +91,38 @@ impl World {
                     self.faults[index].effective |= self.flip_bit(node, place, pick);
                 }
             }
+            FaultKind::RotRecord { pick } => {
+                self.faults[index].effective |= self.rot_record(nodes, pick);
+            }
+            FaultKind::Misdirect { from, to, shows } => {
+                for node in nodes.iter() {
+                    self.faults[index].effective |= self.misdirect(node, from, to, shows);
+                }
+            }
+            FaultKind::BadSector { pick } => {
+                for node in nodes.iter() {
+                    self.faults[index].effective |= self.make_unreadable(node, pick);
+                }
+            }
+            FaultKind::WipeDisk => {
+                for node in nodes.iter() {
+                    self.faults[index].effective |= self.wipe(node);
+                }
+            }
+            FaultKind::Disk(fault) => {
+                for node in nodes.iter() {
+                    if self.may_arm(node, Arms::Fault(index as u32)) {
+                        self.host_mut(node).inject(FaultId(index as u32), fault);
+                    }
+                }
+            }
+            FaultKind::StallDisk => {
+                let lasts = Duration::from_micros(fault.until_us - fault.at_us);
+                for node in nodes.iter() {
+                    let host = self.host_mut(node);
+                    host.stalled_until = host.stalled_until.max(now + lasts);
+                }
+            }
             FaultKind::StallMetadata { .. } | FaultKind::Echo { .. } => {}
             FaultKind::DropMessages { count, .. } => self.faults[index].messages_left = count,
             FaultKind::Pause => {
@@ -160,12 +196,22 @@ impl World {
                     self.restart(node, in_restart);
                 }
             }
-            FaultKind::LoseSuffix => {
+            FaultKind::LoseSuffix | FaultKind::WipeDisk => {
                 for node in nodes.iter() {
                     self.restart(node, None);
                 }
             }
+            FaultKind::Disk(_) => {
+                for node in nodes.iter() {
+                    self.host_mut(node).lift(FaultId(index as u32));
+                    self.atlas.disarm(node, Arms::Fault(index as u32));
+                }
+            }
             FaultKind::FlipBit { .. }
+            | FaultKind::RotRecord { .. }
+            | FaultKind::Misdirect { .. }
+            | FaultKind::BadSector { .. }
+            | FaultKind::StallDisk
             | FaultKind::StallMetadata { .. }
             | FaultKind::Echo { .. }
             | FaultKind::DropMessages { .. } => {}
@@ -195,7 +241,7 @@ impl World {
     }
 
     /// Starts a node that is down, unless something keeps it there.
-    fn restart(&mut self, node: NodeId, crash_after: Option<u32>) {
+    pub(super) fn restart(&mut self, node: NodeId, crash_after: Option<u32>) {
         if !self.host(node).is_up() && !self.held_down(node) {
             self.start_node(node, crash_after);
         }
@@ -218,7 +264,7 @@ impl World {
 
     /// Plans a crash within a file operation to come, if the node may lose what it has in memory.
     pub(super) fn arm(&mut self, node: NodeId, after: u32) -> bool {
-        let armed = self.host(node).is_up() && self.may_arm(node);
+        let armed = self.host(node).is_up() && self.may_arm(node, Arms::Crash);
         if armed {
             self.host_mut(node).arm_crash(after);
         }
@@ -227,7 +273,7 @@ impl World {
 
     /// A planned crash that found no file operation to strike in: it is off.
     pub(super) fn disarm(&mut self, node: NodeId) {
-        self.atlas.disarm(node);
+        self.atlas.disarm(node, Arms::Crash);
         self.host_mut(node).disarm_crash();
     }
 

@@ -32,6 +32,7 @@ use crate::atlas::FaultAtlas;
 use crate::clients::Slot;
 use crate::host::Host;
 use crate::invariants::Invariants;
+use crate::lost::Lost;
 use crate::net::SimNet;
 use crate::options::SimOptions;
 use crate::plan::{FaultKind, FaultPlan};
@@ -86,6 +87,8 @@ enum Next {
     NodeTimer(NodeId),
     SyncEnds(NodeId),
     DiskDone(NodeId, DiskToken, DiskDone),
+    /// A process that ended because its store failed is started again.
+    Restart(NodeId),
     ClientTimer(usize),
     Think(usize),
     FaultBegins(usize),
@@ -145,6 +148,8 @@ pub struct World {
     moves: moves::Moves,
     /// What damage there is and may be.
     atlas: FaultAtlas,
+    /// Records that went bad where damage goes beyond what must be survived: they may be told as lost.
+    lost: Lost,
     /// After healing: one for each log, in their order.
     probes: Vec<Probe>,
     invariants: Invariants,
@@ -156,6 +161,8 @@ pub struct World {
     meddles: bool,
     /// Whether the plan may damage what nodes hold: then the atlas has to learn.
     damages: bool,
+    /// Whether the plan has operations of disks fail: then those that did are asked for.
+    fails_disks: bool,
     rng_net: Rng,
     rng_disk: Rng,
     rng_product: Rng,
@@ -187,8 +194,8 @@ impl World {
         let generator = Generator::new(options.workload.clone(), seeds.stream(Stream::Workload));
         let has = |which: fn(&FaultKind) -> bool| plan.faults.iter().any(|it| which(&it.kind));
         let meddles = has(FaultKind::meddles);
-        let damages = options.durability == CopyDurability::Memory
-            || has(|kind| matches!(kind, FaultKind::FlipBit { .. }));
+        let damages = options.durability == CopyDurability::Memory || has(FaultKind::damages);
+        let fails_disks = has(|kind| matches!(kind, FaultKind::Disk(_)));
         let mut world = Self {
             net: SimNet::new(options.net),
             hosts: config
@@ -197,7 +204,12 @@ impl World {
                 .map(|&node| Host::new(node, options.engine, options.store))
                 .collect(),
             faults: vec![Struck::default(); plan.faults.len()],
-            atlas: FaultAtlas::new(config.metadata),
+            atlas: if options.beyond {
+                FaultAtlas::new(config.metadata).beyond()
+            } else {
+                FaultAtlas::new(config.metadata)
+            },
+            lost: Lost::default(),
             config,
             plan,
             now: Timestamp::ZERO,
@@ -220,6 +232,7 @@ impl World {
             messages: 0,
             meddles,
             damages,
+            fails_disks,
             rng_net: seeds.stream(Stream::Net),
             rng_disk: seeds.stream(Stream::Disk),
             rng_product: seeds.stream(Stream::Product),
@@ -229,12 +242,12 @@ impl World {
         world.counts.planned_moves = world.plan.moves.len() as u64;
         for &log in world.config.logs.keys() {
             let quorums = world.config.quorum_system(log).expect("it is configured");
-            world.atlas.learn(log, &quorums);
+            world.atlas.plan(log, &quorums);
         }
         // Who is damaged for good before a move that needs it may still answer, and fail after it.
         for planned in &world.plan.moves {
             if let Some(quorums) = &planned.quorums {
-                world.atlas.learn(planned.log, quorums);
+                world.atlas.plan(planned.log, quorums);
             }
         }
         world
@@ -295,6 +308,8 @@ impl World {
         self.counts.invariants_checked = self.invariants.checked();
         self.counts.refused_damage = self.atlas.refused();
         probe!("world.damage-refused", self.atlas.refused() > 0);
+        self.counts.granted_damage = self.atlas.granted();
+        self.counts.losses_told = self.lost.told();
         self.counts.retired_nodes = self.atlas.retired().len() as u64;
         if self.stopped.is_none() {
             self.stopped = self.vacuous().map(Stopped::Vacuous);
@@ -351,9 +366,10 @@ impl World {
 
     fn schedule(&mut self, at: Timestamp, next: Next) {
         let life = match &next {
-            Next::NodeTimer(node) | Next::SyncEnds(node) | Next::DiskDone(node, ..) => {
-                self.host(*node).life()
-            }
+            Next::NodeTimer(node)
+            | Next::SyncEnds(node)
+            | Next::DiskDone(node, ..)
+            | Next::Restart(node) => self.host(*node).life(),
             _ => 0,
         };
         self.agenda.push(at, Scheduled { life, next });
@@ -366,7 +382,10 @@ impl World {
                 to: Address::Node(node),
                 ..
             } => Some(*node),
-            Next::NodeTimer(node) | Next::SyncEnds(node) | Next::DiskDone(node, ..) => {
+            Next::NodeTimer(node)
+            | Next::SyncEnds(node)
+            | Next::DiskDone(node, ..)
+            | Next::Restart(node) => {
                 if self.host(*node).life() != scheduled.life {
                     return;
                 }
@@ -379,6 +398,14 @@ impl World {
         {
             self.mark_pause_effective(node);
             self.held.entry(node).or_default().push(scheduled);
+            return;
+        }
+        if let Next::SyncEnds(node) | Next::DiskDone(node, ..) = scheduled.next
+            && self.host(node).stalled_until > self.now
+        {
+            // One after the other, in the order in which they would have come.
+            self.mark_effective(node, |kind| matches!(kind, FaultKind::StallDisk));
+            self.agenda.push(self.host(node).stalled_until, scheduled);
             return;
         }
         match scheduled.next {
@@ -402,6 +429,7 @@ impl World {
                 );
                 self.step(node, Input::Disk { token, done });
             }
+            Next::Restart(node) => self.restart(node, None),
             Next::ClientTimer(slot) => self.client_timer(slot),
             Next::Think(slot) => self.begin_operation(slot),
             Next::FaultBegins(index) => self.fault_begins(index),

@@ -29,6 +29,9 @@ fn wall(now: Timestamp) -> WallTime {
     WallTime(BEGAN.0 + now.0 / 1_000_000)
 }
 
+/// How long after the end of a process, by itself, whoever watches over it starts it again.
+const RESTART_AFTER: Duration = Duration::from_millis(300);
+
 /// How the power of a node fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PowerFailure {
@@ -76,6 +79,10 @@ impl World {
                 self.carry_out(node, out);
             }
             Err(_) if self.host(node).is_damaged() => self.stays_down(node),
+            Err(error) if self.host(node).failed_by_device() => {
+                self.counts.failed_starts += 1;
+                self.process_exits(node, &error);
+            }
             Err(error) => {
                 // The disk is as the product left it before a power failure: that it cannot be
                 // opened is the product's doing.
@@ -95,6 +102,26 @@ impl World {
         if self.host(node).is_up() {
             self.lose_power(node, how);
         }
+    }
+
+    /// A process ends by itself, because its store failed. Whoever watches over it starts it again.
+    fn process_exits(&mut self, node: NodeId, error: &StoreError) {
+        self.count_background_work(node);
+        self.loses_memory(node);
+        self.host_mut(node).exit();
+        self.held.remove(&node);
+        self.host_mut(node).paused = false;
+        let now = self.now;
+        self.trace.event(
+            now,
+            Kind::Process,
+            [u64::from(node.0), 4],
+            &[],
+            || json!({"node": node.to_string(), "process": "ends", "because": error.to_string()}),
+        );
+        tracing::debug!(seed = self.options.seed, at = %now, %node, %error, "ends");
+        self.trace_files(node);
+        self.schedule(now + RESTART_AFTER, Next::Restart(node));
     }
 
     fn lose_power(&mut self, node: NodeId, how: PowerFailure) {
@@ -207,6 +234,11 @@ impl World {
             return;
         }
         let metadata = synced.expect("a failure ends the process");
+        if self.fails_disks && self.options.white_box {
+            let failed = self.host(node).failed_sync();
+            let violation = self.invariants.on_synced(self.now, node, failed.as_deref());
+            self.judge(violation);
+        }
         for (key, value) in &metadata {
             self.learn_from(key, value);
         }
@@ -224,6 +256,11 @@ impl World {
             if self.host(node).is_damaged() {
                 self.kill_node(node, PowerFailure::Between);
                 self.stays_down(node);
+                return true;
+            }
+            if self.host(node).failed_by_device() {
+                self.counts.store_failures += 1;
+                self.process_exits(node, error);
                 return true;
             }
             self.violate(Violation {
@@ -384,6 +421,11 @@ impl World {
                 || json!({"node": node.to_string(), "file": operation.to_string()}),
             );
             self.count_down();
+        }
+        if self.fails_disks {
+            for id in self.host_mut(node).drain_struck() {
+                self.faults[id.0 as usize].effective = true;
+            }
         }
     }
 

@@ -78,7 +78,8 @@ impl World {
                 || json!({"client": slot, "ends": format!("{outcome:?}")}),
             );
             self.note_ended(slot);
-            let (op, ended) = self.slots[slot].end(now, outcome, &mut self.recorder);
+            let (op, ended) =
+                self.slots[slot].end(now, outcome, &mut self.lost, &mut self.recorder);
             if let Some(watch) = &mut self.watch
                 && let Some(anomaly) = watch.completed(self.recorder.history(), op)
             {
