@@ -472,12 +472,12 @@ fn check_device_trials<E: Engine>(engine: E, seeds: u64) {
 
 #[test]
 fn the_model_store_survives_a_device_that_fails_operations() {
-    check_device_trials(Model, 1_500);
+    check_device_trials(Model, 500);
 }
 
 #[test]
 fn rocksdb_survives_a_device_that_fails_operations() {
-    check_device_trials(Rocks, 400);
+    check_device_trials(Rocks, 150);
 }
 
 // --- The same again ------------------------------------------------------------------------------
