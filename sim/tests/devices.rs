@@ -1,9 +1,10 @@
 //! What devices do wrong, one family of faults at a time: each takes effect, and the cluster gets over it.
 
 use hstore_sim::nemesis::{FaultOptions, draw_plan};
-use hstore_sim::options::{Engine, PROFILES, SimOptions};
+use hstore_sim::options::{Engine, SimOptions};
+use hstore_sim::profile::PROFILES;
 use hstore_sim::report::Counts;
-use hstore_sim::seeds::{SimSeeds, Stream};
+use hstore_sim::seeds::SimSeeds;
 use hstore_sim::world::{Stopped, World};
 
 const ENGINES: [Engine; 2] = [Engine::Rocksdb, Engine::Model];
@@ -13,11 +14,10 @@ fn strike(family: &str, seeds: u64, options: impl Fn(&mut SimOptions)) -> Vec<(E
     let mut all = Vec::new();
     for engine in ENGINES {
         for seed in 1..=seeds {
-            let stream = &mut SimSeeds(seed).stream(Stream::Options);
             let mut drawn = SimOptions {
                 engine,
                 faults: FaultOptions::of(&[(family, 3)]),
-                ..PROFILES[0].draw(seed, stream)
+                ..PROFILES[0].draw(SimSeeds(seed))
             };
             options(&mut drawn);
             let plan = draw_plan(&drawn, SimSeeds(seed));

@@ -67,7 +67,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "rotten_records",
-        about: "every copy of a record goes bad: beyond what must be survived, so that it must be told as lost; inert in other profiles",
+        about: "every copy of a record goes bad: beyond what must be survived, so that it must be told as lost",
         draw: rotten_records,
     },
 ];

@@ -106,6 +106,7 @@ impl<'a> Draw<'a> {
         let weights = self.weights(nodes);
         let nodeset = self.nodeset(&locations, &weights, replication)?;
         let copysets = self.copysets(&weights);
+        let faults = self.faults();
         let options = SimOptions {
             seed: self.seeds.0,
             profile: String::new(),
@@ -138,7 +139,9 @@ impl<'a> Draw<'a> {
                     kib => Some(kib << 10),
                 },
             },
-            faults: self.faults(),
+            // Whoever asks for these asks for more than must be survived.
+            beyond: faults.count("rotten_records") > 0,
+            faults,
             moves: MoveOptions {
                 leader: self.small("moves.leader"),
                 nodeset: self.small("moves.nodeset"),
