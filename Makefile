@@ -20,11 +20,12 @@ SIMULATOR := --workspace --exclude hstore-server
 SERVER := --package hstore-server
 HSTORE_SIM := $(CARGO_TARGET_DIR)/release/hstore-sim
 
-.PHONY: help demo test setup build
+.PHONY: help demo test test-slurm setup build
 
 help:
 	@echo 'make demo   set up, build, run a seed and a short campaign'
 	@echo 'make test   set up, check formatting and lints, run every test, and judge 200 seeds'
+	@echo 'make test-slurm   run a campaign as an array of Slurm jobs on this machine; needs root and Slurm'
 
 demo: build
 	$(HSTORE_SIM) run --seed 1
@@ -47,6 +48,10 @@ test: setup
 	$(HSTORE_SIM) campaign --seeds 1..200 --engine model
 	@echo
 	@echo 'All is well: formatting, lints, tests, sanitizers, no planted bug in production, 400 runs passed.'
+
+# Not a part of the tests: it needs root, and packages that nothing else does.
+test-slurm: build
+	scripts/try-slurm.sh
 
 build: setup
 	cargo build $(CARGO_FLAGS) --package hstore-sim --package hstore-reports --package jepsen-lite

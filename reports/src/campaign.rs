@@ -5,13 +5,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::failures::{self, Failures};
 use crate::provenance::Provenance;
 use crate::text::{LINES_MAX, heading, labelled, seconds};
 
-/// More kinds of failure are counted, not shown.
-const KINDS_SHOWN_MAX: usize = 6;
-/// More seeds of one kind of failure are counted, not shown.
-const SEEDS_SHOWN_MAX: usize = 8;
+/// The part that is all.
+const WHOLE: &str = "0/1";
 /// The averages that say whether the runs meant anything come first.
 const LEADING_AVERAGES: [&str; 4] = [
     "acked_appends",
@@ -23,18 +22,28 @@ const LEADING_AVERAGES: [&str; 4] = [
 /// What this crate reads of `summary.json`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Campaign {
-    /// The seeds.
+    /// Whether everything that was asked for was done; if not, it was called off, or shards are missing.
+    pub complete: bool,
+    /// The seeds, up to the last that was run if time ended the campaign.
     pub seeds: Seeds,
+    /// Which part of them was run: `0/1` is all.
+    pub shard: String,
     /// What each seed was run with.
     pub settings: Settings,
+    /// How many threads ran seeds.
+    pub jobs: usize,
     /// Runs made.
     pub runs: u64,
     /// Runs that passed.
     pub passed: u64,
     /// All others.
     pub failed: u64,
+    /// How many runs ended how.
+    pub outcomes: BTreeMap<String, u64>,
     /// How long it took.
     pub wall_seconds: f64,
+    /// How long all its runs took, one after the other.
+    pub run_seconds: f64,
     /// Runs by second of wall time, all jobs together.
     pub seeds_per_second: f64,
     /// Virtual by wall time.
@@ -54,8 +63,10 @@ pub struct Campaign {
     /// The planted bug that had to be noticed.
     #[serde(default)]
     pub canary: Option<Canary>,
-    /// The runs that failed, in the order of seeds.
-    pub failures: Vec<Failure>,
+    /// The runs that failed, by what they have in common; the one with the lowest seed first.
+    pub failures: Vec<Failures>,
+    /// Failures of more kinds than are told apart.
+    pub failures_of_other_kinds: u64,
     /// The hash over the trace hashes of all runs, in the order of seeds.
     pub traces_hash: String,
     /// Where the verdicts come from.
@@ -129,8 +140,15 @@ pub struct Canary {
 }
 
 impl Campaign {
+    /// Whether all was done, and nothing went wrong.
+    #[must_use]
+    pub fn is_passed(&self) -> bool {
+        self.complete && self.failed == 0 && self.shortcomings().is_empty()
+    }
+
     /// Why the campaign failed beside its runs.
-    fn shortcomings(&self) -> Vec<String> {
+    #[must_use]
+    pub fn shortcomings(&self) -> Vec<String> {
         let mut all = Vec::new();
         if let Some(Canary {
             mutant: Some(mutant),
@@ -152,35 +170,6 @@ impl Campaign {
     }
 }
 
-/// A run that did not pass.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Failure {
-    /// The seed.
-    pub seed: u64,
-    /// How it ended.
-    pub outcome: String,
-    /// What was violated, if it is known.
-    pub property: Option<String>,
-    /// Who noticed.
-    pub checker: Option<String>,
-    /// The command that makes the run again.
-    pub reproduce: String,
-}
-
-impl Failure {
-    /// Failures with the same signature are probably the same bug.
-    fn signature(&self) -> String {
-        let mut text = self.outcome.to_uppercase();
-        if let Some(property) = &self.property {
-            text += &format!(" {property}");
-        }
-        if let Some(checker) = &self.checker {
-            text += &format!(" by {checker}");
-        }
-        text
-    }
-}
-
 /// What a summary says beyond the campaign, because only the caller knows it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Around<'a> {
@@ -194,7 +183,10 @@ pub struct Around<'a> {
 #[must_use]
 pub fn summary(campaign: &Campaign, around: &Around<'_>) -> String {
     let mut lines = vec![heading(&first_line(campaign))];
-    lines.extend(failures(&campaign.failures));
+    lines.extend(failures::lines(
+        &campaign.failures,
+        campaign.failures_of_other_kinds,
+    ));
     if let Some(first) = campaign.failures.first() {
         let reproduce = around.reproduce.unwrap_or(&first.reproduce);
         lines.extend(labelled("reproduce", reproduce, 3));
@@ -205,37 +197,13 @@ pub fn summary(campaign: &Campaign, around: &Around<'_>) -> String {
     if let Some(probes) = &campaign.probes {
         lines.extend(labelled("probes", &reached(probes), 4));
     }
-    let settings = &campaign.settings;
-    let mutant = settings.mutant.as_deref().unwrap_or("none");
-    let white_box = if settings.white_box { "on" } else { "off" };
-    lines.extend(labelled(
-        "settings",
-        &format!(
-            "profile {}, engine {}, mutant {mutant}, white-box checks {white_box}",
-            settings.profile, settings.engine
-        ),
-        2,
-    ));
+    let settings = settings_line(&campaign.settings);
+    lines.extend(labelled("settings", &settings, 2));
     if let Some(stalls) = &campaign.move_stalls {
         lines.extend(labelled("moves", &moves(stalls, &campaign.averages), 2));
     }
-    lines.extend(labelled("averages", &averages(&campaign.averages), 8));
-    let memory = campaign.peak_rss_bytes.map_or_else(
-        || "unknown".to_owned(),
-        |bytes| format!("{:.1} MB", bytes as f64 / 1e6),
-    );
-    lines.extend(labelled(
-        "speed",
-        &format!(
-            "{} seeds a second, {} virtual seconds a second; took {}, {:.1} % of it to judge histories; \
-             peak memory {memory}",
-            figure(campaign.seeds_per_second),
-            figure(campaign.sim_seconds_per_wall_second),
-            seconds(campaign.wall_seconds),
-            campaign.judging_share * 100.0
-        ),
-        2,
-    ));
+    lines.extend(labelled("averages", &averages(&campaign.averages), 6));
+    lines.extend(labelled("speed", &speed(campaign), 2));
     lines.extend(labelled("traces", &campaign.traces_hash, 1));
     lines.extend(labelled("build", &campaign.provenance.to_string(), 1));
     if let Some(directory) = around.directory {
@@ -245,23 +213,49 @@ pub fn summary(campaign: &Campaign, around: &Around<'_>) -> String {
     lines.join("\n") + "\n"
 }
 
-fn first_line(campaign: &Campaign) -> String {
+/// How fast it was, on one line.
+pub(crate) fn speed(campaign: &Campaign) -> String {
+    let memory = campaign.peak_rss_bytes.map_or_else(
+        || "unknown".to_owned(),
+        |bytes| format!("{:.1} MB", bytes as f64 / 1e6),
+    );
+    format!(
+        "{} seeds a second, {} virtual seconds a second; took {}, {:.1} % of it to judge histories; \
+         peak memory {memory}",
+        figure(campaign.seeds_per_second),
+        figure(campaign.sim_seconds_per_wall_second),
+        seconds(campaign.wall_seconds),
+        campaign.judging_share * 100.0
+    )
+}
+
+/// What it comes to, on one line.
+pub(crate) fn first_line(campaign: &Campaign) -> String {
     let Seeds { first, last } = campaign.seeds;
     let runs = campaign.runs;
+    let part = match campaign.shard.as_str() {
+        WHOLE => String::new(),
+        shard => format!(", shard {shard}"),
+    };
+    let seeds = format!("seeds {first}..{last}{part}");
     let shortcomings = campaign.shortcomings();
+    if !campaign.complete {
+        let failed = campaign.failed;
+        return format!("INCOMPLETE {seeds}: {runs} runs are over, {failed} of them failed");
+    }
     if campaign.failed == 0 && !shortcomings.is_empty() {
         let why = shortcomings.join(", ");
-        format!("FAILED seeds {first}..{last}: all {runs} runs passed, but {why}")
+        format!("FAILED {seeds}: all {runs} runs passed, but {why}")
     } else if campaign.failed == 0 {
-        format!("PASSED seeds {first}..{last}: all {runs} runs, every check made and held")
+        format!("PASSED {seeds}: all {runs} runs, every check made and held")
     } else {
         let failed = campaign.failed;
-        format!("FAILED seeds {first}..{last}: {failed} of {runs} runs")
+        format!("FAILED {seeds}: {failed} of {runs} runs")
     }
 }
 
 /// What came of the canary.
-fn told(canary: &Canary) -> String {
+pub(crate) fn told(canary: &Canary) -> String {
     let Some(mutant) = &canary.mutant else {
         let why_not = canary.why_not.as_deref().unwrap_or("it was turned off");
         return format!("none: {why_not}");
@@ -278,7 +272,7 @@ fn told(canary: &Canary) -> String {
 }
 
 /// How many probes were reached, and which were not.
-fn reached(probes: &Probes) -> String {
+pub(crate) fn reached(probes: &Probes) -> String {
     let (count, all) = (probes.runs.len(), probes.runs.len() + probes.never.len());
     let mut text = format!("{count} of {all} reached");
     if probes.required > 0 {
@@ -300,39 +294,14 @@ fn reached(probes: &Probes) -> String {
     text
 }
 
-/// A line for each kind of failure, the one with the lowest seed first.
-fn failures(failures: &[Failure]) -> Vec<String> {
-    let mut kinds: Vec<(String, Vec<u64>)> = Vec::new();
-    for failure in failures {
-        let signature = failure.signature();
-        match kinds.iter_mut().find(|(kind, _)| *kind == signature) {
-            Some((_, seeds)) => seeds.push(failure.seed),
-            None => kinds.push((signature, vec![failure.seed])),
-        }
-    }
-    let mut lines = Vec::new();
-    for (at, (kind, seeds)) in kinds.iter().take(KINDS_SHOWN_MAX).enumerate() {
-        let label = if at == 0 { "failures" } else { "" };
-        let shown = seeds.iter().take(SEEDS_SHOWN_MAX).map(u64::to_string);
-        let mut text = format!(
-            "{} x {kind}: seeds {}",
-            seeds.len(),
-            shown.collect::<Vec<_>>().join(", ")
-        );
-        if seeds.len() > SEEDS_SHOWN_MAX {
-            text += ", ...";
-        }
-        lines.extend(labelled(label, &text, 1));
-    }
-    let hidden = kinds.len().saturating_sub(KINDS_SHOWN_MAX);
-    if hidden > 0 {
-        lines.extend(labelled(
-            "",
-            &format!("and {hidden} more kinds of failure"),
-            1,
-        ));
-    }
-    lines
+/// What each run was made with, on one line.
+pub(crate) fn settings_line(settings: &Settings) -> String {
+    let mutant = settings.mutant.as_deref().unwrap_or("none");
+    let white_box = if settings.white_box { "on" } else { "off" };
+    format!(
+        "profile {}, engine {}, mutant {mutant}, white-box checks {white_box}",
+        settings.profile, settings.engine
+    )
 }
 
 fn moves(stalls: &MoveStalls, averages: &BTreeMap<String, f64>) -> String {
@@ -365,7 +334,7 @@ fn averages(averages: &BTreeMap<String, f64>) -> String {
     all.join(", ")
 }
 
-fn figure(value: f64) -> String {
+pub(crate) fn figure(value: f64) -> String {
     if value >= 100.0 {
         format!("{value:.0}")
     } else {
@@ -374,21 +343,24 @@ fn figure(value: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::findability::Findability;
     use crate::text::COLUMNS_MAX;
 
-    fn campaign(failures: &[Value], mean: f64) -> Campaign {
+    pub(crate) fn campaign(failures: &[Value], mean: f64) -> Campaign {
+        let failed: u64 = failures.iter().filter_map(|it| it["count"].as_u64()).sum();
         let averages: BTreeMap<String, f64> = (0..25)
             .map(|n| (format!("a_figure_with_a_long_name_{n}"), mean))
             .chain([("effective_faults".to_owned(), 3.0)])
             .collect();
         serde_json::from_value(json!({
-            "seeds": {"first": 1, "last": 2000},
+            "complete": true, "seeds": {"first": 1, "last": 2000}, "shard": "0/1",
+            "outcomes": {}, "jobs": 2, "run_seconds": 79.0, "failures_of_other_kinds": 0,
             "settings": {"profile": "default", "engine": "model", "mutant": null, "white_box": true},
-            "runs": 2000, "passed": 2000 - failures.len(), "failed": failures.len(),
+            "runs": 2000, "passed": 2000 - failed, "failed": failed,
             "wall_seconds": 40.0, "seeds_per_second": 50.0, "sim_seconds_per_wall_second": 1234.5,
             "judging_share": 0.021,
             "peak_rss_bytes": null, "averages": averages, "failures": failures,
@@ -426,15 +398,33 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_and_an_interrupted_campaign_are_called_so() {
+        let mut some = campaign(&[], 1.0);
+        some.shard = "1/4".to_owned();
+        let text = summary(&some, &Around::default());
+        assert!(
+            text.starts_with("PASSED seeds 1..2000, shard 1/4: "),
+            "{text}"
+        );
+        some.complete = false;
+        let text = summary(&some, &Around::default());
+        assert!(
+            text.starts_with("INCOMPLETE seeds 1..2000, shard 1/4: 2000 runs are over"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn failures_are_grouped_and_the_first_one_can_be_made_again() {
-        let failure = |seed: u64, property: &str| {
+        let failure = |count: u64, property: &str| {
             json!({
-                "seed": seed, "outcome": "safety", "property": property, "checker": "durability",
-                "reproduce": format!("hstore-sim run --seed {seed}"),
+                "outcome": "safety", "property": property, "checker": "durability", "count": count,
+                "seeds": (0..count.min(20)).collect::<Vec<_>>(),
+                "reproduce": "hstore-sim run --seed 0", "findability": Findability::of(count, 2000),
             })
         };
-        let mut all: Vec<Value> = (0..300).map(|n| failure(n, "lost-write")).collect();
-        all.extend((300..310).map(|n| failure(n, &format!("kind-{n}"))));
+        let mut all = vec![failure(300, "lost-write")];
+        all.extend((0..5).map(|n| failure(2, &format!("kind-{n}"))));
         let text = summary(&campaign(&all, 1e15), &Around::default());
         assert_fits(&text);
         assert!(
@@ -443,7 +433,10 @@ mod tests {
         );
         let group = "300 x SAFETY lost-write by durability: seeds 0, 1, 2, 3, 4, 5, 6, 7, ...\n";
         assert!(text.contains(group), "{text}");
-        assert!(text.contains("and 5 more kinds of failure"), "{text}");
+        let cure =
+            "15 % of runs (at least 14 %); believe a fix after 19 clean runs, be sure after 21\n";
+        assert!(text.contains(cure), "{text}");
+        assert!(text.contains("and 3 more kinds of failure"), "{text}");
         assert!(
             text.contains("  reproduce   hstore-sim run --seed 0\n"),
             "{text}"

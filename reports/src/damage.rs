@@ -28,7 +28,9 @@ impl fmt::Display for Damage {
 }
 
 impl Damage {
-    pub(crate) fn whole(path: &Path, reason: impl fmt::Display) -> Self {
+    /// Something about the whole of a file or directory.
+    #[must_use]
+    pub fn whole(path: &Path, reason: impl fmt::Display) -> Self {
         Self {
             path: path.to_owned(),
             place: None,
@@ -36,8 +38,10 @@ impl Damage {
         }
     }
 
-    /// `line_offset` is the number of lines before those that the parser saw.
-    pub(crate) fn json(path: &Path, line_offset: u64, error: &serde_json::Error) -> Self {
+    /// Something that is not the JSON it has to be. `line_offset` is the number of lines before those that
+    /// the parser saw.
+    #[must_use]
+    pub fn json(path: &Path, line_offset: u64, error: &serde_json::Error) -> Self {
         let text = error.to_string();
         // The place is told apart from the reason, and of an empty text there is none.
         let reason = text.split(" at line ").next().unwrap_or(&text);

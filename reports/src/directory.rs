@@ -1,6 +1,7 @@
 //! Reading a run directory or a campaign directory, whole: a file that is missing, cut off or
 //! changed so that it cannot be read is found here, not when it is needed.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,6 +11,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::campaign::Campaign;
 use crate::damage::Damage;
+use crate::failures::Kind;
+use crate::unfinished::{RunLine, Unfinished};
 use crate::verdict::Verdict;
 
 /// What the seed drew.
@@ -24,9 +27,11 @@ pub const TRACE_FILE: &str = "trace.jsonl";
 pub const VERDICT_FILE: &str = "verdict.json";
 /// What clients saw that cannot be, drawn; only where they did.
 pub const PAGE_FILE: &str = "report.html";
-/// The figures of a campaign. A directory with this file is a campaign directory.
+/// What a campaign was asked for. A directory with this file is a campaign directory.
+pub const CAMPAIGN_FILE: &str = "campaign.json";
+/// The figures of a campaign. A campaign directory with this file is complete.
 pub const SUMMARY_FILE: &str = "summary.json";
-/// A line for each seed of a campaign.
+/// A line for each run of a campaign.
 pub const RUNS_FILE: &str = "runs.jsonl";
 
 /// What a directory holds.
@@ -36,6 +41,8 @@ pub enum Directory {
     Run(Box<RunDirectory>),
     /// Many.
     Campaign(Box<Campaign>),
+    /// Some of many: the campaign goes on, or was interrupted.
+    Unfinished(Box<Unfinished>),
 }
 
 /// A run directory.
@@ -65,8 +72,11 @@ pub fn read(path: &Path) -> Result<Directory, Damage> {
     if path.join(SUMMARY_FILE).exists() {
         return Ok(Directory::Campaign(Box::new(read_campaign(path)?)));
     }
+    if path.join(CAMPAIGN_FILE).exists() {
+        return Ok(Directory::Unfinished(Box::new(read_unfinished(path)?)));
+    }
     let reason = format!(
-        "is neither a run directory ({VERDICT_FILE}) nor a campaign directory ({SUMMARY_FILE})"
+        "is neither a run directory ({VERDICT_FILE}) nor a campaign directory ({CAMPAIGN_FILE})"
     );
     Err(Damage::whole(path, reason))
 }
@@ -91,15 +101,46 @@ pub fn read_run(path: &Path) -> Result<RunDirectory, Damage> {
     Ok(RunDirectory { verdict, history })
 }
 
-/// Reads a campaign directory; not the run directories in it.
+/// Reads the directory of a complete campaign; not the run directories in it.
 ///
 /// # Errors
-/// Says which file is missing or damaged, and where.
+/// Says which file is missing or damaged, and where; also if the campaign is not complete.
 pub fn read_campaign(path: &Path) -> Result<Campaign, Damage> {
+    if path.join(CAMPAIGN_FILE).exists() && !path.join(SUMMARY_FILE).exists() {
+        let reason = format!(
+            "is the directory of a campaign that is not finished: `hstore-sim campaign --resume {}` goes on \
+             with it",
+            path.display()
+        );
+        return Err(Damage::whole(path, reason));
+    }
     let campaign: Campaign = read_value(&path.join(SUMMARY_FILE))?;
     let runs_file = path.join(RUNS_FILE);
     check_count(&runs_file, check_lines(&runs_file)?, campaign.runs)?;
     Ok(campaign)
+}
+
+/// Reads what there is of a campaign that is not complete. Its last line may be torn.
+fn read_unfinished(path: &Path) -> Result<Unfinished, Damage> {
+    let asked = read_value(&path.join(CAMPAIGN_FILE))?;
+    let runs_file = path.join(RUNS_FILE);
+    // A failure that went otherwise when it was made again has two lines: the later counts.
+    let mut runs: BTreeMap<u64, Option<Kind>> = BTreeMap::new();
+    let mut lines = 0;
+    let mut file = open(&runs_file)?;
+    let mut text = Vec::new();
+    loop {
+        text.clear();
+        file.read_until(b'\n', &mut text)
+            .map_err(|error| Damage::whole(&runs_file, error))?;
+        if text.pop() != Some(b'\n') {
+            return Ok(Unfinished::new(asked, runs));
+        }
+        let line: RunLine = serde_json::from_slice(&text)
+            .map_err(|error| Damage::json(&runs_file, lines, &error))?;
+        lines += 1;
+        runs.insert(line.seed, line.signature);
+    }
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, Damage> {

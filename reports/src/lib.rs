@@ -14,8 +14,10 @@
 //! | `verdict.json` | the outcome and all figures ([`verdict::Verdict`]) |
 //! | `report.html` | what clients saw that cannot be, drawn; for people only |
 //!
-//! A **campaign directory** has `summary.json` ([`campaign::Campaign`]), `runs.jsonl` (a line for
-//! each seed, in the order of seeds) and a run directory `seed-N` for each of the first failures.
+//! A **campaign directory** has `campaign.json` (what was asked for), `runs.jsonl` (a line for each run), a run
+//! directory `seed-N` for each of the first failures of each kind, and, once the campaign is complete,
+//! `summary.json` ([`campaign::Campaign`]). Without that it is [`unfinished::Unfinished`]. Complete ones are told to
+//! people ([`campaign::summary`]) and to what runs them: [`junit`], [`markdown`].
 //!
 //! A field that is not known here is left alone; one that is missing, or is no JSON, is
 //! [`damage::Damage`] with its place.
@@ -26,6 +28,11 @@ pub mod campaign;
 pub mod command_line;
 pub mod damage;
 pub mod directory;
+pub mod failures;
+pub mod findability;
+pub mod junit;
+pub mod markdown;
 pub mod provenance;
 pub mod text;
+pub mod unfinished;
 pub mod verdict;

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use hstore_reports::command_line::{BAD_INPUT, Parsed, sort_out};
 use hstore_reports::damage::Damage;
-use hstore_reports::directory::{Directory, read};
+use hstore_reports::directory::{Directory, read, read_campaign};
+use hstore_reports::junit::junit;
+use hstore_reports::markdown::markdown;
 use hstore_reports::{campaign, verdict};
 
 /// Shows what a run or a campaign of hstore-sim left in its directory.
@@ -31,6 +33,18 @@ enum Command {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    /// Print a complete campaign as JUnit XML
+    Junit {
+        /// The directory that `campaign --out` or `merge --out` wrote
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Print a complete campaign in Markdown
+    Markdown {
+        /// The directory that `campaign --out` or `merge --out` wrote
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -43,8 +57,12 @@ fn main() -> ExitCode {
             };
         }
     };
-    let Command::Show { directory } = cli.command;
-    match show(&directory) {
+    let told = match cli.command {
+        Command::Show { directory } => show(&directory),
+        Command::Junit { directory } => read_campaign(&directory).map(|it| junit(&it)),
+        Command::Markdown { directory } => read_campaign(&directory).map(|it| markdown(&it)),
+    };
+    match told {
         Ok(text) => print(&text),
         Err(damage) => refuse(&format!("error: {damage}")),
     }
@@ -66,6 +84,7 @@ fn show(directory: &Path) -> Result<String, Damage> {
             };
             campaign::summary(&campaign, &around)
         }
+        Directory::Unfinished(unfinished) => unfinished.summary(directory),
     })
 }
 

@@ -69,19 +69,30 @@ fn run_directory() -> TempDir {
     room
 }
 
+fn asked() -> Value {
+    json!({
+        "arguments": ["--seeds", "1..2"], "seeds": {"first": 1, "last": 2},
+        "provenance": {"revision": "abc", "lock_hash": "1", "options_hash": "2"},
+    })
+}
+
 fn campaign_directory() -> TempDir {
     let room = tempfile::tempdir().expect("a directory");
     let summary = json!({
-        "seeds": {"first": 1, "last": 2},
+        "complete": true, "seeds": {"first": 1, "last": 2}, "shard": "0/1",
         "settings": {"profile": "default", "engine": "model", "mutant": null, "white_box": true},
-        "runs": 2, "passed": 1, "failed": 1, "wall_seconds": 0.1, "seeds_per_second": 20.0,
+        "runs": 2, "passed": 1, "failed": 1, "outcomes": {"passed": 1, "vacuous": 1},
+        "jobs": 2, "run_seconds": 0.2, "wall_seconds": 0.1, "seeds_per_second": 20.0,
         "sim_seconds_per_wall_second": 300.0, "judging_share": 0.02, "peak_rss_bytes": 12_000_000,
         "averages": {"acked_appends": 400.5},
-        "failures": [{"seed": 2, "outcome": "vacuous", "property": null, "checker": null,
-            "reproduce": "hstore-sim run --seed 2"}],
+        "failures": [{"outcome": "vacuous", "property": "", "checker": "", "count": 1, "seeds": [2],
+            "reproduce": "hstore-sim run --seed 2",
+            "findability": {"share": 0.5, "share_at_least": 0.025, "clean_runs": 5, "clean_runs_to_be_sure": 117}}],
+        "failures_of_other_kinds": 0,
         "traces_hash": "0123456789abcdef",
         "provenance": {"revision": "abc", "lock_hash": "1", "options_hash": "2"},
     });
+    fs::write(room.path().join("campaign.json"), asked().to_string()).expect("written");
     fs::write(room.path().join("summary.json"), summary.to_string()).expect("written");
     fs::write(
         room.path().join("runs.jsonl"),
@@ -92,8 +103,12 @@ fn campaign_directory() -> TempDir {
 }
 
 fn show(directory: &Path) -> Output {
+    report("show", directory)
+}
+
+fn report(command: &str, directory: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hstore-reports"))
-        .arg("show")
+        .arg(command)
         .arg(directory)
         .output()
         .expect("the binary runs")
@@ -139,7 +154,7 @@ fn a_whole_campaign_directory_is_shown() {
         text.starts_with("FAILED seeds 1..2: 1 of 2 runs\n"),
         "{text}"
     );
-    assert!(text.contains("1 x VACUOUS: seeds 2\n"), "{text}");
+    assert!(text.contains("1 x VACUOUS: seed 2\n"), "{text}");
     assert!(text.contains("hstore-sim run --seed 2\n"), "{text}");
     assert!(text.contains("acked_appends 400"), "{text}");
     assert!(text.contains("peak memory 12.0 MB"), "{text}");
@@ -263,4 +278,43 @@ fn bad_arguments_get_one_line() {
             .expect("the binary runs");
         assert_refused(&output, why);
     }
+}
+
+#[test]
+fn a_campaign_is_told_to_what_shows_tests_and_to_what_shows_pages() {
+    let room = campaign_directory();
+    let text = |command: &str| {
+        let output = report(command, room.path());
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert!(
+        text("junit").contains("failures=\"1\" errors=\"1\"")
+            || text("junit").contains("errors=\"1\" failures=\"1\"")
+    );
+    assert!(text("markdown").starts_with("## ❌ FAILED seeds 1..2: 1 of 2 runs\n"));
+}
+
+#[test]
+fn a_campaign_that_is_not_finished_is_shown_so_and_not_taken_for_one_that_is() {
+    let room = campaign_directory();
+    fs::remove_file(room.path().join("summary.json")).expect("removed");
+    let lines = "{\"seed\":2,\"signature\":{\"outcome\":\"panic\",\"property\":\"p\",\"checker\":\"c\"}}\n\
+                 {\"seed\":5}\n{\"seed\":7,\"sig";
+    fs::write(room.path().join("runs.jsonl"), lines).expect("written");
+    let output = show(room.path());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        text.starts_with("UNFINISHED: 2 runs are over, 1 of them failed\n"),
+        "{text}"
+    );
+    assert!(text.contains("1 x PANIC p by c: seed 2\n"), "{text}");
+    assert!(text.contains("hstore-sim campaign --resume /"), "{text}");
+    for command in ["junit", "markdown"] {
+        let output = report(command, room.path());
+        assert_refused(&output, "a campaign that is not finished");
+    }
+    fs::write(room.path().join("runs.jsonl"), "{\"seed\":1}\nnonsense\n").expect("written");
+    assert_refused(&show(room.path()), "runs.jsonl:2:");
 }

@@ -8,7 +8,7 @@
 //! does: of so many of those the bug must have shown in one, or the campaign is blind. If the decision is hardly
 //! ever taken, the profile does not do what it is believed to: that is a failure, too.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::hunt::judge;
 use crate::mutants::Mutant;
@@ -22,12 +22,12 @@ const REACHED_MAX: u64 = 60;
 const RUNS_MAX: u64 = 200;
 
 /// What came of a canary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canary {
     /// The bug; `None` if there was none to plant.
-    pub mutant: Option<&'static str>,
+    pub mutant: Option<String>,
     /// Why there was none.
-    pub why_not: Option<&'static str>,
+    pub why_not: Option<String>,
     /// Runs made with it.
     pub runs: u64,
     /// Of these, the runs that took the changed decision.
@@ -40,7 +40,7 @@ impl Canary {
     fn none(why_not: &'static str) -> Self {
         Self {
             mutant: None,
-            why_not: Some(why_not),
+            why_not: Some(why_not.to_owned()),
             runs: 0,
             reached: 0,
             noticed: None,
@@ -80,7 +80,7 @@ pub fn sing(
         ..settings.clone()
     };
     let mut canary = Canary {
-        mutant: Some(mutant.name),
+        mutant: Some(mutant.name.to_owned()),
         why_not: None,
         runs: 0,
         reached: 0,

@@ -19,6 +19,7 @@ use hstore_replicator::keys::dirty_epoch;
 use hstore_tier1::rocks::BackgroundWork;
 use hstore_tier1::rocks::hosted::env::Host as RocksHost;
 
+use crate::coverage::Life;
 use crate::disk::{
     DiskFault, FaultId, FileClass, FileOp, PowerLoss, SECTOR_BYTES, SharedDisk, SimDisk,
 };
@@ -130,6 +131,16 @@ impl Host {
     #[must_use]
     pub fn life(&self) -> u64 {
         self.life
+    }
+
+    /// Whether its process works.
+    #[must_use]
+    pub fn works(&self) -> Life {
+        match (self.is_up(), self.paused) {
+            (false, _) => Life::Down,
+            (true, true) => Life::Paused,
+            (true, false) => Life::Up,
+        }
     }
 
     /// Whether a process runs.

@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::guide::{Attempt, for_each_guided};
 use crate::mutants::{Family, Mutant};
 use crate::ordered::for_each_in_order;
 use crate::outcome::Outcome;
 use crate::report::Violation;
-use crate::run::{RunArtifacts, RunRequest};
+use crate::run::{Alteration, RunArtifacts, RunRequest, draw};
 use crate::seed_range::SeedRange;
 use crate::settings::Settings;
 use crate::stopwatch::Stopwatch;
@@ -31,6 +32,8 @@ pub struct Hunt {
     pub budget_seeds: u64,
     /// How many threads run seeds.
     pub jobs: NonZeroUsize,
+    /// Whether plans that led to unseen abstract states have children.
+    pub guided: bool,
 }
 
 /// How the hunt for a bug ended.
@@ -111,6 +114,7 @@ pub const OTHERS_MAX: usize = 3;
 /// One seed's runs.
 struct Tried {
     reached: bool,
+    states: Vec<u32>,
     found: Option<Catch>,
     other: Option<Catch>,
 }
@@ -120,7 +124,7 @@ struct Tried {
 pub fn hunt(
     mutant: &'static Mutant,
     hunt: &Hunt,
-    run_one: impl Fn(&RunRequest) -> RunArtifacts + Sync,
+    run_one: impl Fn(&RunRequest, &Alteration) -> (RunArtifacts, Vec<u32>) + Sync,
     mut observe: impl FnMut(u64) -> bool,
 ) -> Findings {
     let stopwatch = Stopwatch::start();
@@ -137,9 +141,13 @@ pub fn hunt(
         wall_seconds: 0.0,
     };
     let seeds = SeedRange::new(1, hunt.budget_seeds).expect("a budget has at least one seed");
-    let work = |seed| try_seed(mutant, hunt, seed, &run_one);
+    let settings = Settings {
+        mutant: Some(mutant),
+        ..hunt.settings.clone()
+    };
+    let work = |attempt: &Attempt| try_one(mutant, &settings, attempt, hunt.guided, &run_one);
     // An error is how the search ends early.
-    let ended = for_each_in_order(seeds, hunt.jobs, work, |seed, tried: Tried| {
+    let mut take = |attempt: &Attempt, tried: Tried| {
         findings.seeds += 1;
         findings.reached_seeds += u64::from(tried.reached);
         if let Some(other) = tried.other
@@ -155,12 +163,21 @@ pub fn hunt(
         if findings.found.is_some() {
             return Err(Status::Found);
         }
-        if observe(seed) {
-            Ok(())
+        if observe(attempt.seed) {
+            Ok(tried.states)
         } else {
             Err(Status::Interrupted)
         }
-    });
+    };
+    let ended = if hunt.guided {
+        let draw = |seed| draw(&settings.request(seed, false));
+        for_each_guided(seeds.iter(), hunt.jobs, draw, work, take)
+    } else {
+        let plain = |seed| work(&Attempt::plain(seed));
+        for_each_in_order(seeds.iter(), hunt.jobs, plain, |seed, tried| {
+            take(&Attempt::plain(seed), tried).map(|_| ())
+        })
+    };
     findings.status = match ended {
         Err(status) => status,
         Ok(()) if findings.reached_seeds == 0 => Status::Unreached,
@@ -175,38 +192,43 @@ fn rounded(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000.0).round() / 1_000.0
 }
 
-fn try_seed(
+fn try_one(
     mutant: &'static Mutant,
-    hunt: &Hunt,
-    seed: u64,
-    run_one: &impl Fn(&RunRequest) -> RunArtifacts,
+    settings: &Settings,
+    attempt: &Attempt,
+    covered: bool,
+    run_one: &impl Fn(&RunRequest, &Alteration) -> (RunArtifacts, Vec<u32>),
 ) -> Tried {
-    let settings = Settings {
-        mutant: Some(mutant),
-        ..hunt.settings.clone()
+    let alteration = Alteration {
+        plan: attempt.plan.clone(),
+        covered,
     };
-    let inside = run_one(&settings.request(seed, false));
+    let (inside, states) = run_one(&settings.request(attempt.cluster, false), &alteration);
     let mut tried = Tried {
         reached: inside.report.counts.mutant_reached > 0,
+        states,
         found: None,
         other: None,
     };
-    tried.take(judge(mutant, &inside));
+    tried.take(attempt, judge(mutant, &inside));
     if tried.found.is_none() && tried.other.is_some() && settings.white_box {
         let settings = Settings {
             white_box: false,
-            ..settings
+            ..settings.clone()
         };
-        let outside = run_one(&settings.request(seed, false));
-        tried.take(judge(mutant, &outside));
+        let (outside, _) = run_one(&settings.request(attempt.cluster, false), &alteration);
+        tried.take(attempt, judge(mutant, &outside));
     }
     tried
 }
 
 impl Tried {
-    fn take(&mut self, (found, other): (Option<Catch>, Option<Catch>)) {
-        self.found = found;
-        self.other = self.other.take().or(other);
+    fn take(&mut self, attempt: &Attempt, (found, other): (Option<Catch>, Option<Catch>)) {
+        // A run with a plan of its own is in the cluster of another seed.
+        let seed = attempt.seed;
+        let named = |catch: Catch| Catch { seed, ..catch };
+        self.found = found.map(named);
+        self.other = self.other.take().or(other.map(named));
     }
 }
 
@@ -300,6 +322,12 @@ mod tests {
         }
     }
 
+    fn unaltered(
+        run_one: impl Fn(&RunRequest) -> RunArtifacts + Sync,
+    ) -> impl Fn(&RunRequest, &Alteration) -> (RunArtifacts, Vec<u32>) + Sync {
+        move |request, _| (run_one(request), Vec::new())
+    }
+
     const DURABILITY: (&str, &str) = ("durability", "LostWrite");
     const OTHER: (&str, &str) = ("assertion", "no-panic");
 
@@ -311,8 +339,9 @@ mod tests {
             settings: Settings::default(),
             budget_seeds: 10,
             jobs: NonZeroUsize::new(2).expect("not 0"),
+            guided: false,
         };
-        hunt(mutant, &request, run_one, |_| true)
+        hunt(mutant, &request, unaltered(run_one), |_| true)
     }
 
     #[test]
@@ -350,6 +379,7 @@ mod tests {
             settings: Settings::default(),
             budget_seeds: 5,
             jobs: NonZeroUsize::MIN,
+            guided: false,
         };
         let run = |request: &RunRequest| {
             let mut artifacts = ended(request, true, Some(DURABILITY));
@@ -361,7 +391,7 @@ mod tests {
             });
             artifacts
         };
-        let findings = hunt(mutant, &request, run, |_| true);
+        let findings = hunt(mutant, &request, unaltered(run), |_| true);
         assert_eq!(findings.status, Status::Found);
         let catch = findings.found.expect("found");
         assert_eq!((catch.seed, catch.checker.as_str()), (3, "liveness"));
@@ -386,9 +416,10 @@ mod tests {
             settings: Settings::default(),
             budget_seeds: u64::MAX,
             jobs: NonZeroUsize::MIN,
+            guided: false,
         };
         let run = |request: &RunRequest| ended(request, true, Some(OTHER));
-        let findings = hunt(mutant, &request, run, |seed| seed < 3);
+        let findings = hunt(mutant, &request, unaltered(run), |seed| seed < 3);
         assert_eq!(findings.status, Status::Interrupted);
         assert_eq!(findings.seeds, 3);
         assert_eq!(findings.others.len(), 1);

@@ -19,8 +19,10 @@
 //! | [`trace`] | every event under a rolling hash |
 //! | [`run`], [`outcome`], [`report`] | one run from seed to verdict |
 //! | [`mutants`] | the planted bugs that can be turned on |
+//! | [`coverage`], [`guide`] | which abstract states runs went through, and plans that reach new ones |
 //! | [`hunt`] | how many seeds it takes to find each of them |
-//! | [`settings`], [`seed_range`] | what a person chooses: what to run, and which seeds |
+//! | [`settings`], [`seed_range`], [`shard`] | what a person chooses: what to run, and which seeds |
+//! | [`signature`] | what failures have in common |
 //! | [`campaign`], [`ordered`] | many seeds on many threads, one summary |
 //! | [`probes`], [`canary`] | whether a campaign went where it should, and would have noticed |
 //! | [`quorums`] | the protocol on many quorum systems, one table |
@@ -38,9 +40,11 @@ pub mod atlas;
 pub mod campaign;
 pub mod canary;
 pub mod clients;
+pub mod coverage;
 pub mod determinism;
 pub mod disk;
 pub mod fresh_dir;
+pub mod guide;
 pub mod host;
 pub mod hunt;
 pub mod invariants;
@@ -55,6 +59,7 @@ pub mod ordered;
 pub mod outcome;
 pub mod page;
 pub mod plan;
+mod plan_check;
 pub mod probes;
 pub mod profile;
 pub mod provenance;
@@ -65,6 +70,8 @@ pub mod run_dir;
 pub mod seed_range;
 pub mod seeds;
 pub mod settings;
+pub mod shard;
+pub mod signature;
 pub mod stopwatch;
 pub mod store;
 pub mod trace;

@@ -1,7 +1,7 @@
-//! Work over many seeds on several threads, its results taken in the order of seeds.
+//! Work over many items on several threads, its results taken in the order of the items.
 //!
 //! So whatever is made of the results does not depend on the number of threads. Workers run ahead of
-//! the oldest result that is not yet taken by no more than [`AHEAD_MAX`] seeds.
+//! the oldest result that is not yet taken by no more than [`AHEAD_MAX`] items.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -9,26 +9,25 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 
-use crate::seed_range::SeedRange;
-
-/// How many seeds may be done or under way beyond the oldest that is not taken: it bounds memory.
+/// How many items may be done or under way beyond the oldest that is not taken: it bounds memory.
 pub const AHEAD_MAX: u64 = 4096;
 
-/// Calls `work` for each seed, on `jobs` threads, and `take` with each result, on this thread, in the
-/// order of seeds.
+/// Calls `work` for each of `items`, on `jobs` threads, and `take` with each result, on this thread, in
+/// the order of the items. An item is asked for when a thread is free for it, one at a time: so their
+/// iterator may end early. It must not panic.
 ///
 /// # Errors
-/// The first error of `take`; no further seed is begun then.
+/// The first error of `take`; no further item is begun then.
 ///
 /// # Panics
 /// If `work` panics.
-pub fn for_each_in_order<T: Send, E>(
-    seeds: SeedRange,
+pub fn for_each_in_order<I: Copy + Send, T: Send, E>(
+    items: impl IntoIterator<Item = I, IntoIter: Send>,
     jobs: NonZeroUsize,
-    work: impl Fn(u64) -> T + Sync,
-    mut take: impl FnMut(u64, T) -> Result<(), E>,
+    work: impl Fn(I) -> T + Sync,
+    mut take: impl FnMut(I, T) -> Result<(), E>,
 ) -> Result<(), E> {
-    let desk = Desk::new(seeds);
+    let desk = Desk::new(items.into_iter());
     let (sender, results) = mpsc::channel();
     thread::scope(|scope| {
         for job in 0..jobs.get() {
@@ -42,92 +41,97 @@ pub fn for_each_in_order<T: Send, E>(
         // However this ends, by an error or a panic of `take`, workers are told to stop.
         let _closing = CloseOnDrop(&desk);
         let mut waiting = BTreeMap::new();
-        let mut oldest = seeds.first();
-        for (seed, result) in results {
-            waiting.insert(seed, result);
-            while let Some(result) = waiting.remove(&oldest) {
-                take(oldest, result)?;
-                if oldest == seeds.last() {
-                    return Ok(());
-                }
+        let mut oldest = 0;
+        for (place, item, result) in results {
+            waiting.insert(place, (item, result));
+            while let Some((item, result)) = waiting.remove(&oldest) {
+                take(item, result)?;
                 oldest += 1;
             }
             desk.advance(oldest);
         }
-        // A worker panicked: leaving the scope passes that on.
+        // If a worker panicked, leaving the scope passes that on.
         Ok(())
     })
 }
 
-fn work_off<T>(desk: &Desk, work: &impl Fn(u64) -> T, sender: &Sender<(u64, T)>) {
-    while let Some(seed) = desk.next() {
+fn work_off<I: Copy, T>(
+    desk: &Desk<impl Iterator<Item = I>>,
+    work: &impl Fn(I) -> T,
+    sender: &Sender<(u64, I, T)>,
+) {
+    while let Some((place, item)) = desk.next() {
         let closing = CloseOnDrop(desk);
-        let result = work(seed);
-        // Only a panic of `work` closes the desk: nobody must wait for this seed's result.
+        let result = work(item);
+        // Only a panic of `work` closes the desk: nobody must wait for this item's result.
         std::mem::forget(closing);
-        if sender.send((seed, result)).is_err() {
+        if sender.send((place, item, result)).is_err() {
             return;
         }
     }
 }
 
-/// Hands out seeds.
-struct Desk {
-    seeds: SeedRange,
-    state: Mutex<State>,
+/// Hands out items.
+struct Desk<I> {
+    state: Mutex<State<I>>,
     changed: Condvar,
 }
 
-struct State {
-    /// The next seed to hand out; `None` if there is none, or no more are wanted.
-    next: Option<u64>,
-    /// The first seed whose result is not taken.
-    oldest: u64,
+struct State<I> {
+    /// Those to hand out; `None` if there are none, or no more are wanted.
+    items: Option<I>,
+    /// How many were handed out.
+    handed: u64,
+    /// How many results were taken.
+    taken: u64,
 }
 
-impl Desk {
-    fn new(seeds: SeedRange) -> Self {
+impl<I: Iterator> Desk<I> {
+    fn new(items: I) -> Self {
         Self {
-            seeds,
             state: Mutex::new(State {
-                next: Some(seeds.first()),
-                oldest: seeds.first(),
+                items: Some(items),
+                handed: 0,
+                taken: 0,
             }),
             changed: Condvar::new(),
         }
     }
 
-    /// The next seed, once it is near enough; `None` when there is none.
-    fn next(&self) -> Option<u64> {
+    /// The next item and its place in the order, once it is near enough; `None` when there is none.
+    fn next(&self) -> Option<(u64, I::Item)> {
         let state = self.state.lock().expect("no holder panics");
-        let is_far = |state: &mut State| {
-            state
-                .next
-                .is_some_and(|next| next - state.oldest >= AHEAD_MAX)
-        };
+        let is_far =
+            |state: &mut State<I>| state.items.is_some() && state.handed - state.taken >= AHEAD_MAX;
         let mut state = self
             .changed
             .wait_while(state, is_far)
             .expect("no holder panics");
-        let seed = state.next?;
-        state.next = (seed < self.seeds.last()).then(|| seed + 1);
-        Some(seed)
+        let item = state.items.as_mut()?.next();
+        let place = state.handed;
+        match item {
+            Some(_) => state.handed += 1,
+            None => state.items = None,
+        }
+        Some((place, item?))
     }
 
-    fn advance(&self, oldest: u64) {
-        self.state.lock().expect("no holder panics").oldest = oldest;
-        self.changed.notify_all();
-    }
-
-    fn close(&self) {
-        self.state.lock().expect("no holder panics").next = None;
+    fn advance(&self, taken: u64) {
+        self.state.lock().expect("no holder panics").taken = taken;
         self.changed.notify_all();
     }
 }
 
-struct CloseOnDrop<'a>(&'a Desk);
+impl<I> Desk<I> {
+    fn close(&self) {
+        self.state.lock().expect("no holder panics").items = None;
+        self.changed.notify_all();
+    }
+}
 
-impl Drop for CloseOnDrop<'_> {
+struct CloseOnDrop<'a, I>(&'a Desk<I>);
+
+impl<I> Drop for CloseOnDrop<'_, I> {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -139,10 +143,6 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-
-    fn range(first: u64, last: u64) -> SeedRange {
-        SeedRange::new(first, last).expect("not empty")
-    }
 
     fn jobs(jobs: usize) -> NonZeroUsize {
         NonZeroUsize::new(jobs).expect("not 0")
@@ -156,7 +156,7 @@ mod tests {
                 // Seeds take times of their own, so that they are done out of order.
                 (0..(seed * 7919) % 5000).fold(seed, |sum, n| std::hint::black_box(sum ^ n ^ n))
             };
-            for_each_in_order(range(3, 500), jobs(count), work, |seed, result| {
+            for_each_in_order(3..=500, jobs(count), work, |seed, result| {
                 assert_eq!(seed, result);
                 taken.push(seed);
                 Ok::<(), ()>(())
@@ -166,7 +166,7 @@ mod tests {
         }
         let mut taken = Vec::new();
         for_each_in_order(
-            range(u64::MAX - 1, u64::MAX),
+            u64::MAX - 1..=u64::MAX,
             jobs(2),
             |seed| seed,
             |seed, _| {
@@ -179,10 +179,31 @@ mod tests {
     }
 
     #[test]
+    fn items_may_run_out_early() {
+        let done = AtomicU64::new(0);
+        let items = (0..=u64::MAX).take_while(|_| done.load(Ordering::Relaxed) < 10);
+        let mut taken = Vec::new();
+        let work = |item| {
+            done.fetch_add(1, Ordering::Relaxed);
+            item
+        };
+        for_each_in_order(items, jobs(3), work, |item, _| {
+            taken.push(item);
+            Ok::<(), ()>(())
+        })
+        .expect("take does not fail");
+        // Two more may be under way when the tenth is done.
+        assert!((10..=12).contains(&taken.len()), "{taken:?}");
+        assert_eq!(taken, (0..taken.len() as u64).collect::<Vec<_>>());
+        for_each_in_order(std::iter::empty::<u64>(), jobs(2), work, |_, _| Err(()))
+            .expect("nothing is taken");
+    }
+
+    #[test]
     fn an_error_ends_it_soon() {
         let begun = AtomicU64::new(0);
         let work = |_| begun.fetch_add(1, Ordering::Relaxed);
-        let result = for_each_in_order(range(0, u64::MAX), jobs(2), work, |seed, _| {
+        let result = for_each_in_order(0..=u64::MAX, jobs(2), work, |seed, _| {
             if seed == 10 { Err("enough") } else { Ok(()) }
         });
         assert_eq!(result, Err("enough"));
@@ -197,7 +218,7 @@ mod tests {
         let work = |seed| {
             assert!(seed <= taken.load(Ordering::SeqCst) + AHEAD_MAX);
         };
-        for_each_in_order(range(0, last), jobs(2), work, |seed, ()| {
+        for_each_in_order(0..=last, jobs(2), work, |seed, ()| {
             taken.store(seed + 1, Ordering::SeqCst);
             Ok::<(), ()>(())
         })
@@ -209,7 +230,7 @@ mod tests {
     fn a_panic_of_the_work_is_passed_on_instead_of_waited_for() {
         let result = catch_unwind(AssertUnwindSafe(|| {
             let work = |seed| assert!(seed != 5, "seed 5");
-            for_each_in_order(range(0, u64::MAX), jobs(2), work, |_, ()| Ok::<(), ()>(()))
+            for_each_in_order(0..=u64::MAX, jobs(2), work, |_, ()| Ok::<(), ()>(()))
         }));
         assert!(result.is_err());
     }

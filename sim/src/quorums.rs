@@ -6,17 +6,20 @@
 //! cannot do now it does later.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicBool;
 
 use hstore_core::NodeSet;
 use hstore_core::quorum::samples::{SMALL, random_systems};
 use hstore_core::quorum::{Names, QuorumSystem};
 use serde::Serialize;
 
-use crate::campaign::{CampaignRequest, RunLine, Summary, campaign};
-use crate::fresh_dir::WriteError;
+use crate::campaign::campaign;
+use crate::campaign::error::CampaignError;
+use crate::campaign::line::RunLine;
+use crate::campaign::request::CampaignRequest;
+use crate::campaign::summary::Summary;
 use crate::outcome::Outcome;
-use crate::provenance::REVISION;
-use crate::run::run;
+use crate::run::run_with;
 use crate::seed_range::SeedRange;
 use crate::settings::Settings;
 
@@ -83,21 +86,16 @@ impl Tour {
     ///
     /// # Errors
     /// Never: nothing is written.
-    pub fn run(&self, mut observe: impl FnMut(&RunLine)) -> Result<Vec<Stop>, WriteError> {
+    pub fn run(&self, mut observe: impl FnMut(&RunLine)) -> Result<Vec<Stop>, CampaignError> {
         let mut stops = Vec::new();
         for (name, quorums) in self.systems() {
             let settings = Settings {
                 quorums: Some(quorums.clone()),
                 ..self.settings.clone()
             };
-            let request = CampaignRequest {
-                seeds: self.seeds,
-                settings,
-                jobs: self.jobs,
-                canary: false,
-            };
+            let request = CampaignRequest::of_seeds(self.seeds, settings, self.jobs);
             let mut acked_min = u64::MAX;
-            let summary = campaign(&request, run, None, |line| {
+            let summary = campaign(&request, run_with, None, &AtomicBool::new(false), |line| {
                 acked_min = acked_min.min(line.counts.appends_acked);
                 observe(line);
             })?;
@@ -112,7 +110,7 @@ fn stop(name: String, quorums: QuorumSystem, acked_min: u64, summary: &Summary) 
     let worst = summary
         .failures
         .iter()
-        .min_by_key(|it| it.outcome.exit_code());
+        .min_by_key(|it| it.signature.outcome.exit_code());
     Stop {
         name,
         nodes: quorums.nodes().len(),
@@ -125,13 +123,7 @@ fn stop(name: String, quorums: QuorumSystem, acked_min: u64, summary: &Summary) 
         epochs: average("epochs"),
         recoveries: average("recoveries"),
         holes: average("holes"),
-        failure: worst.map(|failure| {
-            let command =
-                summary
-                    .settings
-                    .reproduce(crate::run_dir::PROGRAM, failure.seed, REVISION);
-            (failure.outcome, command)
-        }),
+        failure: worst.map(|it| (it.signature.outcome, it.reproduce.clone())),
     }
 }
 

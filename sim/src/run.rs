@@ -66,17 +66,21 @@ pub struct RunArtifacts {
 /// Runs a seed, on a thread of its own: nothing that a thread remembers passes from seed to seed.
 #[must_use]
 pub fn run(request: &RunRequest) -> RunArtifacts {
-    std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .name(format!("seed-{}", request.seed))
-            .spawn_scoped(scope, || run_here(request))
-            .expect("the system has room for one more thread")
-            .join()
-            .expect("panics of the product are caught")
-    })
+    run_with(request, &Alteration::default()).0
 }
 
-fn run_here(request: &RunRequest) -> RunArtifacts {
+/// What of a run is not as its seed draws it, and what is noted of it beside its trace.
+#[derive(Clone, Debug, Default)]
+pub struct Alteration {
+    /// What goes wrong, instead of what the seed draws.
+    pub plan: Option<FaultPlan>,
+    /// Whether to note which abstract states it is in.
+    pub covered: bool,
+}
+
+/// What a seed draws, but for the planted bug: nothing of it depends on that.
+#[must_use]
+pub fn draw(request: &RunRequest) -> (SimOptions, FaultPlan) {
     let seeds = SimSeeds(request.seed);
     let mut options = SimOptions {
         engine: request.engine,
@@ -90,6 +94,25 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
         moves: draw_moves(&options, seeds),
         ..draw_plan(&options, seeds)
     };
+    (options, plan)
+}
+
+/// Runs a seed that is altered so. The abstract states that it was in, in order, come with what it leaves.
+#[must_use]
+pub fn run_with(request: &RunRequest, alteration: &Alteration) -> (RunArtifacts, Vec<u32>) {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name(format!("seed-{}", request.seed))
+            .spawn_scoped(scope, || run_here(request, alteration))
+            .expect("the system has room for one more thread")
+            .join()
+            .expect("panics of the product are caught")
+    })
+}
+
+fn run_here(request: &RunRequest, alteration: &Alteration) -> (RunArtifacts, Vec<u32>) {
+    let (options, drawn) = draw(request);
+    let plan = alteration.plan.clone().unwrap_or(drawn);
     // Only now: what goes wrong does not depend on the planted bug.
     let options = SimOptions {
         mutant: request.mutant.clone(),
@@ -104,6 +127,9 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
         if request.stop_at_violation {
             world = world.watched();
         }
+        if alteration.covered {
+            world = world.covered();
+        }
         let runtime =
             madsim::runtime::Runtime::with_seed_and_config(request.seed, madsim::Config::default());
         // The product never asks for the time or for randomness; if it did, madsim would answer.
@@ -113,13 +139,16 @@ fn run_here(request: &RunRequest) -> RunArtifacts {
     let reached = planted::reached();
     planted::activate(None);
     let probes = probe::take_reached();
-    let mut artifacts = match caught {
-        Ok(remains) => conclude(request, options, plan, remains, reached),
-        Err(_) => panicked(options, plan, note, reached),
+    let (mut artifacts, states) = match caught {
+        Ok(mut remains) => {
+            let states = std::mem::take(&mut remains.states);
+            (conclude(request, options, plan, remains, reached), states)
+        }
+        Err(_) => (panicked(options, plan, note, reached), Vec::new()),
     };
     let names = probes.into_iter().map(|probe| probe.name.to_owned());
     artifacts.report.probes = names.collect();
-    artifacts
+    (artifacts, states)
 }
 
 fn conclude(
@@ -134,6 +163,7 @@ fn conclude(
         recorder,
         mut counts,
         move_stalls_us,
+        states: _,
         mut trace,
         now,
     } = remains;

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Seeds from `first` to `last`, both included; never empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedRange {
     first: u64,
     last: u64,
@@ -38,6 +38,15 @@ impl SeedRange {
         (first <= last).then_some(Self { first, last })
     }
 
+    /// All seeds from `first` on.
+    #[must_use]
+    pub const fn from(first: u64) -> Self {
+        Self {
+            first,
+            last: u64::MAX,
+        }
+    }
+
     /// The first seed.
     #[must_use]
     pub fn first(self) -> u64 {
@@ -48,6 +57,11 @@ impl SeedRange {
     #[must_use]
     pub fn last(self) -> u64 {
         self.last
+    }
+
+    /// The seeds, in order.
+    pub fn iter(self) -> impl Iterator<Item = u64> + Send {
+        self.first..=self.last
     }
 
     /// How many seeds; one less than that for all there are.

@@ -23,6 +23,8 @@ pub enum Stream {
     Moves = 7,
     /// The planted bug that a campaign has to notice, and the seeds that it is looked for with.
     Canary = 8,
+    /// What a guided campaign makes of a seed.
+    Guide = 9,
 }
 
 /// The streams of a root seed.

@@ -1,5 +1,7 @@
 //! What a seed is run with: everything that a person chooses on the command line.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 use hstore_core::quorum::QuorumSystem;
 use serde::Serialize;
@@ -28,6 +30,8 @@ pub struct Settings {
     pub white_box: bool,
     /// Whether to stop at the step at which what clients saw can no longer be right.
     pub stop_at_violation: bool,
+    /// The file with the plan to run a seed with, instead of the one it draws.
+    pub plan: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -39,6 +43,7 @@ impl Default for Settings {
             mutant: None,
             white_box: true,
             stop_at_violation: false,
+            plan: None,
         }
     }
 }
@@ -78,6 +83,9 @@ impl Settings {
         }
         if let Some(mutant) = self.mutant {
             choose("--mutant", mutant.name);
+        }
+        if let Some(plan) = &self.plan {
+            choose("--plan", &plan.to_string_lossy());
         }
         if self.white_box != default.white_box {
             choose("--white-box", if self.white_box { "on" } else { "off" });

@@ -128,6 +128,29 @@ fn bad_arguments_get_one_line_and_leave_nothing_behind() {
         ("campaign --seeds 5..1", "no seed from 5 to 1"),
         ("campaign --seeds 1..=5", "expected A..B"),
         ("campaign --seeds a..5", "\"a\" is not a seed"),
+        ("campaign --time 10 parsecs", "parsecs"),
+        ("campaign --time 10", "such as 90s, 10m or 1h 30m"),
+        ("campaign --time 0s", "no time at all"),
+        ("campaign --seeds 1..5 --shard 4/4", "the last is 3/4"),
+        ("campaign --seeds 1..5 --shard 1", "expected I/N"),
+        (
+            "campaign --resume nowhere",
+            "nowhere/campaign.json: No such file",
+        ),
+        (
+            "campaign --resume nowhere --seeds 1..5",
+            "cannot be used with '--seeds <A..B>'",
+        ),
+        (
+            "campaign --seeds 1..5 --json --json-lines",
+            "cannot be used with",
+        ),
+        (
+            "campaign --seeds 1..5 --junit no/where.xml",
+            "no/where.xml cannot be written",
+        ),
+        ("merge", "<DIR>..."),
+        ("merge nowhere", "nowhere/campaign.json: No such file"),
         ("campaign --seeds 1..5 --jobs 0", "--jobs <N>"),
         ("campaign --seeds 1..5 --jobs 99999", "--jobs <N>"),
         ("determinism --seeds 9", "expected A..B"),
@@ -482,14 +505,14 @@ fn a_campaign_keeps_its_failures_and_ends_with_their_code() {
     assert!(text.lines().count() <= LINES_MAX, "{text}");
     let campaign = match read(&room.path().join("kept")).expect("a whole campaign directory") {
         Directory::Campaign(campaign) => campaign,
-        Directory::Run(_) => panic!("a campaign was kept"),
+        other => panic!("a complete campaign was kept: {other:?}"),
     };
     assert!(!campaign.failures.is_empty());
-    for failure in &campaign.failures {
-        let directory = room.path().join(format!("kept/seed-{}", failure.seed));
+    for failures in &campaign.failures {
+        let directory = room.path().join(format!("kept/seed-{}", failures.seeds[0]));
         let run = read_run(&directory).expect("a whole run directory");
-        assert_eq!(run.verdict.outcome, failure.outcome);
-        assert_eq!(run.verdict.reproduce, failure.reproduce);
+        assert_eq!(run.verdict.outcome, failures.kind.outcome);
+        assert_eq!(run.verdict.reproduce, failures.reproduce);
         assert!(run.verdict.counts.mutant_reached > 0);
     }
 }

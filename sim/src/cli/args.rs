@@ -2,15 +2,18 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hstore_core::quorum::{Names, QuorumSystem};
+use hstore_sim::campaign::request::{ALL_SEEDS, CampaignRequest};
 use hstore_sim::mutants::{MUTANTS, Mutant};
 use hstore_sim::options::Engine;
 use hstore_sim::profile::{PROFILES, Profile};
 use hstore_sim::seed_range::SeedRange;
 use hstore_sim::settings::{DEFAULT_ENGINE, Settings};
+use hstore_sim::shard::Shard;
 
 /// The profile that planted bugs are searched for in.
 const MUTANTS_PROFILE: &str = "chaos";
@@ -31,7 +34,7 @@ Exit codes:
   6  non-deterministic: two runs of one seed differed
   7  vacuous: the run did too little to mean anything
 A campaign ends with the lowest code of its runs that is not 0; with 7, if it did not notice its canary or \
-reach the probes that it owes.";
+reach the probes that it owes; one that passed so far and is not complete with 130.";
 
 const MUTANTS_EXIT_CODES: &str = "\
 Exit codes:
@@ -41,7 +44,9 @@ Exit codes:
 
 const DIRECTORIES: &str = "\
 Directories: --out makes the directory, and its parents. It must not exist yet, or be empty: nothing is \
-ever overwritten. It appears when it is complete, or not at all. `hstore-reports show DIR` reads it.";
+ever overwritten. A run's appears when it is complete, or not at all. A campaign's grows, and is complete once it \
+has a summary.json; interrupted or killed at any moment, it goes on with the same command, or with --resume. \
+`hstore-reports show DIR` reads both.";
 
 /// Runs a simulated HStore cluster, hurts it, and checks what its clients saw.
 ///
@@ -67,6 +72,9 @@ pub(crate) enum Command {
     /// Run many seeds and sum up
     #[command(after_help = EXIT_CODES, after_long_help = help_with_directories())]
     Campaign(CampaignArgs),
+    /// Unite what the shards of a campaign found
+    #[command(after_help = EXIT_CODES, after_long_help = help_with_directories())]
+    Merge(MergeArgs),
     /// Run each seed twice, in two fresh processes, and compare
     #[command(after_help = EXIT_CODES)]
     Determinism(DeterminismArgs),
@@ -94,6 +102,9 @@ pub(crate) struct RunArgs {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
+    /// Run with the faults of this file, such as the plan.json of a run directory, instead of those that the seed draws
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
     /// Write a run directory: options, plan, history, trace, verdict
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -107,23 +118,90 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CampaignArgs {
-    /// The seeds, both ends included
-    #[arg(long, value_name = "A..B")]
-    pub(crate) seeds: SeedRange,
+    /// The seeds, both ends included [default with --time: all from 1]
+    #[arg(long, value_name = "A..B", required_unless_present_any = ["time", "resume"])]
+    seeds: Option<SeedRange>,
+    /// Begin no seed after so long, such as `10m` or `1h 30m`: time that an interrupted campaign has taken before
+    /// counts
+    #[arg(long, value_name = "DURATION", value_parser = time)]
+    time: Option<Duration>,
+    /// Run part I of N: those seeds that leave I when divided by N. Parts are counted from 0, as array jobs
+    /// count them: 0/4, 1/4, 2/4, 3/4. `merge` unites what they found
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     #[command(flatten)]
     pub(crate) jobs: JobsArgs,
     #[command(flatten)]
-    pub(crate) settings: SettingsArgs,
+    settings: SettingsArgs,
     /// Whether a planted bug that the profile finds soon has to be noticed, in runs beside those of the seeds
     #[arg(long, value_enum, default_value_t = Switch::On)]
-    pub(crate) canary: Switch,
-    /// Write a campaign directory: a summary, a line for each run, a run directory for each of the first
-    /// 20 failures
+    canary: Switch,
+    /// Prefer fault plans that lead to abstract states of the cluster in which no run has been: of half the seeds,
+    /// children of such plans are run instead of what they draw. Each shard guides itself
+    #[arg(long)]
+    guided: bool,
+    /// Keep a campaign directory: a line for each run, a run directory for each of the first 3 failures of a kind
+    /// (no more than 256 MiB), a summary. The same command goes on where one was interrupted
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Go on with the campaign of this directory, as it was begun
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = [
+            "seeds", "time", "shard", "guided", "canary", "out", "engine", "profile", "quorums", "mutant", "white_box", "stop_at_violation",
+        ]
+    )]
+    pub(crate) resume: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) told: ToldArgs,
+}
+
+impl CampaignArgs {
+    /// What is asked for, unless it is to go on with something.
+    pub(crate) fn request(&self) -> CampaignRequest {
+        CampaignRequest {
+            seeds: self.seeds.unwrap_or(ALL_SEEDS),
+            time: self.time,
+            shard: self.shard.unwrap_or(Shard::WHOLE),
+            guided: self.guided,
+            canary: self.canary == Switch::On,
+            settings: self.settings.settings(),
+            jobs: self.jobs.count(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// The directories that `campaign --shard I/N --out DIR` wrote, in any order
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) directories: Vec<PathBuf>,
+    /// Keep what they found together as the directory of one campaign
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Sum up what there is even if shards are missing. It does not count as passed
+    #[arg(long)]
+    pub(crate) allow_missing: bool,
+    #[command(flatten)]
+    pub(crate) told: ToldArgs,
+}
+
+/// How a campaign is told.
+#[derive(Debug, Args)]
+pub(crate) struct ToldArgs {
     /// Print the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print a line of JSON for each run that is over, then one for the summary
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) json_lines: bool,
+    /// Write the summary as JUnit XML, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Append the summary in Markdown to a file, such as `$GITHUB_STEP_SUMMARY`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -183,6 +261,10 @@ pub(crate) struct MutantsArgs {
     /// Whether checks look inside the cluster, or only at what clients saw
     #[arg(long, value_enum, default_value_t = Switch::On)]
     white_box: Switch,
+    /// Prefer fault plans that lead to abstract states of the cluster in which no run has been, as
+    /// `campaign --guided` does
+    #[arg(long)]
+    pub(crate) guided: bool,
     /// Print what was found as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -197,6 +279,7 @@ impl MutantsArgs {
             mutant: None,
             white_box: self.white_box == Switch::On,
             stop_at_violation: false,
+            plan: None,
         }
     }
 }
@@ -273,7 +356,7 @@ pub(crate) struct SettingsArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Switch {
+enum Switch {
     On,
     Off,
 }
@@ -287,7 +370,16 @@ impl SettingsArgs {
             mutant: self.mutant,
             white_box: self.white_box == Switch::On,
             stop_at_violation: self.stop_at_violation,
+            plan: None,
         }
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("that is no time at all".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(format!("{error}; such as 90s, 10m or 1h 30m")),
     }
 }
 

@@ -1,55 +1,144 @@
 //! `campaign`: many seeds.
 
-use hstore_reports::campaign::{Around, summary};
-use hstore_sim::campaign::{CampaignRequest, campaign as run_campaign};
-use hstore_sim::fresh_dir::FreshDir;
-use hstore_sim::outcome::Outcome;
-use hstore_sim::provenance::REVISION;
-use hstore_sim::run::run as run_seed;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::args::{CampaignArgs, Switch};
-use super::output;
+use anyhow::{Context, bail};
+use clap::Parser;
+use hstore_reports::directory::{SUMMARY_FILE, read_campaign};
+use hstore_sim::campaign::campaign as run_campaign;
+use hstore_sim::campaign::directory::CampaignDir;
+use hstore_sim::campaign::line::RunLine;
+use hstore_sim::campaign::request::CampaignRequest;
+use hstore_sim::campaign::summary::{INCOMPLETE, exit_code};
+use hstore_sim::outcome::Outcome;
+use hstore_sim::run::run_with;
+use indicatif::ProgressBar;
+
+use super::args::{CampaignArgs, Cli, Command};
+use super::{output, told};
+
+/// Set by Ctrl-C, and when the system asks the process to end.
+static CALLED_OFF: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn campaign(args: &CampaignArgs) -> anyhow::Result<u8> {
-    let request = CampaignRequest {
-        seeds: args.seeds,
-        settings: args.settings.settings(),
-        jobs: args.jobs.count(),
-        canary: args.canary == Switch::On,
-    };
-    let directory = args.out.as_deref().map(FreshDir::stage).transpose()?;
-    let progress = output::progress(args.seeds.count());
+    let (request, place) = asked(args)?;
+    told::check(&args.told)?;
+    let directory = place
+        .as_deref()
+        .map(|place| CampaignDir::open(place, &request.asked()))
+        .transpose()?;
+    if let Some(directory) = directory.as_ref().filter(|it| it.is_complete()) {
+        return already_complete(args, directory.path());
+    }
+    listen();
+    let progress = progress(&request);
     let mut failed = 0;
+    let mut wrote = Ok(());
     let found = run_campaign(
         &request,
-        run_seed,
-        directory.as_ref().map(FreshDir::path),
+        run_with,
+        directory.as_ref(),
+        &CALLED_OFF,
         |line| {
             progress.inc(1);
             if line.outcome != Outcome::Passed {
                 failed += 1;
                 progress.set_message(format!("{failed} failed"));
             }
+            if args.told.json_lines && wrote.is_ok() {
+                wrote = tell(line);
+            }
         },
     );
     progress.finish_and_clear();
     let found = found?;
-    if let Some(directory) = directory {
-        directory.publish()?;
-    }
-    if args.json {
-        output::print_json(&found)?;
-    } else {
-        let view = serde_json::from_value(serde_json::to_value(&found)?)?;
-        let first = found.failures.first();
-        let program = output::program();
-        let reproduce =
-            first.map(|first| request.settings.reproduce(&program, first.seed, REVISION));
-        let around = Around {
-            reproduce: reproduce.as_deref(),
-            directory: args.out.as_deref(),
-        };
-        output::print(&summary(&view, &around))?;
+    wrote?;
+    let value = serde_json::to_value(&found)?;
+    told::tell(&args.told, &value, place.as_deref())?;
+    if !found.complete
+        && let Some(place) = &place
+    {
+        output::note(&format!(
+            "interrupted: `{} campaign --resume {}` goes on",
+            output::program(),
+            place.display()
+        ));
     }
     Ok(found.exit_code())
+}
+
+/// What to run, and where to keep it.
+fn asked(args: &CampaignArgs) -> anyhow::Result<(CampaignRequest, Option<PathBuf>)> {
+    let Some(place) = &args.resume else {
+        return Ok((args.request(), args.out.clone()));
+    };
+    let asked = CampaignDir::asked(place)?;
+    let request = parse(asked.arguments).with_context(|| place.display().to_string())?;
+    let jobs = args.jobs.count();
+    Ok((CampaignRequest { jobs, ..request }, Some(place.clone())))
+}
+
+/// What these arguments of `campaign`, which a campaign was begun with, ask for.
+pub(crate) fn parse(arguments: Vec<String>) -> anyhow::Result<CampaignRequest> {
+    let words = ["hstore-sim".to_owned(), "campaign".to_owned()];
+    match Cli::try_parse_from(words.into_iter().chain(arguments)) {
+        Ok(cli) => match cli.command {
+            Command::Campaign(again) => Ok(again.request()),
+            _ => bail!("what it was begun for is no campaign"),
+        },
+        Err(error) => {
+            let first = error.to_string();
+            let first = first.lines().next().unwrap_or_default();
+            bail!("this build cannot do what it was begun for: {first}")
+        }
+    }
+}
+
+/// Asked once to end, a campaign ends what is under way; asked twice, the process ends.
+fn listen() {
+    let listening = ctrlc::set_handler(|| {
+        if CALLED_OFF.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INCOMPLETE));
+        }
+        output::note("interrupted: runs under way are ended; once more ends at once");
+    });
+    if let Err(error) = listening {
+        tracing::warn!(%error, "Ctrl-C is not listened for");
+    }
+}
+
+fn progress(request: &CampaignRequest) -> ProgressBar {
+    match request.time {
+        None => {
+            let seeds = request.seeds.count() / request.shard.count();
+            output::progress(seeds)
+        }
+        Some(_) => output::endless_progress(),
+    }
+}
+
+fn tell(line: &RunLine) -> anyhow::Result<()> {
+    let text = serde_json::to_string(line).context("a line is no JSON")?;
+    output::print(&(text + "\n"))
+}
+
+/// Tells again what was found; nothing is run.
+fn already_complete(args: &CampaignArgs, place: &Path) -> anyhow::Result<u8> {
+    // Whole, or it would not be told.
+    let view = read_campaign(place)?;
+    let file = place.join(SUMMARY_FILE);
+    let text = std::fs::read(&file).with_context(|| file.display().to_string())?;
+    let value = serde_json::from_slice(&text).with_context(|| file.display().to_string())?;
+    output::note(&format!("{} is complete: nothing is run", place.display()));
+    told::tell(&args.told, &value, Some(place))?;
+    let outcomes = view.outcomes.keys();
+    let mut outcomes: Vec<Outcome> = outcomes
+        .map(|name| serde_json::from_value(name.as_str().into()))
+        .collect::<Result<_, _>>()
+        .with_context(|| file.display().to_string())?;
+    if !view.shortcomings().is_empty() {
+        outcomes.push(Outcome::Vacuous);
+    }
+    Ok(exit_code(outcomes, true))
 }

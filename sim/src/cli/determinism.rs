@@ -54,7 +54,7 @@ pub(crate) fn determinism(args: &DeterminismArgs) -> anyhow::Result<u8> {
     };
     let progress = output::progress(args.seeds.count());
     let work = |seed| twins.compare(seed);
-    let result = for_each_in_order(args.seeds, args.jobs.count(), work, |_, compared| {
+    let result = for_each_in_order(args.seeds.iter(), args.jobs.count(), work, |_, compared| {
         let compared = compared?;
         progress.inc(1);
         add(&mut found, compared, &twins)

@@ -7,11 +7,13 @@ mod args;
 mod campaign;
 mod determinism;
 mod list;
+mod merge;
 mod mutants;
 mod output;
 mod profile;
 mod quorums;
 mod run;
+mod told;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ pub(crate) fn main() -> ExitCode {
     finish(start_log().and_then(|()| match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Campaign(args) => campaign::campaign(&args),
+        Command::Merge(args) => merge::merge(&args),
         Command::Determinism(args) => determinism::determinism(&args),
         Command::Quorums(args) => quorums::quorums(&args),
         Command::Mutants(args) => mutants::mutants(&args),

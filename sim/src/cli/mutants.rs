@@ -8,8 +8,8 @@ use anyhow::Context;
 use hstore_sim::hunt::{Catch, Findings, Hunt, Status, hunt};
 use hstore_sim::mutants::{MUTANTS, Mutant};
 use hstore_sim::provenance::{REVISION, provenance};
-use hstore_sim::run::run as run_seed;
-use hstore_sim::settings::Settings;
+use hstore_sim::run::run_with;
+use hstore_sim::settings::{Settings, shell_line};
 use hstore_sim::stopwatch::Stopwatch;
 use serde::Serialize;
 
@@ -30,6 +30,7 @@ struct Printed<'a> {
     hunted: usize,
     settings: Settings,
     budget_seeds: u64,
+    guided: bool,
     jobs: std::num::NonZeroUsize,
     wall_seconds: f64,
     mutants: &'a [Findings],
@@ -41,6 +42,7 @@ pub(crate) fn mutants(args: &MutantsArgs) -> anyhow::Result<u8> {
         settings: args.settings(),
         budget_seeds: args.budget_seeds,
         jobs: args.jobs.count(),
+        guided: args.guided,
     };
     let only: BTreeSet<&str> = args.only.iter().map(|it| it.name).collect();
     let wanted: Vec<&'static Mutant> = MUTANTS
@@ -54,7 +56,7 @@ pub(crate) fn mutants(args: &MutantsArgs) -> anyhow::Result<u8> {
     for mutant in wanted {
         let progress = output::progress(request.budget_seeds);
         progress.set_message(mutant.name);
-        let findings = hunt(mutant, &request, run_seed, |_| {
+        let findings = hunt(mutant, &request, run_with, |_| {
             progress.inc(1);
             !INTERRUPTED.load(Ordering::Relaxed)
         });
@@ -77,6 +79,7 @@ pub(crate) fn mutants(args: &MutantsArgs) -> anyhow::Result<u8> {
             hunted,
             settings: request.settings.clone(),
             budget_seeds: request.budget_seeds,
+            guided: request.guided,
             jobs: request.jobs,
             wall_seconds: stopwatch.elapsed().as_secs_f64(),
             mutants: &all,
@@ -91,8 +94,10 @@ pub(crate) fn mutants(args: &MutantsArgs) -> anyhow::Result<u8> {
 fn text(all: &[Findings], hunted: usize, request: &Hunt) -> String {
     let found = all.iter().filter(|it| it.status == Status::Found).count();
     let mut text = format!(
-        "{found} of {hunted} planted bugs found, within {} seeds of profile {}\n\n",
-        request.budget_seeds, request.settings.profile.name
+        "{found} of {hunted} planted bugs found, within {} seeds of profile {}{}\n\n",
+        request.budget_seeds,
+        request.settings.profile.name,
+        if request.guided { ", guided" } else { "" }
     );
     let names = all.iter().map(|it| it.name.len());
     let width = names.max().unwrap_or(0).max("name".len());
@@ -121,16 +126,35 @@ fn text(all: &[Findings], hunted: usize, request: &Hunt) -> String {
     }
     for it in all {
         if let Some(catch) = it.found.as_ref().or(it.others.first()) {
-            let settings = Settings {
-                mutant: Mutant::by_name(it.name),
-                white_box: catch.white_box,
-                ..request.settings.clone()
-            };
-            let again = settings.reproduce(&output::program(), catch.seed, REVISION);
+            let again = again(it, catch, request);
             let _ = write!(text, "\n{}: {again}", it.name);
         }
     }
     text + "\n"
+}
+
+/// The command that makes the run again; if it had a plan of its own, the hunt that came to it.
+fn again(it: &Findings, catch: &Catch, request: &Hunt) -> String {
+    if request.guided {
+        let mut words = vec![output::program(), "mutants".to_owned()];
+        words.extend([
+            "--only".to_owned(),
+            it.name.to_owned(),
+            "--guided".to_owned(),
+        ]);
+        words.extend([
+            "--profile".to_owned(),
+            request.settings.profile.name.to_owned(),
+        ]);
+        words.extend(["--budget-seeds".to_owned(), it.seeds.to_string()]);
+        return shell_line(&words);
+    }
+    let settings = Settings {
+        mutant: Mutant::by_name(it.name),
+        white_box: catch.white_box,
+        ..request.settings.clone()
+    };
+    settings.reproduce(&output::program(), catch.seed, REVISION)
 }
 
 fn who(catch: &Catch) -> String {

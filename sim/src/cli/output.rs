@@ -41,6 +41,17 @@ pub(crate) fn progress(count: u64) -> ProgressBar {
     ProgressBar::new(count).with_style(style)
 }
 
+/// A count of seeds, on standard error, if that is a terminal.
+pub(crate) fn endless_progress() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style =
+        ProgressStyle::with_template("{spinner} {human_pos} seeds, {per_sec}, {elapsed}  {msg}")
+            .expect("the template is a valid one");
+    ProgressBar::new_spinner().with_style(style)
+}
+
 /// The program as it was called, for commands to be called again.
 pub(crate) fn program() -> String {
     let called = std::env::args_os().next();

@@ -3,11 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use hstore_reports::verdict::{Around, summary};
 use hstore_sim::fresh_dir::FreshDir;
+use hstore_sim::plan::FaultPlan;
 use hstore_sim::provenance::{REVISION, revision_note};
-use hstore_sim::run::run as run_seed;
+use hstore_sim::run::{Alteration, RunRequest, draw, run_with};
 use hstore_sim::run_dir::{self, Verdict};
+use hstore_sim::settings::Settings;
 use hstore_sim::stopwatch::Stopwatch;
 use serde::Serialize;
 
@@ -26,10 +29,22 @@ struct Printed<'a> {
 }
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    let settings = args.settings.settings();
+    let settings = Settings {
+        plan: args.plan.clone(),
+        ..args.settings.settings()
+    };
+    let request = settings.request(args.seed, args.out.is_some());
+    let alteration = Alteration {
+        plan: args
+            .plan
+            .as_deref()
+            .map(|file| read_plan(file, &request))
+            .transpose()?,
+        covered: false,
+    };
     let directory = args.out.as_deref().map(FreshDir::stage).transpose()?;
     let stopwatch = Stopwatch::start();
-    let artifacts = run_seed(&settings.request(args.seed, directory.is_some()));
+    let (artifacts, _) = run_with(&request, &alteration);
     let wall = stopwatch.elapsed();
     let judging = artifacts.judging;
     let verdict = match directory {
@@ -63,6 +78,17 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         )?)?;
     }
     Ok(verdict.report.outcome.exit_code())
+}
+
+/// The plan of a file, if it is one for what the seed draws.
+fn read_plan(file: &Path, request: &RunRequest) -> anyhow::Result<FaultPlan> {
+    let name = || file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(name)?;
+    let plan: FaultPlan = serde_json::from_str(&text).with_context(name)?;
+    let (options, _) = draw(request);
+    plan.check(&options)
+        .map_err(|what| anyhow::anyhow!("{}: {what}", name()))?;
+    Ok(plan)
 }
 
 /// The same summary as `hstore-reports` makes of the file.

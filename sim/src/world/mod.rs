@@ -30,6 +30,7 @@ use agenda::Agenda;
 
 use crate::atlas::FaultAtlas;
 use crate::clients::Slot;
+use crate::coverage::Coverage;
 use crate::host::Host;
 use crate::invariants::Invariants;
 use crate::lost::Lost;
@@ -156,6 +157,8 @@ pub struct World {
     trace: Trace,
     counts: Counts,
     stopped: Option<Stopped>,
+    /// Which abstract states it was in, if somebody wants to know.
+    coverage: Option<Coverage>,
     messages: u64,
     /// Whether the plan has faults that look at each message.
     meddles: bool,
@@ -178,6 +181,8 @@ pub struct Remains {
     pub counts: Counts,
     /// How long each planned change of a log kept appends waiting, in microseconds.
     pub move_stalls_us: Vec<u64>,
+    /// The abstract states that it was in, if they were to be noted.
+    pub states: Vec<u32>,
     /// Every event.
     pub trace: Trace,
     /// The end of time.
@@ -229,6 +234,7 @@ impl World {
             trace: Trace::new(keep_trace),
             counts: Counts::default(),
             stopped: None,
+            coverage: None,
             messages: 0,
             meddles,
             damages,
@@ -264,6 +270,13 @@ impl World {
     #[must_use]
     pub fn watched(mut self) -> Self {
         self.watch = Some(Watch::new());
+        self
+    }
+
+    /// Notes which abstract states it is in.
+    #[must_use]
+    pub fn covered(mut self) -> Self {
+        self.coverage = Some(Coverage::default());
         self
     }
 
@@ -319,6 +332,7 @@ impl World {
             recorder: self.recorder,
             counts: self.counts,
             move_stalls_us: self.moves.stalls_us,
+            states: self.coverage.map_or_else(Vec::new, Coverage::into_states),
             trace: self.trace,
             now: self.now,
         }

@@ -346,6 +346,10 @@ impl World {
             _ => {}
         }
         self.on_move_event(event);
+        if let Some(coverage) = &mut self.coverage {
+            let lives = self.hosts.iter().map(|host| (host.id, host.works()));
+            coverage.event(node, event, lives);
+        }
         if let Event::EpochClean { log, epoch, .. } = event {
             self.atlas.learn_clean(*log, *epoch);
         }

@@ -1,0 +1,106 @@
+//! Whether a fault plan can be carried out in a cluster: it may come from a file.
+
+use hstore_core::{LogId, NodeSet};
+
+use crate::options::SimOptions;
+use crate::plan::{FaultKind, FaultPlan, Target};
+
+/// More virtual time than this before something is certainly a mistake: an hour, in microseconds.
+const TIME_US_MAX: u64 = 3_600_000_000;
+
+impl FaultPlan {
+    /// Whether it names only what a cluster with these options has, in the order of time.
+    ///
+    /// # Errors
+    /// Says what is wrong, and with which fault or move.
+    pub fn check(&self, options: &SimOptions) -> Result<(), String> {
+        let nodes = options.locations.len();
+        let all = options.cluster().nodes.keys().copied().collect::<NodeSet>();
+        let has_nodes = |some: NodeSet| match some.difference(all).iter().next() {
+            None => Ok(()),
+            Some(node) => Err(format!("there is no {node}: the cluster has {nodes} nodes")),
+        };
+        let logs = options.workload.logs;
+        let has_log = |log: LogId| match (1..=logs).contains(&log.0) {
+            true => Ok(()),
+            false => Err(format!("there is no {log}: the logs are 1 to {logs}")),
+        };
+        let mut last_us = 0;
+        for (index, fault) in self.faults.iter().enumerate() {
+            let checked = match fault.target {
+                Target::Node(node) => has_nodes(NodeSet::only(node)),
+                Target::Nodes(some) => has_nodes(some),
+                Target::Sequencer(log) => has_log(log),
+                _ => Ok(()),
+            };
+            let bridge = match fault.kind {
+                FaultKind::Partition { bridge, .. } => has_nodes(bridge),
+                _ => Ok(()),
+            };
+            let times = in_order(&mut last_us, fault.at_us, fault.until_us);
+            let checked = checked.and(bridge).and(times);
+            checked.map_err(|what| format!("faults[{index}]: {what}"))?;
+        }
+        last_us = 0;
+        for (index, planned) in self.moves.iter().enumerate() {
+            let to = planned.to.map_or(NodeSet::EMPTY, NodeSet::only);
+            let quorums = planned
+                .quorums
+                .as_ref()
+                .map_or(NodeSet::EMPTY, |it| it.nodes());
+            let checked = has_log(planned.log)
+                .and(has_nodes(to.union(quorums)))
+                .and(in_order(&mut last_us, planned.at_us, planned.at_us));
+            checked.map_err(|what| format!("moves[{index}]: {what}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn in_order(last_us: &mut u64, at_us: u64, until_us: u64) -> Result<(), String> {
+    if at_us < *last_us {
+        return Err(format!(
+            "it comes at {at_us}, the one before it at {last_us}: they stand in the order of time"
+        ));
+    }
+    if until_us < at_us {
+        return Err(format!(
+            "it ends at {until_us}, before it begins at {at_us}"
+        ));
+    }
+    if until_us > TIME_US_MAX {
+        return Err(format!("it ends at {until_us}, which is more than an hour"));
+    }
+    *last_us = at_us;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use hstore_core::NodeId;
+
+    use super::*;
+    use crate::run::draw;
+    use crate::settings::Settings;
+
+    #[test]
+    fn drawn_plans_are_sound_and_others_say_what_is_wrong() {
+        let (options, plan) = draw(&Settings::default().request(1, false));
+        assert_eq!(plan.check(&options), Ok(()));
+        let wrong = |change: fn(&mut FaultPlan)| {
+            let mut plan = plan.clone();
+            change(&mut plan);
+            plan.check(&options).expect_err("it is wrong")
+        };
+        let said = wrong(|plan| plan.faults[2].target = Target::Node(NodeId(40)));
+        assert!(said.starts_with("faults[2]: there is no n40"), "{said}");
+        let said = wrong(|plan| plan.faults[0].target = Target::Sequencer(LogId(0)));
+        assert!(said.starts_with("faults[0]: there is no "), "{said}");
+        let said = wrong(|plan| plan.faults.reverse());
+        assert!(said.contains("in the order of time"), "{said}");
+        let said = wrong(|plan| plan.faults[1].until_us = 0);
+        assert!(said.contains("before it begins"), "{said}");
+        let said = wrong(|plan| plan.faults[1].until_us = u64::MAX);
+        assert!(said.contains("more than an hour"), "{said}");
+    }
+}
