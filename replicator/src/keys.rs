@@ -1,4 +1,9 @@
 //! The keys under which a node keeps its metadata. Keys and values are in postcard's encoding.
+//!
+//! A node may go back to the build before its own: that reads what the later one has written. So a later
+//! build may append fields to a value, and kinds of keys to [`MetaKey`]; it must do with their absence,
+//! as after a rollback they may be gone or out of date. The earlier build skips the fields, which are gone
+//! once it writes the value, and leaves keys alone that it does not know.
 
 use std::sync::Arc;
 
@@ -24,6 +29,20 @@ pub enum MetaKey {
 }
 
 impl MetaKey {
+    /// How many kinds there are: the first byte of a key tells its kind.
+    const KINDS: u8 = 4;
+
+    /// Understands a key; `None` if it is of a kind that only a later build knows.
+    ///
+    /// # Errors
+    /// If it is no key.
+    pub fn decode(key: &[u8]) -> Result<Option<Self>, postcard::Error> {
+        if key.first().is_some_and(|kind| *kind >= Self::KINDS) {
+            return Ok(None);
+        }
+        postcard::from_bytes(key).map(Some)
+    }
+
     /// As bytes.
     #[must_use]
     pub fn encode(self) -> Bytes {
@@ -112,7 +131,7 @@ impl DurableState {
 /// Understands a piece of a node's metadata; `None` if it is something else.
 #[must_use]
 pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
-    match postcard::from_bytes(key).ok()? {
+    match MetaKey::decode(key).ok()?? {
         MetaKey::Log(log) => {
             let bounds: LogBounds = postcard::from_bytes(value).ok()?;
             Some(DurableState::Log {
@@ -146,7 +165,7 @@ pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
 /// come to be committed.
 #[must_use]
 pub fn accepted_value(key: &[u8], value: &[u8]) -> Option<(LogId, Arc<RegisterValue>)> {
-    let MetaKey::Acceptor(log) = postcard::from_bytes(key).ok()? else {
+    let MetaKey::Acceptor(log) = MetaKey::decode(key).ok()?? else {
         return None;
     };
     let state: AcceptorState = postcard::from_bytes(value).ok()?;
@@ -157,7 +176,7 @@ pub fn accepted_value(key: &[u8], value: &[u8]) -> Option<(LogId, Arc<RegisterVa
 /// answered before they are synced.
 #[must_use]
 pub fn dirty_epoch(key: &[u8], value: &[u8]) -> Option<(LogId, Epoch)> {
-    let MetaKey::Epoch(log, epoch) = postcard::from_bytes(key).ok()? else {
+    let MetaKey::Epoch(log, epoch) = MetaKey::decode(key).ok()?? else {
         return None;
     };
     let state: EpochState = postcard::from_bytes(value).ok()?;

@@ -11,7 +11,7 @@ use common::Nodes;
 use hstore_core::{ClientId, Incarnation, LogId, NodeId, Record};
 use hstore_replicator::client::{Call, Outcome};
 use hstore_replicator::message::{ClientAsk, Conditions, Message, Request};
-use hstore_replicator::wire::{self, BODY_BYTES_MAX, HEADER_BYTES};
+use hstore_replicator::wire::{self, BODY_BYTES_MAX, HEADER_BYTES, VERSIONS, Versions};
 use hstore_server::client::Session;
 use hstore_server::clock::Clock;
 use hstore_server::config::cluster::Cluster;
@@ -36,12 +36,16 @@ impl Sender {
         let mut sender = Self::connect(cluster);
         let (id, token) = (ClientId(id), 1);
         let hello = Hello::new(cluster, NODE, Caller::Client { id, token });
-        assert_eq!(sender.shake(&hello), Welcome::Yes);
+        assert_eq!(sender.shake(&hello), Welcome::Yes(VERSIONS.newest));
         sender
     }
 
     fn shake(&mut self, hello: &Hello) -> Welcome {
-        self.send(&HANDSHAKES.encode(hello).expect("short"));
+        self.shake_with(&HANDSHAKES.encode(hello).expect("short"))
+    }
+
+    fn shake_with(&mut self, hello: &[u8]) -> Welcome {
+        self.send(hello);
         let mut frame = vec![0; HEADER_BYTES];
         self.stream.read_exact(&mut frame).expect("an answer");
         let header = frame.first_chunk().expect("a header");
@@ -219,7 +223,19 @@ async fn handshakes_say_what_is_wrong() {
     let mut grown = (**cluster).clone();
     let spec = grown.config.logs[&LogId(1)].clone();
     grown.config.logs.insert(LogId(2), spec);
+    let speaks = |versions| {
+        let mut hello = Hello::new(cluster, NODE, client(1, 1));
+        hello.versions = versions;
+        hello
+    };
+    let newest = VERSIONS.newest;
+    let far = speaks(Versions::only(newest + 2));
+    let too_far = format!(
+        "node 0 speaks version {newest} of the protocol, the caller version {}: upgrade one version at a time",
+        newest + 2
+    );
     for (hello, reason) in [
+        (far, &*too_far),
         (
             Hello::new(&renamed, NODE, client(1, 1)),
             "this is a node of cluster `test`, the caller means cluster `other`",
@@ -249,6 +265,15 @@ async fn handshakes_say_what_is_wrong() {
         assert_eq!(sender.shake(&hello), Welcome::No(reason.to_owned()));
         sender.loses_its_connection();
     }
+    // One of the next version speaks this one too; what it says beyond what is known here is skipped.
+    let mut next = Sender::connect(cluster);
+    let hello = speaks(Versions {
+        oldest: newest,
+        newest: newest + 1,
+    });
+    let frame = HANDSHAKES.encode(&(hello, "a field")).expect("short");
+    assert_eq!(next.shake_with(&frame), Welcome::Yes(newest));
+    // Handshakes themselves have one version for good.
     let mut newer = Sender::connect(cluster);
     let hello = Hello::new(cluster, NODE, client(1, 1));
     let mut frame = HANDSHAKES.encode(&hello).expect("short").to_vec();
@@ -257,6 +282,6 @@ async fn handshakes_say_what_is_wrong() {
     newer.loses_its_connection();
     good.works().await;
     let counters = nodes.status(NODE).await.counters;
-    assert_eq!(counters["refused_handshake"], 6);
+    assert_eq!(counters["refused_handshake"], 7);
     assert_eq!(counters["refused_version"], 1);
 }

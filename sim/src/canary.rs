@@ -107,6 +107,7 @@ mod tests {
     use super::*;
     use crate::outcome::Outcome;
     use crate::plan::FaultPlan;
+    use crate::profile::Profile;
     use crate::report::{Counts, Latency, RunReport, Violation};
 
     /// A run with a bug: whether it was reached, and who noticed what.
@@ -148,7 +149,12 @@ mod tests {
 
     fn sung(run: impl Fn(u64, &RunRequest) -> RunArtifacts) -> Canary {
         let made = std::cell::Cell::new(0);
-        sing(1, &Settings::default(), |request| {
+        // It knows of one bug, which loses what was acknowledged.
+        let settings = Settings {
+            profile: Profile::by_name("calm").expect("a profile"),
+            ..Settings::default()
+        };
+        sing(1, &settings, |request| {
             made.set(made.get() + 1);
             assert!(request.mutant.is_some());
             run(made.get(), request)

@@ -19,10 +19,12 @@ use hstore_replicator::keys::dirty_epoch;
 use hstore_tier1::rocks::BackgroundWork;
 use hstore_tier1::rocks::hosted::env::Host as RocksHost;
 
+use crate::clock::NodeClock;
 use crate::coverage::Life;
 use crate::disk::{
     DiskFault, FaultId, FileClass, FileOp, PowerLoss, SECTOR_BYTES, SharedDisk, SimDisk,
 };
+use crate::next::Build;
 use crate::options::{Engine, StoreOptions};
 use crate::plan::FlipPlace;
 use crate::store::Store;
@@ -44,6 +46,10 @@ pub struct Host {
     pub paused: bool,
     /// Syncs take so many times as long.
     pub slow: u32,
+    /// The clocks of the machine.
+    pub clock: NodeClock,
+    /// The build of the product that is installed: the next process runs it.
+    pub build: Build,
     /// What is durable, for those who look inside.
     durable: BTreeSet<(LogId, Lsn)>,
     /// Up to where everything was given up, durably.
@@ -75,6 +81,7 @@ pub struct Found {
 struct Process {
     node: Node,
     store: Store,
+    build: Build,
     /// Written and not covered by a sync that ended.
     written: Vec<Written>,
     /// How many of `written` the running sync covers.
@@ -116,6 +123,8 @@ impl Host {
             timer: None,
             paused: false,
             slow: 1,
+            clock: NodeClock::default(),
+            build: Build::default(),
             durable: BTreeSet::new(),
             given_up: BTreeMap::new(),
             kept: BTreeSet::new(),
@@ -147,6 +156,19 @@ impl Host {
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.process.is_some()
+    }
+
+    /// The build that runs; the one that is installed if none does.
+    #[must_use]
+    pub fn runs(&self) -> Build {
+        self.process.as_ref().map_or(self.build, |it| it.build)
+    }
+
+    /// The highest LSN of a log of which a durable copy is here.
+    #[must_use]
+    pub fn newest_durable(&self, log: LogId) -> Option<Lsn> {
+        let of_log = self.durable.range((log, Lsn::MIN)..=(log, Lsn::MAX));
+        of_log.last().map(|(_, lsn)| *lsn)
     }
 
     /// The node, if a process runs.
@@ -377,6 +399,10 @@ impl Host {
         let disk = self.disk.mount();
         let mut store = Store::open(disk, self.engine, self.store_options, rocks_host)?;
         let metadata = store.metadata()?;
+        let build = self.build;
+        build
+            .check_stored(&metadata)
+            .map_err(|error| StoreError::Damaged(error.to_string()))?;
         let node = Node::boot(self.id, Arc::clone(config), seed, &metadata, self.past, out)
             .map_err(|error| StoreError::Damaged(error.to_string()))?;
         let logs = config.logs.keys().copied();
@@ -390,6 +416,7 @@ impl Host {
         self.process = Some(Process {
             node,
             store,
+            build,
             written: Vec::new(),
             syncing: None,
         });
@@ -456,7 +483,9 @@ impl Host {
         let process = self.process.as_mut().expect("a process asked");
         let token = request.token;
         match request.work {
-            DiskWork::Write { batch, until } => {
+            DiskWork::Write { mut batch, until } => {
+                let asked = batch.len();
+                process.build.store(&mut batch);
                 // First: if the power fails inside the write, it may happen all the same.
                 for op in &batch {
                     match op {
@@ -469,7 +498,8 @@ impl Host {
                         StoreOp::Put { .. } | StoreOp::Replace { .. } | StoreOp::Amend { .. } => {}
                     }
                 }
-                let applied = process.store.apply(&batch)?;
+                let mut applied = process.store.apply(&batch)?;
+                applied.truncate(asked);
                 let awaited = until == Durability::Synced;
                 if !awaited {
                     follows.push(Follows::Done(token, DiskDone::Wrote(applied.clone()), 1));

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hstore_core::quorum::QuorumSystem;
-use hstore_core::{Ballot, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp};
+use hstore_core::{Ballot, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Timestamp, WallTime};
 use hstore_replicator::effects::Event;
 use hstore_replicator::keys::{DurableState, durable_state};
 use hstore_replicator::message::{Fetched, Message, RecoveryAnswer, StorageAnswer};
@@ -16,7 +16,7 @@ use crate::host::{Found, Metadata};
 use crate::report::Violation;
 
 /// The invariants by name, and what they say.
-pub const INVARIANTS: [(&str, &str); 11] = [
+pub const INVARIANTS: [(&str, &str); 14] = [
     (
         "one-sequencer-per-epoch",
         "no epoch of a log is ever begun by two activations",
@@ -48,6 +48,18 @@ pub const INVARIANTS: [(&str, &str); 11] = [
     (
         "served-entries-agree",
         "two nodes never serve different entries at one LSN, nor one node at two times, nor a record beyond the bridge of a clean epoch",
+    ),
+    (
+        "record-times-rise",
+        "the times that the records of an epoch carry never fall from one to the next, whatever clocks do",
+    ),
+    (
+        "damaged-frames-are-refused",
+        "a frame that arrives with damaged bytes is refused",
+    ),
+    (
+        "builds-understand-each-other",
+        "builds that follow each other take what the other says as it was said, but for frames that outlived their receiver",
     ),
     (
         "one-decision-per-epoch",
@@ -310,9 +322,22 @@ impl Invariants {
         log: LogId,
         entries: &[(Lsn, Option<Entry>)],
     ) -> Option<Violation> {
+        let mut latest = (Epoch::default(), WallTime::default());
         for (lsn, entry) in entries {
             let Some(entry) = entry else { continue };
             self.checked += 1;
+            if let Entry::Record(it) = entry {
+                let time = it.stamp.time;
+                if latest.0 == lsn.epoch && time < latest.1 {
+                    return Some(violation(
+                        at,
+                        "record-times-rise",
+                        format!("the record at {lsn} of {log} is of {} or later", latest.1),
+                        format!("{node} serves one of {time}"),
+                    ));
+                }
+                latest = (lsn.epoch, time);
+            }
             let bridge = self.bridges.get(&(log, lsn.epoch));
             if let (Some(bridge), Entry::Record(_)) = (bridge.filter(|it| lsn.offset > **it), entry)
             {

@@ -12,7 +12,8 @@
 //! | [`plan`], [`nemesis`], [`moves`] | the fault plan as data, moves of logs included; drawing it |
 //! | [`world`] | the cluster, its clients and faults, in one queue of events |
 //! | [`host`] | the host of one node: process, store, group commit |
-//! | [`disk`], [`net`] | the simulated disk and network |
+//! | [`disk`], [`net`], [`clock`] | the simulated disk, network and clocks |
+//! | [`next`] | the next version of the product, made for the tests |
 //! | [`atlas`] | which damage to durable data may strike |
 //! | [`clients`] | client processes that record what they did and saw |
 //! | [`invariants`] | what must hold at every moment, seen from inside |
@@ -40,6 +41,7 @@ pub mod atlas;
 pub mod campaign;
 pub mod canary;
 pub mod clients;
+pub mod clock;
 pub mod coverage;
 pub mod determinism;
 pub mod disk;
@@ -54,6 +56,7 @@ pub mod moves;
 pub mod mutants;
 pub mod nemesis;
 pub mod net;
+pub mod next;
 pub mod options;
 pub mod ordered;
 pub mod outcome;

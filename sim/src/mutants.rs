@@ -107,7 +107,11 @@ impl Family {
                 "answered-seals-are-durable",
             ],
             Quorums => &["acked-is-durable", "clean-is-replicated"],
-            Monotony => &["durable-state-is-monotone", "one-sequencer-per-epoch"],
+            Monotony => &[
+                "durable-state-is-monotone",
+                "one-sequencer-per-epoch",
+                "record-times-rise",
+            ],
             Linearizability | Tiers | Liveness => &[],
         }
     }

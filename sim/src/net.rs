@@ -1,30 +1,48 @@
 //! The simulated network: decides what becomes of each message, and when it arrives.
 //!
-//! It is a value that is asked once for each message, when it is sent. It holds no messages: the
-//! host queues them for the times that [`SimNet::route`] names. Reordering needs no rule of its own:
-//! each message draws its own latency.
+//! It is a value that is asked when a message is sent, and, where links are clogged, again when it
+//! would arrive. It holds no messages: the host queues them for the times that [`SimNet::route`] names,
+//! and sets aside those that [`SimNet::clogged`] holds. Reordering needs no rule of its own: each
+//! message draws its own latency.
 //!
-//! Two layers decide. The *weather* ([`NetOptions`]) holds for all links and for the whole run.
-//! *Causes* come and go on top of it: each is one fault, which blocks directed links or degrades
-//! them, and is lifted without touching what other causes do to the same links. A link from `a` to
-//! `b` is not the link from `b` to `a`, so partitions can be one-sided.
+//! Two layers decide. The *weather* ([`NetOptions`]) holds for the whole run; it is the same for all
+//! links, or each has its own ([`LinkOptions`]), and it may have a bandwidth ([`Bandwidth`]). *Causes*
+//! come and go on top of it: each is one fault, which blocks directed links, degrades, throttles or
+//! clogs them, and is lifted without touching what other causes do to the same links. A link from `a`
+//! to `b` is not the link from `b` to `a`, so partitions can be one-sided.
 //!
 //! # Invariants
 //!
 //! - A message draws once on the caller's generator, whatever becomes of it, and from that one draw
 //!   everything about it follows. So a fault that is left out of a plan changes the fate of the
-//!   messages that it would have affected, and of no other.
+//!   messages that it would have affected, and of no other; but where a link has a bandwidth, those
+//!   sent after them find it less or more busy.
 //! - A cause that has affected no message was inert: without it, every fate would have been the
 //!   same, as far as other causes did not hide it.
 //! - Messages that stay on one machine do not touch the network: they arrive after [`TO_SELF_DELAY`],
 //!   always. These are messages to oneself and, if asked for, those of clients.
 //! - Nothing arrives at the very time that it was sent.
 
+mod bandwidth;
+mod clog;
+mod damage;
+mod links;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hstore_core::{Address, Rng, Timestamp};
+use hstore_core::{Address, NodeSet, Rng, Timestamp};
 use serde::{Deserialize, Serialize};
+
+pub use bandwidth::Bandwidth;
+use bandwidth::Queues;
+use clog::Clogs;
+pub use clog::{HELD_MAX, Release};
+pub use damage::Damage;
+pub use links::LinkOptions;
+use links::Links;
+
+use crate::plan::Direction;
 
 /// How long a message takes that stays on its machine.
 pub const TO_SELF_DELAY: Duration = Duration::from_micros(1);
@@ -47,6 +65,12 @@ pub struct NetOptions {
     /// Whether each client process runs beside the node that it asks: what the two say to each other does
     /// not touch the network.
     pub clients_beside_nodes: bool,
+    /// How links differ; absent: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<LinkOptions>,
+    /// How much passes each link; absent: whatever is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bandwidth>,
 }
 
 /// A quiet local network.
@@ -60,6 +84,8 @@ impl Default for NetOptions {
             loss: 0.0,
             duplication: 0.0,
             clients_beside_nodes: false,
+            links: None,
+            bandwidth: None,
         }
     }
 }
@@ -102,6 +128,8 @@ pub enum Loss {
     Blocked(Cause),
     /// The cause degrades the link.
     Degraded(Cause),
+    /// There was no room on the link for it to wait.
+    Overflow,
 }
 
 impl Fate {
@@ -127,6 +155,8 @@ pub struct NetCounts {
     pub dropped: u64,
     /// Messages that a blocked link lost.
     pub blocked: u64,
+    /// Messages that found no room to wait on a link.
+    pub overflowed: u64,
     /// Messages that arrive twice.
     pub duplicated: u64,
     /// Messages that arrive later than the weather's usual latency: in its tail, or delayed by a
@@ -136,14 +166,14 @@ pub struct NetCounts {
 
 /// Directed links: from each of some addresses to each of others.
 #[derive(Clone, Debug)]
-struct Links {
+struct Between {
     /// The senders.
     from: BTreeSet<Address>,
     /// The receivers.
     to: BTreeSet<Address>,
 }
 
-impl Links {
+impl Between {
     fn new(from: &[Address], to: &[Address]) -> Self {
         Self {
             from: from.iter().copied().collect(),
@@ -160,9 +190,11 @@ impl Links {
 #[derive(Clone, Debug, Default)]
 struct Effects {
     /// The links it blocks.
-    blocks: Vec<Links>,
+    blocks: Vec<Between>,
     /// The links it degrades, and how.
-    degradations: Vec<(Links, Degradation)>,
+    degradations: Vec<(Between, Degradation)>,
+    /// The links it throttles, and how.
+    throttles: Vec<(Between, Bandwidth)>,
 }
 
 impl Effects {
@@ -182,6 +214,11 @@ pub struct SimNet {
     affected: BTreeMap<Cause, u64>,
     /// What messages met with.
     counts: NetCounts,
+    /// The weather of each link, where they differ.
+    links: Option<Links>,
+    /// What waits where there is a bandwidth.
+    queues: Queues,
+    clogs: Clogs,
 }
 
 impl SimNet {
@@ -203,6 +240,9 @@ impl SimNet {
             causes: BTreeMap::new(),
             affected: BTreeMap::new(),
             counts: NetCounts::default(),
+            links: options.links.map(Links::new),
+            queues: Queues::default(),
+            clogs: Clogs::default(),
         }
     }
 
@@ -210,7 +250,7 @@ impl SimNet {
     /// Messages under way arrive.
     pub fn block(&mut self, cause: Cause, from: &[Address], to: &[Address]) {
         let effects = self.causes.entry(cause).or_default();
-        effects.blocks.push(Links::new(from, to));
+        effects.blocks.push(Between::new(from, to));
     }
 
     /// Degrades the links from each of `from` to each of `to`, besides whatever the cause does
@@ -234,17 +274,45 @@ impl SimNet {
         let effects = self.causes.entry(cause).or_default();
         effects
             .degradations
-            .push((Links::new(from, to), degradation));
+            .push((Between::new(from, to), degradation));
+    }
+
+    /// Narrows the links from each of `from` to each of `to`, besides whatever the cause does already.
+    ///
+    /// # Panics
+    /// If nothing at all would pass.
+    pub fn throttle(&mut self, cause: Cause, from: &[Address], to: &[Address], band: Bandwidth) {
+        assert!(band.bytes_per_second > 0, "something passes: {band:?}");
+        let effects = self.causes.entry(cause).or_default();
+        effects.throttles.push((Between::new(from, to), band));
+    }
+
+    /// Clogs all links of `nodes` in a direction, seen from them: what is under way there, and what is
+    /// sent, is held until the cause is lifted.
+    pub fn clog(&mut self, cause: Cause, nodes: NodeSet, direction: Direction) {
+        self.clogs.begin(cause, nodes, direction);
+    }
+
+    /// The cause that holds a message which would arrive now; it is to be asked again when that is lifted.
+    pub fn clogged(&mut self, from: Address, to: Address) -> Option<Cause> {
+        let cause = self.clogs.holding(from, to)?;
+        if self.is_local(from, to) {
+            return None;
+        }
+        *self.affected.entry(cause).or_default() += 1;
+        Some(cause)
     }
 
     /// Undoes all that a cause does. What others do to the same links stays.
     pub fn lift(&mut self, cause: Cause) {
         self.causes.remove(&cause);
+        self.clogs.end(cause);
     }
 
     /// Undoes what all causes do.
     pub fn lift_all(&mut self) {
         self.causes.clear();
+        self.clogs.clear();
     }
 
     /// Whether a message sent now would be lost to a block.
@@ -281,7 +349,10 @@ impl SimNet {
         }
         self.counts.sent += 1;
         self.counts.sent_bytes += bytes as u64;
-        let weather = Weather::draw(&self.options, &mut rng);
+        let weather = match &mut self.links {
+            None => Weather::draw(&self.options, &mut rng),
+            Some(links) => Weather::draw(links.weather(&self.options, from, to), &mut rng),
+        };
         if weather.lost {
             self.counts.dropped += 1;
             return Fate::Lost(Loss::Weather);
@@ -297,7 +368,11 @@ impl SimNet {
                 return Fate::Lost(Loss::Degraded(cause));
             }
         };
-        let at = now + weather.latency + added.delay;
+        let Some(passes) = self.passes(now, from, to, bytes) else {
+            self.counts.overflowed += 1;
+            return Fate::Lost(Loss::Overflow);
+        };
+        let at = now + passes + weather.latency + added.delay;
         self.counts.delayed += u64::from(weather.in_tail || !added.delay.is_zero());
         if weather.duplicated || added.duplicated {
             self.counts.duplicated += 1;
@@ -322,6 +397,29 @@ impl SimNet {
             }
         }
         first
+    }
+
+    /// How long the bandwidth of its link has a message wait and pass; `None` if there is no room for it.
+    fn passes(
+        &mut self,
+        now: Timestamp,
+        from: Address,
+        to: Address,
+        bytes: usize,
+    ) -> Option<Duration> {
+        let mut band = self.options.bandwidth;
+        for (cause, effects) in &self.causes {
+            for (links, narrow) in &effects.throttles {
+                if links.contain(from, to) {
+                    *self.affected.entry(*cause).or_default() += 1;
+                    band = Some(band.map_or(*narrow, |band| band.narrower(*narrow)));
+                }
+            }
+        }
+        match band {
+            None => Some(Duration::ZERO),
+            Some(band) => self.queues.pass(now, (from, to), bytes, band),
+        }
     }
 
     /// What degradations do to a message, or the cause that lost it.
@@ -433,273 +531,4 @@ fn tail_us(max: u64, rng: &mut Rng) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use hstore_core::{ClientId, NodeId};
-
-    use super::*;
-
-    const BYTES: usize = 100;
-    const NOW: Timestamp = Timestamp::from_millis(5);
-
-    fn node(n: u8) -> Address {
-        NodeId(n).into()
-    }
-
-    fn client(c: u32) -> Address {
-        ClientId(c).into()
-    }
-
-    fn calm() -> NetOptions {
-        NetOptions {
-            latency_us_min: 100,
-            latency_us_max: 500,
-            tail_probability: 0.0,
-            tail_us_max: 8_000,
-            loss: 0.0,
-            duplication: 0.0,
-            clients_beside_nodes: false,
-        }
-    }
-
-    fn routes(net: &mut SimNet, from: Address, to: Address, count: usize) -> Vec<Fate> {
-        let mut rng = Rng::from_seed(7);
-        (0..count)
-            .map(|_| net.route(NOW, from, to, BYTES, &mut rng))
-            .collect()
-    }
-
-    fn latency(fate: &Fate) -> u64 {
-        let at = fate.arrivals().next().expect("the message arrives");
-        at.since(NOW).as_micros() as u64
-    }
-
-    #[test]
-    fn latencies_fill_their_range_and_reorder() {
-        let mut net = SimNet::new(calm());
-        let fates = routes(&mut net, node(0), node(1), 1_000);
-        let latencies: Vec<u64> = fates.iter().map(latency).collect();
-        assert!(latencies.iter().all(|us| (100..=500).contains(us)));
-        assert!(latencies.iter().any(|us| *us < 120) && latencies.iter().any(|us| *us > 480));
-        assert!(
-            !latencies.is_sorted(),
-            "later messages overtake earlier ones"
-        );
-        let counts = NetCounts {
-            sent: 1_000,
-            sent_bytes: 100_000,
-            ..NetCounts::default()
-        };
-        assert_eq!(net.counts(), counts);
-    }
-
-    #[test]
-    fn the_tail_is_long_and_thin() {
-        let mut net = SimNet::new(NetOptions {
-            tail_probability: 1.0,
-            ..calm()
-        });
-        let fates = routes(&mut net, node(0), node(1), 4_000);
-        let beyond = |us: u64| fates.iter().filter(|fate| latency(fate) > us).count();
-        assert_eq!(beyond(500 + 8_000), 0);
-        assert!((1_500..2_500).contains(&beyond(1_300)));
-        assert!((100..900).contains(&beyond(3_400)));
-        assert!(beyond(7_000) > 0);
-        assert_eq!(net.counts().delayed, 4_000);
-    }
-
-    #[test]
-    fn the_weather_loses_and_duplicates_at_its_rates() {
-        let mut net = SimNet::new(NetOptions {
-            loss: 0.25,
-            duplication: 0.5,
-            ..calm()
-        });
-        let fates = routes(&mut net, node(0), node(1), 4_000);
-        let lost = fates
-            .iter()
-            .filter(|fate| **fate == Fate::Lost(Loss::Weather))
-            .count();
-        assert!((800..1_200).contains(&lost), "{lost}");
-        let mut twice = 0;
-        for fate in &fates {
-            if let Fate::Twice(at, again) = fate {
-                assert!(at < again, "the copy is the later one");
-                assert_eq!(fate.arrivals().collect::<Vec<_>>(), [*at, *again]);
-                twice += 1;
-            }
-        }
-        assert!((1_300..1_700).contains(&twice), "{twice}");
-        assert_eq!(net.counts().dropped, lost as u64);
-        assert_eq!(net.counts().duplicated, twice);
-        assert_eq!(Fate::Lost(Loss::Weather).arrivals().count(), 0);
-    }
-
-    #[test]
-    fn a_block_is_directed_and_reaches_clients() {
-        let mut net = SimNet::new(calm());
-        net.block(Cause(1), &[node(0), client(9)], &[node(1), node(2)]);
-        for (from, to, blocked) in [
-            (node(0), node(1), true),
-            (node(0), node(2), true),
-            (client(9), node(2), true),
-            (node(1), node(0), false),
-            (node(2), client(9), false),
-            (node(0), node(3), false),
-            (client(8), node(1), false),
-        ] {
-            assert_eq!(net.is_blocked(from, to), blocked, "{from} to {to}");
-            let fate = routes(&mut net, from, to, 1)[0];
-            assert_eq!(fate == Fate::Lost(Loss::Blocked(Cause(1))), blocked);
-        }
-        assert_eq!(net.affected(Cause(1)), 3);
-        assert_eq!(net.counts().blocked, 3);
-    }
-
-    #[test]
-    fn overlapping_causes_are_lifted_independently() {
-        let mut net = SimNet::new(calm());
-        let all = [node(0), node(1), node(2)];
-        net.block(Cause(1), &all[..2], &all[2..]);
-        net.block(Cause(1), &all[2..], &all[..2]);
-        net.block(Cause(2), &all[1..], &all);
-        assert!(net.is_blocked(node(1), node(2)));
-        assert!(
-            !net.is_blocked(node(1), node(1)),
-            "nobody is cut off from itself"
-        );
-        routes(&mut net, node(1), node(2), 5);
-        assert_eq!((net.affected(Cause(1)), net.affected(Cause(2))), (5, 5));
-        net.lift(Cause(1));
-        assert!(net.is_blocked(node(1), node(2)));
-        assert!(!net.is_blocked(node(0), node(2)));
-        routes(&mut net, node(1), node(2), 5);
-        assert_eq!((net.affected(Cause(1)), net.affected(Cause(2))), (5, 10));
-        net.lift(Cause(2));
-        net.lift(Cause(3));
-        assert!(!net.is_blocked(node(1), node(2)));
-        assert_eq!(net.affected(Cause(3)), 0, "a cause without effect is inert");
-        net.block(Cause(4), &all, &all);
-        net.lift_all();
-        assert!(!net.is_blocked(node(0), node(1)));
-    }
-
-    #[test]
-    fn a_degradation_loses_delays_and_duplicates_on_its_links_alone() {
-        let mut net = SimNet::new(calm());
-        let degrade = |net: &mut SimNet, cause, degradation| {
-            net.degrade(cause, &[node(0)], &[node(1)], degradation);
-        };
-        let none = Degradation::default();
-        degrade(&mut net, Cause(1), Degradation { loss: 0.5, ..none });
-        let fates = routes(&mut net, node(0), node(1), 1_000);
-        let lost = fates
-            .iter()
-            .filter(|fate| **fate == Fate::Lost(Loss::Degraded(Cause(1))))
-            .count();
-        assert!((400..600).contains(&lost), "{lost}");
-        assert_eq!(net.affected(Cause(1)), lost as u64);
-        net.lift(Cause(1));
-
-        let late = Degradation {
-            delay_us_min: 10_000,
-            delay_us_max: 20_000,
-            ..none
-        };
-        degrade(&mut net, Cause(2), late);
-        degrade(&mut net, Cause(3), late);
-        let fates = routes(&mut net, node(0), node(1), 100);
-        assert!(
-            fates
-                .iter()
-                .all(|fate| (20_100..=40_500).contains(&latency(fate))),
-            "the delays of two causes add up"
-        );
-        assert_eq!((net.affected(Cause(2)), net.affected(Cause(3))), (100, 100));
-        assert_eq!(net.counts().delayed, 100);
-        net.lift(Cause(2));
-        net.lift(Cause(3));
-
-        let doubled = Degradation {
-            duplication: 1.0,
-            ..none
-        };
-        degrade(&mut net, Cause(4), doubled);
-        degrade(&mut net, Cause(5), none);
-        let fates = routes(&mut net, node(0), node(1), 10);
-        assert!(fates.iter().all(|fate| matches!(fate, Fate::Twice(..))));
-        assert_eq!((net.affected(Cause(4)), net.affected(Cause(5))), (10, 0));
-        let fates = routes(&mut net, node(1), node(0), 10);
-        assert!(fates.iter().all(|fate| matches!(fate, Fate::Once(_))));
-    }
-
-    #[test]
-    fn messages_to_oneself_always_arrive_at_once() {
-        let mut net = SimNet::new(NetOptions {
-            loss: 1.0,
-            ..calm()
-        });
-        net.block(Cause(1), &[node(0)], &[node(0)]);
-        let fates = routes(&mut net, node(0), node(0), 10);
-        assert!(
-            fates
-                .iter()
-                .all(|fate| *fate == Fate::Once(NOW + TO_SELF_DELAY))
-        );
-        assert_eq!(net.affected(Cause(1)), 0);
-        assert_eq!(net.counts(), NetCounts::default());
-    }
-
-    #[test]
-    fn nothing_arrives_at_the_time_it_was_sent() {
-        let mut net = SimNet::new(NetOptions {
-            latency_us_min: 0,
-            latency_us_max: 0,
-            duplication: 1.0,
-            ..calm()
-        });
-        for fate in routes(&mut net, node(0), node(1), 10) {
-            let arrivals: Vec<Timestamp> = fate.arrivals().collect();
-            assert!(NOW < arrivals[0] && arrivals[0] < arrivals[1]);
-        }
-    }
-
-    #[test]
-    fn fates_follow_from_the_seed_and_faults_change_only_what_they_affect() {
-        let stormy = NetOptions {
-            tail_probability: 0.1,
-            loss: 0.1,
-            duplication: 0.1,
-            ..calm()
-        };
-        let run = |faulty: bool| {
-            let mut net = SimNet::new(stormy);
-            if faulty {
-                net.block(Cause(1), &[node(0)], &[node(1)]);
-                let degradation = Degradation {
-                    loss: 0.5,
-                    delay_us_max: 900,
-                    ..Degradation::default()
-                };
-                net.degrade(Cause(2), &[node(1)], &[node(2)], degradation);
-            }
-            let mut rng = Rng::from_seed(3);
-            let fates: Vec<(u8, Fate)> = (0..900)
-                .map(|i| {
-                    let from = (i % 3) as u8;
-                    let to = (from + 1) % 3;
-                    (from, net.route(NOW, node(from), node(to), BYTES, &mut rng))
-                })
-                .collect();
-            fates
-        };
-        assert_eq!(run(false), run(false));
-        assert_eq!(run(true), run(true));
-        for (quiet, faulty) in run(false).iter().zip(&run(true)) {
-            match quiet.0 {
-                0 => assert!(matches!(faulty.1, Fate::Lost(_))),
-                2 => assert_eq!(quiet, faulty),
-                _ => {}
-            }
-        }
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use jepsen_lite::check::Report;
 use jepsen_lite::history::History;
 use jepsen_lite::report::{Context, ContextFact, Document, Lane, Span, SpanKind};
 
-use crate::plan::{FaultPlan, Target, TimedFault};
+use crate::plan::{FaultPlan, TimedFault};
 use crate::run_dir::Verdict;
 
 /// The page of a run whose history was judged to be so.
@@ -53,15 +53,9 @@ fn fault_lanes(plan: &FaultPlan) -> Vec<Lane> {
 }
 
 fn span(fault: &TimedFault) -> Span {
-    let whom = match fault.target {
-        Target::Node(node) => node.to_string(),
-        Target::Nodes(nodes) => nodes.to_string(),
-        Target::Sequencer(log) => format!("sequencer of {log}"),
-        Target::Everyone => "everyone".to_owned(),
-    };
     Span {
         kind: SpanKind::Fault,
-        label: format!("{}: {whom}", fault.kind.name()),
+        label: format!("{}: {}", fault.kind.name(), fault.target),
         from_ns: fault.at_us * 1_000,
         to_ns: Some(fault.until_us * 1_000),
     }

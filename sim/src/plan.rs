@@ -1,5 +1,7 @@
 //! The fault plan: what is going to go wrong, as data, made before the run.
 
+use std::fmt;
+
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{LogId, NodeId, NodeSet};
 use hstore_replicator::effects::Event;
@@ -7,7 +9,8 @@ use hstore_replicator::message::{Message, RecoveryStep, RegisterStep, StorageAns
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{DiskFault, Operations};
-use crate::net::Degradation;
+use crate::net::{Bandwidth, Damage, Degradation, Release};
+use crate::next::Build;
 
 /// What goes wrong, in the order of time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,8 +59,43 @@ pub enum Target {
     Nodes(NodeSet),
     /// The node that sequences a log; inert if none does.
     Sequencer(LogId),
+    /// The nodes of a rack.
+    Rack(u16),
+    /// A minimal write quorum of a log's newest epoch.
+    WriteQuorum {
+        /// The log.
+        log: LogId,
+        /// Which: what it is drawn from when it strikes.
+        pick: u64,
+    },
+    /// A minimal majority of the nodes that keep the registers.
+    MetadataMajority {
+        /// Which: what it is drawn from when it strikes.
+        pick: u64,
+    },
+    /// The nodes that hold the last record of a log, durably; inert if there is none.
+    LastCopyset(LogId),
+    /// The node that recovers a log. If none does, the fault waits until one begins to.
+    Coordinator(LogId),
     /// All nodes.
     Everyone,
+}
+
+/// In words: `n1`, `sequencer of log 1`.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(node) => write!(f, "{node}"),
+            Self::Nodes(nodes) => write!(f, "{nodes}"),
+            Self::Sequencer(log) => write!(f, "sequencer of {log}"),
+            Self::Rack(rack) => write!(f, "rack {rack}"),
+            Self::WriteQuorum { log, .. } => write!(f, "a write quorum of {log}"),
+            Self::MetadataMajority { .. } => write!(f, "a metadata majority"),
+            Self::LastCopyset(log) => write!(f, "copies of the last record of {log}"),
+            Self::Coordinator(log) => write!(f, "who recovers {log}"),
+            Self::Everyone => write!(f, "everyone"),
+        }
+    }
 }
 
 /// What a fault does.
@@ -85,6 +123,53 @@ pub enum FaultKind {
     },
     /// All links of the target are bad.
     Degrade(Degradation),
+    /// Little passes the links between the target and other nodes.
+    Throttle(Bandwidth),
+    /// What is under way on the target's links, and what is sent, is held, and let go at the end.
+    Clog {
+        /// Which way messages are held.
+        direction: Direction,
+        /// How they are let go.
+        release: Release,
+    },
+    /// Some of the messages to and from the target arrive with damaged bytes.
+    Corrupt {
+        /// How many of a thousand messages do.
+        permille: u32,
+        /// What happens to them.
+        damage: Damage,
+    },
+    /// The target's clocks run too fast or too slow.
+    ClockDrift {
+        /// How many millionths too fast.
+        ppm: i32,
+    },
+    /// The target's system clock is set wrong, and right again at the end.
+    ClockStep {
+        /// How many milliseconds ahead.
+        by_ms: i64,
+    },
+    /// Both clocks of the target leap ahead, as if the machine had been suspended, and stay there.
+    ClockLeap {
+        /// How many microseconds.
+        by_us: u64,
+    },
+    /// The process ends, its machine goes on: nothing that it wrote is lost. It starts at the end.
+    Exit,
+    /// The process ends again and again: it runs for a while, is down for a while, until the end.
+    Loop {
+        /// How long it runs, in microseconds.
+        up_us: u64,
+        /// How long it is down, in microseconds.
+        down_us: u64,
+        /// Whether the power fails each time.
+        power: bool,
+    },
+    /// The process ends as in `Exit`, and another build of the product starts at the end, for good.
+    Upgrade {
+        /// Which.
+        to: Build,
+    },
     /// Syncs of the target's disk take so many times as long.
     SlowDisk {
         /// The factor.
@@ -315,7 +400,10 @@ impl FaultKind {
     pub fn meddles(&self) -> bool {
         matches!(
             self,
-            Self::StallMetadata { .. } | Self::DropMessages { .. } | Self::Echo { .. }
+            Self::StallMetadata { .. }
+                | Self::DropMessages { .. }
+                | Self::Echo { .. }
+                | Self::Corrupt { .. }
         )
     }
 
@@ -328,10 +416,18 @@ impl FaultKind {
         }
     }
 
-    /// Whether it takes the power from its target.
+    /// Whether it keeps the processes of its target down.
     #[must_use]
-    pub fn is_power_failure(&self) -> bool {
-        matches!(self, Self::Crash { .. } | Self::LoseSuffix | Self::WipeDisk)
+    pub fn ends_processes(&self) -> bool {
+        matches!(
+            self,
+            Self::Crash { .. }
+                | Self::LoseSuffix
+                | Self::WipeDisk
+                | Self::Exit
+                | Self::Loop { .. }
+                | Self::Upgrade { .. }
+        )
     }
 
     /// Whether it takes what the target was promised to keep.
@@ -372,6 +468,15 @@ impl FaultKind {
             Self::StallMetadata { .. } => "stall-metadata",
             Self::DropMessages { .. } => "drop-messages",
             Self::Echo { .. } => "echo",
+            Self::Throttle(_) => "throttle",
+            Self::Clog { .. } => "clog",
+            Self::Corrupt { .. } => "corrupt",
+            Self::ClockDrift { .. } => "clock-drift",
+            Self::ClockStep { .. } => "clock-step",
+            Self::ClockLeap { .. } => "clock-leap",
+            Self::Exit => "exit",
+            Self::Loop { .. } => "loop",
+            Self::Upgrade { .. } => "upgrade",
         }
     }
 }

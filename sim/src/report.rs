@@ -110,6 +110,22 @@ pub struct Counts {
     /// Copies that had gone bad and were replaced.
     #[serde(default)]
     pub copies_repaired: u64,
+    /// Processes that ended while their machines went on.
+    #[serde(default)]
+    pub exits: u64,
+    /// Messages that a clogged link held.
+    #[serde(default)]
+    pub messages_held: u64,
+    /// Frames that arrived with damaged bytes, and were refused.
+    #[serde(default)]
+    pub frames_damaged: u64,
+    /// Frames that were refused because their receiver had been replaced by another build while they were
+    /// under way.
+    #[serde(default)]
+    pub frames_outlived: u64,
+    /// Messages of the next version that arrived.
+    #[serde(default)]
+    pub next_messages: u64,
     /// Epochs that began.
     pub epochs: u64,
     /// Epochs recovered.

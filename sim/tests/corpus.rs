@@ -116,23 +116,29 @@ fn a_seal_quorum_that_is_one_node_short_is_found() {
 #[test]
 fn bugs_of_appends_are_found_for_what_they_are() {
     let profile = Profile::by_name("appends").expect("the profile exists");
-    for (name, property, checker) in [
+    for (name, properties, checker) in [
         (
             "conditional-over-hole",
-            "ConditionViolation",
+            &["ConditionViolation"][..],
             "linearizability",
         ),
-        ("dedup-by-max", "LostWrite", "durability"),
-        ("deposed-tail", "StaleRead", "linearizability"),
-        ("duplicate-on-retry", "Duplicate", "linearizability"),
-        ("open-without-quorum", "StaleRead", "linearizability"),
-        ("sealed-stale-tail", "StaleRead", "linearizability"),
+        ("dedup-by-max", &["LostWrite"], "durability"),
+        ("deposed-tail", &["StaleRead"], "linearizability"),
+        ("duplicate-on-retry", &["Duplicate"], "linearizability"),
+        ("open-without-quorum", &["StaleRead"], "linearizability"),
+        // Appends are judged by what is read up to the tail, as well.
+        (
+            "sealed-stale-tail",
+            &["StaleRead", "FenceViolation"],
+            "linearizability",
+        ),
     ] {
         let report = found_by(Engine::Model, profile, name, 2_000, false);
         let violation = report.violation.expect("a failure says what is violated");
         assert_eq!(report.outcome, Outcome::Safety, "{name}");
-        let found = (violation.property.as_str(), violation.checker.as_str());
-        assert_eq!(found, (property, checker), "{name}");
+        let found = violation.property.as_str();
+        assert!(properties.contains(&found), "{name}: {found}");
+        assert_eq!(violation.checker, checker, "{name}");
     }
 }
 

@@ -23,6 +23,8 @@ fn one_millisecond_links(seed: u64) -> SimOptions {
             loss: 0.0,
             duplication: 0.0,
             clients_beside_nodes: true,
+            links: None,
+            bandwidth: None,
         },
         disk: DiskOptions {
             sync_us_min: 0,

@@ -2,7 +2,7 @@
 //! answers that this is right, or why not.
 
 use hstore_core::{ClientId, NodeId};
-use hstore_replicator::wire::Format;
+use hstore_replicator::wire::{Format, VERSIONS, Versions};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,15 +12,16 @@ use super::frame::{self, Refusal};
 use super::{HANDSHAKE_DEADLINE, prepare};
 use crate::config::cluster::Cluster;
 
-/// The frames of handshakes: both are short.
+/// The frames of handshakes: both are short. Builds of all versions read them: later ones append to what
+/// is in them, and the version stays.
 pub const HANDSHAKES: Format = Format {
-    version: 1,
+    versions: Versions::only(2),
     body_bytes_max: 4096,
 };
 
 /// The frame of a status: JSON, as [`crate::metrics::Status`].
 pub const STATUSES: Format = Format {
-    version: 1,
+    versions: Versions::only(1),
     body_bytes_max: 4 << 20,
 };
 
@@ -39,6 +40,8 @@ pub struct Hello {
     to: NodeId,
     /// Who it is, or what it wants.
     pub caller: Caller,
+    /// The versions of messages it speaks.
+    pub versions: Versions,
 }
 
 /// Who dialled.
@@ -60,8 +63,8 @@ pub enum Caller {
 /// What the other answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Welcome {
-    /// Go on.
-    Yes,
+    /// Go on, in this version of messages.
+    Yes(u8),
     /// No, and why not.
     No(String),
 }
@@ -76,14 +79,16 @@ impl Hello {
             fingerprint: cluster.fingerprint(),
             to,
             caller,
+            versions: VERSIONS,
         }
     }
 
-    /// Whether node `me` of `cluster` is meant, by somebody who may mean it.
+    /// Whether node `me` of `cluster` is meant, by somebody who may mean it. Returns the version of messages
+    /// that both are going to speak.
     ///
     /// # Errors
     /// Says what is wrong.
-    pub fn check(&self, cluster: &Cluster, me: NodeId) -> Result<(), String> {
+    pub fn check(&self, cluster: &Cluster, me: NodeId) -> Result<u8, String> {
         if self.magic != MAGIC {
             return Err(
                 "this is a node of HStore, and the caller does not speak its language".into(),
@@ -112,7 +117,14 @@ impl Hello {
             Caller::Node(node) if !cluster.addresses.contains_key(&node) => {
                 Err(format!("cluster `{}` has no node {}", cluster.name, node.0))
             }
-            Caller::Node(_) | Caller::Client { .. } | Caller::Status => Ok(()),
+            Caller::Node(_) | Caller::Client { .. } | Caller::Status => {
+                VERSIONS.agree(self.versions).ok_or_else(|| {
+                    format!(
+                        "node {} speaks version {VERSIONS} of the protocol, the caller version {}: upgrade one version at a time",
+                        me.0, self.versions
+                    )
+                })
+            }
         }
     }
 }
@@ -130,7 +142,11 @@ pub async fn dial(address: &str, hello: &Hello) -> Result<TcpStream, Refusal> {
         let deadline = HANDSHAKE_DEADLINE;
         let welcome = frame::read(&mut stream, &HANDSHAKES, deadline, deadline).await?;
         match welcome {
-            Some(Welcome::Yes) => Ok(stream),
+            Some(Welcome::Yes(version)) if hello.versions.contain(version) => Ok(stream),
+            Some(Welcome::Yes(version)) => Err(Refusal::Handshake(format!(
+                "the node wants to speak version {version} of the protocol, this side speaks version {}",
+                hello.versions
+            ))),
             Some(Welcome::No(reason)) => Err(Refusal::Handshake(reason)),
             None => Err(Refusal::Cut),
         }

@@ -120,13 +120,17 @@ async fn converse(stream: TcpStream, shared: &Shared) -> Result<(), Refusal> {
     let mut reader = BufReader::with_capacity(READ_BYTES, reader);
     let hello = handshake::hear(&mut reader).await?;
     let now = shared.clock.now();
-    let connected = hello
-        .check(&shared.cluster, shared.me)
-        .and_then(|()| match hello.caller {
-            Caller::Client { id, token } => shared.clients.connect(id, token, now).map(Some),
-            Caller::Node(_) | Caller::Status => Ok(None),
-        });
-    let connected = match connected {
+    let connected =
+        hello
+            .check(&shared.cluster, shared.me)
+            .and_then(|version| match hello.caller {
+                Caller::Client { id, token } => {
+                    let connected = shared.clients.connect(id, token, now)?;
+                    Ok((version, Some(connected)))
+                }
+                Caller::Node(_) | Caller::Status => Ok((version, None)),
+            });
+    let (version, connected) = match connected {
         Ok(connected) => connected,
         Err(reason) => {
             handshake::answer(&mut writer, &Welcome::No(reason.clone())).await?;
@@ -134,7 +138,7 @@ async fn converse(stream: TcpStream, shared: &Shared) -> Result<(), Refusal> {
             return Err(Refusal::Handshake(reason));
         }
     };
-    let welcomed = handshake::answer(&mut writer, &Welcome::Yes).await;
+    let welcomed = handshake::answer(&mut writer, &Welcome::Yes(version)).await;
     match (hello.caller, connected) {
         (Caller::Client { id, .. }, Some((number, mut outgoing))) => {
             // Both directions end together.

@@ -495,7 +495,7 @@ mod tests {
         drop(held);
         let said = refused(&request(1, 21, 1).asked());
         assert!(
-            said.contains("begun with `--seeds 1..20`, not with `--seeds 1..21`"),
+            said.contains("begun with `--seeds 1..20 --canary off`, not with `--seeds 1..21"),
             "{said}"
         );
         let mut older = asked.clone();

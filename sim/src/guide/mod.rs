@@ -190,16 +190,11 @@ pub fn for_each_guided<T: Send, E>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::PROFILES;
     use crate::run::draw;
     use crate::settings::Settings;
 
     fn drawn(seed: u64) -> (SimOptions, FaultPlan) {
-        let settings = Settings {
-            profile: &PROFILES[0],
-            ..Settings::default()
-        };
-        draw(&settings.request(seed, false))
+        draw(&Settings::default().request(seed, false))
     }
 
     /// What each seed is run as if a run's states follow from its plan.

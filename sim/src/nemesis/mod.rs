@@ -4,10 +4,12 @@
 //! function that draws its faults. It draws from a stream of its own, found by its name: a new family leaves
 //! what all others draw as it was.
 
+mod clock;
 mod disk;
 mod families;
 mod network;
 mod process;
+mod upgrade;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -22,9 +24,15 @@ use crate::seeds::{SimSeeds, Stream};
 
 /// All families, area by area.
 pub fn families() -> impl Iterator<Item = &'static Family> {
-    [process::FAMILIES, network::FAMILIES, disk::FAMILIES]
-        .into_iter()
-        .flatten()
+    [
+        process::FAMILIES,
+        network::FAMILIES,
+        disk::FAMILIES,
+        clock::FAMILIES,
+        upgrade::FAMILIES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Draws a plan, without moves. It depends on the options and the seed alone: not on the run, nor on a
@@ -107,6 +115,25 @@ impl Draw<'_> {
 
     fn log(&mut self) -> LogId {
         LogId(self.rng.within(1..=u64::from(self.options.workload.logs)) as u32)
+    }
+
+    /// Nodes that matter to a log at the moment the fault strikes.
+    fn role(&mut self) -> Target {
+        let (log, pick) = (self.log(), self.rng.seed());
+        self.pick(&[
+            Target::Sequencer(log),
+            Target::WriteQuorum { log, pick },
+            Target::MetadataMajority { pick },
+            Target::LastCopyset(log),
+            Target::Coordinator(log),
+        ])
+    }
+
+    /// The nodes of a rack.
+    fn rack(&mut self) -> Target {
+        let locations = &self.options.locations;
+        let at = self.rng.below(locations.len() as u64) as usize;
+        Target::Rack(locations[at].rack)
     }
 
     fn node_or_sequencer(&mut self) -> Target {

@@ -1,9 +1,10 @@
-//! The network: partitions, bad links, and messages that are lost, late or heard again.
+//! The network: partitions, bad, narrow and clogged links, and messages that are lost, late, damaged or heard
+//! again.
 
 use hstore_core::NodeSet;
 
 use super::{Draw, Family};
-use crate::net::Degradation;
+use crate::net::{Bandwidth, Damage, Degradation, Release};
 use crate::plan::{Direction, FaultKind, Moment, Target, TimedFault, Traffic, Trigger};
 
 pub(super) const FAMILIES: &[Family] = &[
@@ -36,6 +37,26 @@ pub(super) const FAMILIES: &[Family] = &[
         name: "coups",
         about: "a sequencer is cut off from all but a few nodes and shows no sign of life; those crash once they sealed, lose seals or are slow",
         draw: coups,
+    },
+    Family {
+        name: "role_partitions",
+        about: "who matters is cut off from the others: a sequencer, a write quorum, a metadata majority, the copies of the last record, a recovery's coordinator",
+        draw: role_partitions,
+    },
+    Family {
+        name: "clogs",
+        about: "links hold what is under way and what is sent, and let go of it later, all at once or in order",
+        draw: clogs,
+    },
+    Family {
+        name: "throttles",
+        about: "little passes the target's links: messages wait for those before them, or find no room",
+        draw: throttles,
+    },
+    Family {
+        name: "corruptions",
+        about: "bytes of frames are damaged under way; the checksum has to tell",
+        draw: corruptions,
     },
 ];
 
@@ -117,6 +138,61 @@ fn echoes(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
 
 fn coups(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
     draw.each(count, coup)
+}
+
+fn role_partitions(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let target = draw.role();
+        let direction = draw.pick(&[Direction::Both, Direction::Inbound, Direction::Outbound]);
+        let bridge = NodeSet::EMPTY;
+        let kind = FaultKind::Partition { direction, bridge };
+        [draw.fault(300..=3_000, target, kind)]
+    })
+}
+
+fn clogs(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let target = if draw.rng.chance(0.4) {
+            draw.role()
+        } else {
+            draw.node_group_or_sequencer()
+        };
+        let direction = draw.pick(&[Direction::Both, Direction::Inbound, Direction::Outbound]);
+        let gap_us = draw.rng.within(0..=2_000);
+        let release = draw.pick(&[
+            Release::Burst,
+            Release::Reversed,
+            Release::InOrder { gap_us },
+        ]);
+        let kind = FaultKind::Clog { direction, release };
+        [draw.fault(50..=4_000, target, kind)]
+    })
+}
+
+fn throttles(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let target = draw.node_group_or_sequencer();
+        let band = Bandwidth {
+            bytes_per_second: draw.pick(&[5_000, 20_000, 100_000, 1_000_000]),
+            buffer_bytes: draw.pick(&[1_000, 10_000, 100_000]),
+        };
+        [draw.fault(500..=4_000, target, FaultKind::Throttle(band))]
+    })
+}
+
+fn corruptions(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let target = if draw.rng.chance(0.5) {
+            Target::Everyone
+        } else {
+            draw.node_group_or_sequencer()
+        };
+        let kind = FaultKind::Corrupt {
+            permille: draw.pick(&[5, 50, 300]),
+            damage: draw.pick(&Damage::ALL),
+        };
+        [draw.fault(500..=4_000, target, kind)]
+    })
 }
 
 /// A sequencer shows no sign of life and is cut off, but for some nodes that its successor reaches as well:

@@ -16,7 +16,7 @@ use hstore_workloads::{Mix, Spec};
 
 use super::distribution::{Distribution, Value};
 use crate::nemesis::{FaultOptions, families};
-use crate::net::NetOptions;
+use crate::net::{Bandwidth, LinkOptions, NetOptions};
 use crate::options::{DiskOptions, Engine, MoveOptions, SimOptions, StoreOptions};
 use crate::seeds::{SimSeeds, Stream};
 
@@ -279,7 +279,31 @@ impl<'a> Draw<'a> {
             loss: self.share("net.loss"),
             duplication: self.share("net.duplication"),
             clients_beside_nodes: self.switch("net.clients_beside_nodes"),
+            links: self.links(),
+            bandwidth: self.bandwidth(),
         }
+    }
+
+    /// How links differ, if they do.
+    fn links(&mut self) -> Option<LinkOptions> {
+        let (far, detour) = (self.share("net.far"), self.share("net.detour"));
+        let far_us_max = self.count("net.far_us_max");
+        (far > 0.0 || detour > 0.0).then(|| LinkOptions {
+            seed: self.seeds.named(Stream::Options, "net.links").seed(),
+            far,
+            far_us_min: far_us_max / 4,
+            far_us_max,
+            detour,
+        })
+    }
+
+    fn bandwidth(&mut self) -> Option<Bandwidth> {
+        let bytes_per_second = self.count("net.kib_per_second") << 10;
+        let buffer_bytes = self.count("net.buffer_kib") << 10;
+        (bytes_per_second > 0).then_some(Bandwidth {
+            bytes_per_second,
+            buffer_bytes,
+        })
     }
 
     fn faults(&mut self) -> FaultOptions {

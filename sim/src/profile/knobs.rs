@@ -205,6 +205,31 @@ pub const KNOBS: &[Knob] = &[
         Takes::Switch,
         "whether each client runs beside the node that it asks",
     ),
+    knob(
+        "net.far",
+        Takes::Share,
+        "pairs of places that are far from each other",
+    ),
+    knob(
+        "net.far_us_max",
+        TIMES,
+        "the most that a message takes longer between such places; the least is a quarter of it",
+    ),
+    knob(
+        "net.detour",
+        Takes::Share,
+        "directions of links that are a detour, up to twice as long again",
+    ),
+    knob(
+        "net.kib_per_second",
+        count(0..=1 << 20),
+        "KiB that pass each link in a second; 0: whatever is sent",
+    ),
+    knob(
+        "net.buffer_kib",
+        count(1..=1 << 20),
+        "KiB that may wait for a link of such a bandwidth",
+    ),
     knob("disk.sync_us_min", TIMES, "a sync takes this long at least"),
     knob("disk.sync_us_max", TIMES, "a sync takes this long at most"),
     knob("disk.read_us", TIMES, "a read takes this long"),

@@ -64,7 +64,7 @@ pub struct Profile {
 }
 
 /// The files of the built-in profiles; the first is the default.
-const BUILT_IN: [(&str, &str); 11] = [
+const BUILT_IN: [(&str, &str); 12] = [
     ("default", include_str!("../../profiles/default.toml")),
     ("quick", include_str!("../../profiles/quick.toml")),
     ("calm", include_str!("../../profiles/calm.toml")),
@@ -77,6 +77,7 @@ const BUILT_IN: [(&str, &str); 11] = [
     ("reading", include_str!("../../profiles/reading.toml")),
     ("disk", include_str!("../../profiles/disk.toml")),
     ("network", include_str!("../../profiles/network.toml")),
+    ("upgrade", include_str!("../../profiles/upgrade.toml")),
     ("chaos", include_str!("../../profiles/chaos.toml")),
     ("nightly", include_str!("../../profiles/nightly.toml")),
 ];

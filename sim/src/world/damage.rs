@@ -8,7 +8,7 @@ use jepsen_lite::history::RecordId;
 use serde_json::json;
 
 use super::World;
-use super::nodes::PowerFailure;
+use super::nodes::End;
 use crate::atlas::Arms;
 use crate::plan::FlipPlace;
 use crate::trace::Kind;
@@ -170,7 +170,7 @@ impl World {
         if !self.atlas.retire(node) {
             return false;
         }
-        self.kill_node(node, PowerFailure::Between);
+        self.kill_node(node, End::Between);
         self.host_mut(node).wipe();
         self.note_damage(node, 5, "lost", "its disk");
         true

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hstore_core::{Address, LogId, NodeId, NodeSet};
+use hstore_core::{Address, NodeId, NodeSet};
 use serde_json::json;
 
-use super::nodes::PowerFailure;
+use super::nodes::End;
 use super::{Struck, World};
 use crate::atlas::Arms;
 use crate::disk::FaultId;
@@ -14,24 +14,6 @@ use crate::plan::{Direction, FaultKind, Moment, Target, Trigger};
 use crate::trace::Kind;
 
 impl World {
-    pub(super) fn resolve(&self, target: Target) -> NodeSet {
-        match target {
-            Target::Node(node) => NodeSet::only(node),
-            Target::Nodes(nodes) => nodes,
-            Target::Everyone => self.config.nodes.keys().copied().collect(),
-            Target::Sequencer(log) => self.sequencer(log).map_or(NodeSet::EMPTY, NodeSet::only),
-        }
-    }
-
-    /// The node that reigns over the newest epoch of a log.
-    pub(super) fn sequencer(&self, log: LogId) -> Option<NodeId> {
-        self.hosts
-            .iter()
-            .filter_map(|host| Some((host.node()?.epoch(log)?, host.id)))
-            .max()
-            .map(|(_, node)| node)
-    }
-
     pub(super) fn fault_begins(&mut self, index: usize) {
         if self.faults[index].ended {
             return;
@@ -39,7 +21,13 @@ impl World {
         let fault = self.plan.faults[index].clone();
         let first = self.faults[index].nodes.is_empty();
         if first {
-            self.faults[index].nodes = self.resolve(fault.target);
+            let nodes = self.resolve(fault.target);
+            self.faults[index].nodes = nodes;
+            self.faults[index].waits =
+                nodes.is_empty() && matches!(fault.target, Target::Coordinator(_));
+            if self.faults[index].waits {
+                return;
+            }
         }
         let nodes = self.faults[index].nodes;
         let now = self.now;
@@ -60,7 +48,9 @@ impl World {
             } => {
                 self.faults[index].countdown = Some(after);
                 for node in nodes.iter() {
-                    self.arm(node, after);
+                    if self.arm(node, after) {
+                        self.faults[index].armed.insert(node);
+                    }
                 }
             }
             FaultKind::Crash {
@@ -75,16 +65,23 @@ impl World {
             }
             FaultKind::Crash { .. } | FaultKind::LoseSuffix => {
                 let how = if fault.kind == FaultKind::LoseSuffix {
-                    PowerFailure::ToSynced
+                    End::ToSynced
                 } else {
-                    PowerFailure::Between
+                    End::Between
                 };
-                for node in nodes.iter() {
-                    if self.host(node).is_up() && self.may_lose_memory(node) {
-                        self.faults[index].effective = true;
-                        self.kill_node(node, how);
-                    }
-                }
+                self.end_processes(index, how);
+            }
+            FaultKind::Exit => self.end_processes(index, End::Exit),
+            FaultKind::Loop { .. } => self.take_turn(index),
+            FaultKind::Upgrade { to } => self.install(index, to),
+            FaultKind::ClockDrift { .. }
+            | FaultKind::ClockStep { .. }
+            | FaultKind::ClockLeap { .. } => self.set_clocks(index, true),
+            FaultKind::Clog { direction, .. } => self.net.clog(cause, nodes, direction),
+            FaultKind::Throttle(band) => {
+                let everyone = [inside.clone(), outside].concat();
+                self.net.throttle(cause, &inside, &everyone, band);
+                self.net.throttle(cause, &everyone, &inside, band);
             }
             FaultKind::FlipBit { place, pick } => {
                 for node in nodes.iter() {
@@ -123,7 +120,9 @@ impl World {
                     host.stalled_until = host.stalled_until.max(now + lasts);
                 }
             }
-            FaultKind::StallMetadata { .. } | FaultKind::Echo { .. } => {}
+            FaultKind::StallMetadata { .. }
+            | FaultKind::Echo { .. }
+            | FaultKind::Corrupt { .. } => {}
             FaultKind::DropMessages { count, .. } => self.faults[index].messages_left = count,
             FaultKind::Pause => {
                 for node in nodes.iter() {
@@ -183,23 +182,36 @@ impl World {
         self.faults[index].ended = true;
         match fault.kind {
             FaultKind::Crash { in_restart, .. } => {
-                let armed = self.faults[index].countdown.take().is_some();
+                self.faults[index].countdown = None;
+                let armed = std::mem::take(&mut self.faults[index].armed);
                 let nodes = if std::mem::take(&mut self.faults[index].waits) {
                     NodeSet::EMPTY
                 } else {
                     nodes
                 };
                 for node in nodes.iter() {
-                    if armed {
+                    if armed.contains(node) {
                         self.disarm(node);
                     }
                     self.restart(node, in_restart);
                 }
             }
-            FaultKind::LoseSuffix | FaultKind::WipeDisk => {
+            FaultKind::LoseSuffix
+            | FaultKind::WipeDisk
+            | FaultKind::Exit
+            | FaultKind::Loop { .. }
+            | FaultKind::Upgrade { .. } => {
                 for node in nodes.iter() {
                     self.restart(node, None);
                 }
+            }
+            FaultKind::ClockDrift { .. }
+            | FaultKind::ClockStep { .. }
+            | FaultKind::ClockLeap { .. } => self.set_clocks(index, false),
+            FaultKind::Clog { release, .. } => {
+                self.net.lift(cause);
+                self.faults[index].effective |= self.net.affected(cause) > 0;
+                self.release(cause, release);
             }
             FaultKind::Disk(_) => {
                 for node in nodes.iter() {
@@ -212,6 +224,7 @@ impl World {
             | FaultKind::Misdirect { .. }
             | FaultKind::BadSector { .. }
             | FaultKind::StallDisk
+            | FaultKind::Corrupt { .. }
             | FaultKind::StallMetadata { .. }
             | FaultKind::Echo { .. }
             | FaultKind::DropMessages { .. } => {}
@@ -223,7 +236,7 @@ impl World {
                     }
                 }
             }
-            FaultKind::Partition { .. } | FaultKind::Degrade(_) => {
+            FaultKind::Partition { .. } | FaultKind::Degrade(_) | FaultKind::Throttle(_) => {
                 self.net.lift(cause);
                 self.faults[index].effective |= self.net.affected(cause) > 0;
             }
@@ -235,31 +248,10 @@ impl World {
         }
     }
 
-    /// Whether another fault that goes on keeps a crashed node down.
-    pub(super) fn held_down(&self, node: NodeId) -> bool {
-        self.is_struck(node, FaultKind::is_power_failure)
-    }
-
-    /// Starts a node that is down, unless something keeps it there.
-    pub(super) fn restart(&mut self, node: NodeId, crash_after: Option<u32>) {
-        if !self.host(node).is_up() && !self.held_down(node) {
-            self.start_node(node, crash_after);
-        }
-    }
-
     /// Whether a fault of a kind has struck a node and goes on.
     pub(super) fn is_struck(&self, node: NodeId, which: impl Fn(&FaultKind) -> bool) -> bool {
-        self.plan
-            .faults
-            .iter()
-            .zip(&self.faults)
-            .any(|(fault, struck)| {
-                which(&fault.kind)
-                    && struck.nodes.contains(node)
-                    && struck.countdown.is_none()
-                    && !struck.waits
-                    && !struck.ended
-            })
+        let mut faults = self.plan.faults.iter().zip(&self.faults);
+        faults.any(|(fault, struck)| which(&fault.kind) && struck.strikes(node))
     }
 
     /// Plans a crash within a file operation to come, if the node may lose what it has in memory.
@@ -292,7 +284,9 @@ impl World {
                 self.faults[index].waits = false;
                 self.faults[index].nodes = NodeSet::only(node);
                 self.faults[index].countdown = Some(file_operation);
-                self.arm(node, file_operation);
+                if self.arm(node, file_operation) {
+                    self.faults[index].armed.insert(node);
+                }
                 // One for each: others may wait for the same moment of another node.
                 return;
             }
@@ -324,6 +318,12 @@ impl World {
 }
 
 impl Struck {
+    /// Whether the fault has struck a node and goes on.
+    pub(super) fn strikes(&self, node: NodeId) -> bool {
+        let waits = self.waits || self.countdown.is_some() || self.armed.contains(node);
+        self.nodes.contains(node) && !waits && !self.ended
+    }
+
     /// Whether the fault strikes now, on the link between two addresses.
     pub(super) fn touches(&self, from: Address, to: Address) -> bool {
         let is_target =

@@ -4,12 +4,16 @@
 //! happens on one thread, in the order of (time, order of scheduling), so a seed has one run.
 
 mod agenda;
+mod clocks;
+mod clogs;
 mod damage;
 mod faults;
 mod moves;
 mod network;
 mod nodes;
 mod phases;
+mod processes;
+mod targets;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -84,6 +88,10 @@ enum Next {
         to: Address,
         message: u64,
         frame: Bytes,
+        /// Its bytes are not those that were sent.
+        damaged: bool,
+        /// The life of the receiver when it was sent.
+        life: u64,
     },
     NodeTimer(NodeId),
     SyncEnds(NodeId),
@@ -116,10 +124,14 @@ struct Struck {
     effective: bool,
     /// It waits for a file operation: so many more.
     countdown: Option<u32>,
+    /// Of the nodes, those in whose next file operations the power is going to fail.
+    armed: NodeSet,
     /// It waits for a moment in the work of one of its nodes.
     waits: bool,
     /// It strikes so many messages more.
     messages_left: u32,
+    /// It lets processes run for a while that it ends again and again.
+    lets_run: bool,
     /// It is over.
     ended: bool,
 }
@@ -137,6 +149,9 @@ pub struct World {
     /// What reached a paused process, in order.
     held: BTreeMap<NodeId, Vec<Scheduled>>,
     net: SimNet,
+    /// What clogged links hold.
+    clogged: clogs::Held,
+    roles: targets::Roles,
     slots: Vec<Slot>,
     /// Where each client process works.
     slot_of: BTreeMap<ClientId, usize>,
@@ -166,6 +181,10 @@ pub struct World {
     damages: bool,
     /// Whether the plan has operations of disks fail: then those that did are asked for.
     fails_disks: bool,
+    /// Whether the plan clogs links.
+    clogs: bool,
+    /// Whether the plan has two builds run beside each other.
+    mixes: bool,
     rng_net: Rng,
     rng_disk: Rng,
     rng_product: Rng,
@@ -201,8 +220,12 @@ impl World {
         let meddles = has(FaultKind::meddles);
         let damages = options.durability == CopyDurability::Memory || has(FaultKind::damages);
         let fails_disks = has(|kind| matches!(kind, FaultKind::Disk(_)));
+        let clogs = has(|kind| matches!(kind, FaultKind::Clog { .. }));
+        let mixes = has(|kind| matches!(kind, FaultKind::Upgrade { .. }));
         let mut world = Self {
             net: SimNet::new(options.net),
+            clogged: clogs::Held::default(),
+            roles: targets::Roles::default(),
             hosts: config
                 .nodes
                 .keys()
@@ -239,6 +262,8 @@ impl World {
             meddles,
             damages,
             fails_disks,
+            clogs,
+            mixes,
             rng_net: seeds.stream(Stream::Net),
             rng_disk: seeds.stream(Stream::Disk),
             rng_product: seeds.stream(Stream::Product),
@@ -316,7 +341,7 @@ impl World {
             self.faults.iter().filter(|struck| struck.effective).count() as u64;
         let net = self.net.counts();
         self.counts.messages = net.sent;
-        self.counts.messages_lost = net.dropped + net.blocked;
+        self.counts.messages_lost = net.dropped + net.blocked + net.overflowed;
         self.counts.messages_duplicated = net.duplicated;
         self.counts.invariants_checked = self.invariants.checked();
         self.counts.refused_damage = self.atlas.refused();
@@ -422,13 +447,25 @@ impl World {
             self.agenda.push(self.host(node).stalled_until, scheduled);
             return;
         }
-        match scheduled.next {
+        let next = scheduled.next;
+        if self.clogs
+            && let Next::Deliver {
+                from, to, message, ..
+            } = next
+            && let Some(cause) = self.net.clogged(from, to)
+        {
+            self.hold(cause, to, message, next);
+            return;
+        }
+        match next {
             Next::Deliver {
                 from,
                 to,
                 message,
                 frame,
-            } => self.deliver(from, to, message, &frame),
+                damaged,
+                life,
+            } => self.deliver(from, to, message, &frame, damaged, life),
             Next::NodeTimer(node) => self.node_timer(node),
             Next::SyncEnds(node) => self.sync_ends(node),
             Next::DiskDone(node, token, done) => {

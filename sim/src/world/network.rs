@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hstore_core::{Address, Rng, Timestamp};
+use hstore_core::{Address, NodeId, Rng, Timestamp};
 use hstore_node::Input;
 use hstore_replicator::client::ClientOutputs;
 use hstore_replicator::message::{Message, RegisterStep};
-use hstore_replicator::wire;
+use hstore_replicator::wire::{FrameError, VERSIONS};
 use serde_json::json;
 
 use super::{Next, World, number};
+use crate::next::{Build, Greeting, Said};
 use crate::plan::{FaultKind, Traffic};
+use crate::report::Violation;
 use crate::trace::Kind;
 
 /// What a message is, as far as faults tell messages apart.
@@ -101,6 +103,63 @@ impl World {
         None
     }
 
+    /// A message as a fault has it arrive, if one damages it.
+    fn corrupt(
+        &mut self,
+        from: Address,
+        to: Address,
+        message: u64,
+        frame: &Bytes,
+    ) -> Option<Bytes> {
+        let faults = self.plan.faults.iter().zip(&mut self.faults);
+        for (index, (fault, struck)) in faults.enumerate() {
+            let FaultKind::Corrupt { permille, damage } = fault.kind else {
+                continue;
+            };
+            if !struck.touches(from, to) {
+                continue;
+            }
+            // From the number of the message, as an echo.
+            let mut rng = Rng::from_seed(!self.options.seed ^ message << 16 ^ index as u64);
+            if rng.within(1..=1_000) <= u64::from(permille) {
+                let damaged = damage.inflict(frame, &mut rng);
+                struck.effective |= damaged.is_some();
+                return damaged;
+            }
+        }
+        None
+    }
+
+    /// The version of messages that a node and whoever it speaks to have agreed on.
+    pub(super) fn agreed(&self, node: NodeId, to: Address) -> u8 {
+        if !self.mixes {
+            return VERSIONS.newest;
+        }
+        let other = match to {
+            Address::Node(other) => self.host(other).runs().versions(),
+            // Clients are upgraded last.
+            Address::Client(_) => VERSIONS,
+        };
+        let agreed = self.host(node).runs().versions().agree(other);
+        agreed.expect("builds that follow each other understand each other")
+    }
+
+    /// The next build says something more with each heartbeat, to its like.
+    pub(super) fn greet(&mut self, node: NodeId, to: Address, said: &Message) {
+        let (Message::Heartbeat(heartbeat), Address::Node(_)) = (said, to) else {
+            return;
+        };
+        let greeting = Greeting {
+            node,
+            life: heartbeat.pulse.incarnation,
+        };
+        let frame = greeting.encode();
+        let from = Address::Node(node);
+        self.send(from, to, frame, Kinds::default(), || {
+            format!("{greeting:?}")
+        });
+    }
+
     pub(super) fn send(
         &mut self,
         from: Address,
@@ -126,7 +185,7 @@ impl World {
         let fate = self
             .net
             .route(now, from, to, frame.len(), &mut self.rng_net);
-        let (mut late, mut echo) = (Duration::ZERO, None);
+        let (mut late, mut echo, mut damaged) = (Duration::ZERO, None, None);
         if self.meddles && from != to {
             let dropped = kinds
                 .traffic
@@ -138,9 +197,18 @@ impl World {
                 late = self.metadata_delay(from);
             }
             echo = self.echo(from, to, message, fate.arrivals().next());
+            damaged = self.corrupt(from, to, message, &frame);
         }
+        let life = match to {
+            Address::Node(node) => self.host(node).life(),
+            Address::Client(_) => 0,
+        };
         for at in fate.arrivals().map(|at| at + late).chain(echo) {
-            let frame = frame.clone();
+            // Copies are whole.
+            let (frame, damaged) = match damaged.take() {
+                Some(damaged) => (damaged, true),
+                None => (frame.clone(), false),
+            };
             self.schedule(
                 at,
                 Next::Deliver {
@@ -148,12 +216,22 @@ impl World {
                     to,
                     message,
                     frame,
+                    damaged,
+                    life,
                 },
             );
         }
     }
 
-    pub(super) fn deliver(&mut self, from: Address, to: Address, message: u64, frame: &[u8]) {
+    pub(super) fn deliver(
+        &mut self,
+        from: Address,
+        to: Address,
+        message: u64,
+        frame: &[u8],
+        damaged: bool,
+        life: u64,
+    ) {
         let now = self.now;
         self.trace.event(
             now,
@@ -162,7 +240,9 @@ impl World {
             &[],
             || json!({"message": message, "to": to.to_string()}),
         );
-        let decoded = wire::decode(frame).expect("the network does not damage frames");
+        let Some(decoded) = self.decode(to, message, frame, damaged, life) else {
+            return;
+        };
         match to {
             Address::Node(node) => {
                 let message = decoded;
@@ -178,5 +258,75 @@ impl World {
                 self.carry_out_client(slot, out);
             }
         }
+    }
+
+    /// What a frame says to its receiver; `None` if that refuses it, or has nobody to tell it to.
+    fn decode(
+        &mut self,
+        to: Address,
+        message: u64,
+        frame: &[u8],
+        damaged: bool,
+        life: u64,
+    ) -> Option<Message> {
+        let (build, replaced) = match to {
+            Address::Node(node) => {
+                let host = self.host(node);
+                if !host.is_up() {
+                    return None;
+                }
+                (host.runs(), host.life() != life)
+            }
+            Address::Client(_) => (Build::Current, false),
+        };
+        let said = build.decode(frame);
+        let (property, expected) = if damaged {
+            if said.is_err() {
+                self.counts.frames_damaged += 1;
+                self.refuse(to, message);
+                return None;
+            }
+            (
+                "damaged-frames-are-refused",
+                "a frame with damaged bytes is refused",
+            )
+        } else {
+            match said {
+                Ok(Said::Message(said) | Said::Extended(said, true)) => return Some(said),
+                Ok(Said::Greeting(_)) => {
+                    self.counts.next_messages += 1;
+                    return None;
+                }
+                Err(FrameError::Version { .. } | FrameError::Body(_)) if replaced => {
+                    self.counts.frames_outlived += 1;
+                    self.refuse(to, message);
+                    return None;
+                }
+                Ok(Said::Extended(_, false)) | Err(_) => (
+                    "builds-understand-each-other",
+                    "a frame says to its receiver, if it was there when it was sent, what its sender said",
+                ),
+            }
+        };
+        self.violate(Violation {
+            property: property.to_owned(),
+            checker: "invariant".to_owned(),
+            expected: expected.to_owned(),
+            seen: format!("message {message} to {to}: {:?}", build.decode(frame)),
+            operations: Vec::new(),
+            at: self.now,
+        });
+        None
+    }
+
+    fn refuse(&mut self, to: Address, message: u64) {
+        let now = self.now;
+        self.trace.event(
+            now,
+            Kind::Deliver,
+            [message, number(to), 1],
+            &[],
+            || json!({"message": message, "to": to.to_string(), "refused": true}),
+        );
     }
 }

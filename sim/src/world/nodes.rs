@@ -6,40 +6,35 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::StoreError;
-use hstore_core::{Address, LogId, Lsn, NodeId, NodeSet, Timestamp, WallTime, probe};
+use hstore_core::{Address, LogId, Lsn, NodeId, NodeSet, probe};
 use hstore_node::Input;
 use hstore_replicator::config::CopyDurability;
 use hstore_replicator::effects::{Event, Outputs};
 use hstore_replicator::message::Message;
-use hstore_replicator::wire;
+use hstore_replicator::wire::VERSIONS;
 use serde_json::json;
 
 use super::network::Kinds;
 use super::{Next, Stopped, World};
+use crate::disk::PowerLoss;
 use crate::host::{Follows, Host, Metadata};
 use crate::plan::{Moment, Trigger};
 use crate::report::Violation;
 use crate::trace::Kind;
 
-/// What every system clock shows when a run begins: a moment of 2024.
-const BEGAN: WallTime = WallTime(1_704_067_200_000);
-
-/// What a node's system clock shows.
-fn wall(now: Timestamp) -> WallTime {
-    WallTime(BEGAN.0 + now.0 / 1_000_000)
-}
-
 /// How long after the end of a process, by itself, whoever watches over it starts it again.
 const RESTART_AFTER: Duration = Duration::from_millis(300);
 
-/// How the power of a node fails.
+/// How the process of a node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PowerFailure {
-    /// Between two events.
+pub(super) enum End {
+    /// By itself: its machine goes on.
+    Exit,
+    /// The power fails between two events.
     Between,
-    /// Between two events, and nothing of what was not synced is left.
+    /// The power fails between two events, and nothing of what was not synced is left.
     ToSynced,
-    /// In the midst of a file operation.
+    /// The power fails in the midst of a file operation.
     InFileOperation,
 }
 
@@ -65,7 +60,7 @@ impl World {
         self.trace_files(node);
         if self.host(node).crash_struck() {
             probe!("world.crash-while-restarting");
-            self.lose_power(node, PowerFailure::InFileOperation);
+            self.end_process(node, End::InFileOperation);
             self.start_node(node, None);
             return;
         }
@@ -98,9 +93,9 @@ impl World {
         }
     }
 
-    pub(super) fn kill_node(&mut self, node: NodeId, how: PowerFailure) {
+    pub(super) fn kill_node(&mut self, node: NodeId, how: End) {
         if self.host(node).is_up() {
-            self.lose_power(node, how);
+            self.end_process(node, how);
         }
     }
 
@@ -124,21 +119,31 @@ impl World {
         self.schedule(now + RESTART_AFTER, Next::Restart(node));
     }
 
-    fn lose_power(&mut self, node: NodeId, how: PowerFailure) {
-        let inside_file_operation = how == PowerFailure::InFileOperation;
+    fn end_process(&mut self, node: NodeId, how: End) {
+        let inside_file_operation = how == End::InFileOperation;
         self.count_background_work(node);
         self.loses_memory(node);
         // What a sequencer was doing dies with it; a change of leader follows.
         let mut rng = self.rng_disk.clone();
-        let mercy = (how != PowerFailure::ToSynced).then_some(&mut rng);
-        let loss = self.host_mut(node).power_fail(mercy);
+        let loss = match how {
+            End::Exit => {
+                self.host_mut(node).exit();
+                PowerLoss::default()
+            }
+            End::ToSynced => self.host_mut(node).power_fail(None),
+            End::Between | End::InFileOperation => self.host_mut(node).power_fail(Some(&mut rng)),
+        };
         self.rng_disk = rng;
         self.held.remove(&node);
         self.host_mut(node).paused = false;
-        self.counts.crashes += 1;
+        if how == End::Exit {
+            self.counts.exits += 1;
+        } else {
+            self.counts.crashes += 1;
+        }
         self.counts.crashes_with_unsynced_bytes += u64::from(loss.unsynced_bytes > 0);
         self.counts.crashes_inside_file_operation += u64::from(inside_file_operation);
-        let to_synced = how == PowerFailure::ToSynced;
+        let to_synced = how == End::ToSynced;
         probe!("world.suffix-lost", to_synced && loss.unsynced_bytes > 0);
         let now = self.now;
         let numbers = [u64::from(node.0), 0, loss.unsynced_bytes];
@@ -158,10 +163,12 @@ impl World {
     pub(super) fn step(&mut self, node: NodeId, input: Input) {
         let now = self.now;
         let mut out = Outputs::default();
-        let Some(machine) = self.host_mut(node).node_mut() else {
+        let host = self.host_mut(node);
+        let (shown, wall) = (host.clock.now(now), host.clock.wall(now));
+        let Some(machine) = host.node_mut() else {
             return;
         };
-        machine.step(now, wall(now), input, &mut out);
+        machine.step(shown, wall, input, &mut out);
         self.carry_out(node, out);
     }
 
@@ -169,23 +176,30 @@ impl World {
         for event in &out.events {
             self.on_event(node, event);
         }
-        // A message to several receivers is encoded once.
-        let mut last: Option<(Message, Bytes)> = None;
+        // A message to several receivers is encoded once, but for those who speak another version.
+        let mut last: Option<(Message, u8, Bytes)> = None;
         for (to, message) in out.messages {
+            let version = self.agreed(node, to);
             let frame = match last {
-                Some((said, frame)) if said == message => frame,
+                Some((said, spoken, frame)) if spoken == version && said == message => frame,
                 _ => {
                     if self.options.white_box {
                         let violation = self.invariants.on_message(self.now, node, &message);
                         self.judge(violation);
                     }
-                    wire::encode(&message).expect("messages are bounded")
+                    let build = self.host(node).runs();
+                    build
+                        .encode(&message, version)
+                        .expect("messages are bounded")
                 }
             };
             let from = Address::Node(node);
             let kind = Kinds::of(&message);
             self.send(from, to, frame.clone(), kind, || format!("{message:?}"));
-            last = Some((message, frame));
+            if version > VERSIONS.newest {
+                self.greet(node, to, &message);
+            }
+            last = Some((message, version, frame));
         }
         let mut follows = Vec::new();
         let read_us = self.options.disk.read_us;
@@ -254,7 +268,7 @@ impl World {
                 return false;
             };
             if self.host(node).is_damaged() {
-                self.kill_node(node, PowerFailure::Between);
+                self.kill_node(node, End::Between);
                 self.stays_down(node);
                 return true;
             }
@@ -276,12 +290,7 @@ impl World {
         for index in 0..self.faults.len() {
             let fault = &self.plan.faults[index];
             let struck = &mut self.faults[index];
-            let trigger = fault.kind.trigger();
-            let in_file_operation = matches!(
-                trigger,
-                Some(Trigger::InFileOperation(_) | Trigger::AtMoment { .. })
-            );
-            if in_file_operation && struck.countdown.is_some() && struck.nodes.contains(node) {
+            if struck.armed.remove(node) {
                 struck.effective = true;
                 struck.countdown = None;
                 if let Some(us) = fault.kind.restart_us() {
@@ -290,7 +299,7 @@ impl World {
                 }
             }
         }
-        self.kill_node(node, PowerFailure::InFileOperation);
+        self.kill_node(node, End::InFileOperation);
         true
     }
 
@@ -300,7 +309,7 @@ impl World {
         let Some(deadline) = host.node().and_then(hstore_node::Node::deadline) else {
             return;
         };
-        let deadline = deadline.max(now);
+        let deadline = host.clock.when(deadline).max(now);
         if host.timer.is_none_or(|set| deadline < set) {
             host.timer = Some(deadline);
             self.schedule(deadline, Next::NodeTimer(node));
@@ -315,7 +324,8 @@ impl World {
         }
         host.timer = None;
         let due = host.node().and_then(hstore_node::Node::deadline);
-        if due.is_none_or(|at| at > now) {
+        let shown = host.clock.now(now);
+        if due.is_none_or(|at| at > shown) {
             self.set_node_timer(node);
             return;
         }
@@ -331,13 +341,22 @@ impl World {
 
     pub(super) fn on_event(&mut self, node: NodeId, event: &Event) {
         match event {
-            Event::Activated { log, epoch, .. } => {
+            Event::Activated {
+                log,
+                epoch,
+                quorums,
+            } => {
+                self.roles.reign(*log, *epoch, quorums);
                 self.counts.epochs += 1;
                 if epoch.0 > 1 && self.appends_wait(*log) {
                     self.counts.leader_changes_with_appends_in_flight += 1;
                 }
             }
-            Event::RecoveryBegan { .. } => self.counts.recovery_attempts += 1,
+            Event::RecoveryBegan { log, .. } => {
+                self.counts.recovery_attempts += 1;
+                self.recovery_began(node, *log);
+            }
+            Event::Opened { log, .. } => self.roles.recovered(node, *log),
             Event::RecoveryDecided { holes, .. } => self.counts.holes += u64::from(*holes),
             Event::EpochClean { .. } => self.counts.recoveries += 1,
             Event::Purged { .. } => self.counts.purges += 1,
