@@ -372,6 +372,11 @@ impl Node {
             .chain(self.sessions.queues())
     }
 
+    /// What the acceptor remembers of each register, for people.
+    pub fn describe_registers(&self) -> impl Iterator<Item = (LogId, String)> {
+        self.acceptor.describe()
+    }
+
     /// What each sequencer is doing, for people.
     pub fn describe(&self) -> impl Iterator<Item = (LogId, String)> {
         self.sequencers

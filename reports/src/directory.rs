@@ -25,6 +25,10 @@ pub const HISTORY_FILE: &str = "history.jsonl";
 pub const TRACE_FILE: &str = "trace.jsonl";
 /// The outcome and all figures. A directory with this file is a run directory.
 pub const VERDICT_FILE: &str = "verdict.json";
+/// All that it takes to make the run again, to be edited and shrunk; only of a run that failed.
+pub const CAPSULE_FILE: &str = "capsule.json";
+/// What the run logged; only if that was asked for.
+pub const LOG_FILE: &str = "log.txt";
 /// What clients saw that cannot be, drawn; only where they did.
 pub const PAGE_FILE: &str = "report.html";
 /// What a campaign was asked for. A directory with this file is a campaign directory.

@@ -29,6 +29,7 @@ fn seeds(criterion: &mut Criterion) {
                         white_box,
                         stop_at_violation: false,
                         record_trace: false,
+                        record_log: false,
                     }
                 },
                 |request| run(&request),

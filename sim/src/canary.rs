@@ -139,6 +139,10 @@ mod tests {
         };
         RunArtifacts {
             report,
+            steps: Vec::new(),
+            steps_began_us: Vec::new(),
+            effective: Vec::new(),
+            log: None,
             judged: check(&History::default(), &CheckOptions::default()),
             stuck: None,
             history: History::default(),

@@ -24,12 +24,15 @@ pub struct Slot {
     pub timer: Option<Timestamp>,
     /// Whether it takes operations of the workload.
     pub worker: bool,
+    /// How long it pauses before the next of them, in microseconds.
+    pub pause_us: u64,
 }
 
 /// An operation on its way.
 #[derive(Clone, Copy, Debug)]
 pub struct Running {
-    op: OpId,
+    /// Its number in the history.
+    pub op: OpId,
     /// The log it is about.
     pub log: LogId,
     /// Whether it is an append.
@@ -74,6 +77,7 @@ impl Slot {
             running: None,
             timer: None,
             worker,
+            pause_us: 0,
         }
     }
 

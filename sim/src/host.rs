@@ -24,10 +24,12 @@ use crate::coverage::Life;
 use crate::disk::{
     DiskFault, FaultId, FileClass, FileOp, PowerLoss, SECTOR_BYTES, SharedDisk, SimDisk,
 };
+use crate::extend::SharedOpenStore;
 use crate::next::Build;
 use crate::options::{Engine, StoreOptions};
+use crate::picture::DiskPicture;
 use crate::plan::FlipPlace;
-use crate::store::Store;
+use crate::store::{OwnStore, Store};
 
 /// A host.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub struct Host {
     disk: SharedDisk,
     engine: Engine,
     store_options: StoreOptions,
+    /// A store that was added, instead of the engine.
+    own_store: Option<SharedOpenStore>,
     process: Option<Process>,
     /// Counts the processes: what was begun for an older one is dropped.
     life: u64,
@@ -118,6 +122,7 @@ impl Host {
             disk: SharedDisk::new(SimDisk::new()),
             engine,
             store_options,
+            own_store: None,
             process: None,
             life: 0,
             timer: None,
@@ -134,6 +139,11 @@ impl Host {
             wiped: false,
             past: Past::Blank,
         }
+    }
+
+    /// From the next start on, what the node holds is kept in this store.
+    pub fn keep_in(&mut self, store: SharedOpenStore) {
+        self.own_store = Some(store);
     }
 
     /// The life that counts now.
@@ -364,10 +374,39 @@ impl Host {
 
     /// The tables and checkpoints, with how much of each is durable.
     fn checked_tables(&self) -> Vec<(String, u64)> {
+        // Nobody knows which files of a store of one's own are checked.
+        if self.own_store.is_some() {
+            return Vec::new();
+        }
         let files = self.disk.lock().durable_files().into_iter();
         files
             .filter(|(path, _)| Store::is_table(self.engine, path))
             .collect()
+    }
+
+    /// How many durable copies of a log are here.
+    #[must_use]
+    pub fn copies(&self, log: LogId) -> usize {
+        self.durable
+            .range((log, Lsn::MIN)..=(log, Lsn::MAX))
+            .count()
+    }
+
+    /// What the disk looks like.
+    #[must_use]
+    pub fn disk_picture(&self) -> DiskPicture {
+        let disk = self.disk.lock();
+        let files = disk.durable_files();
+        let process = self.process.as_ref();
+        DiskPicture {
+            files: files.len(),
+            durable_bytes: files.iter().map(|(_, bytes)| bytes).sum(),
+            unsynced_bytes: disk.unsynced_bytes(),
+            unsynced_names: disk.unsynced_names(),
+            unsynced_batches: process.map_or(0, |it| it.written.len()),
+            syncing: process.is_some_and(|it| it.syncing.is_some()),
+            slow: self.slow,
+        }
     }
 
     /// What the process's store has written in the background.
@@ -397,7 +436,10 @@ impl Host {
             identity: seed | 1,
         };
         let disk = self.disk.mount();
-        let mut store = Store::open(disk, self.engine, self.store_options, rocks_host)?;
+        let mut store = match &self.own_store {
+            None => Store::open(disk, self.engine, self.store_options, rocks_host)?,
+            Some(own) => Store::Own(OwnStore(own.open(disk)?)),
+        };
         let metadata = store.metadata()?;
         let build = self.build;
         build

@@ -19,6 +19,14 @@
 //! | [`invariants`] | what must hold at every moment, seen from inside |
 //! | [`trace`] | every event under a rolling hash |
 //! | [`run`], [`outcome`], [`report`] | one run from seed to verdict |
+//! | [`signature`] | when two failures are the same |
+//! | [`capsule`] | a run as a file, to be made again, edited and shrunk |
+//! | [`shrink`], [`explain`] | the least that still fails, and what it is that makes it fail |
+//! | [`events`], [`clocks`] | the trace read back, in words; what could have caused what |
+//! | [`extend`] | faults, invariants, workloads and stores of one's own |
+//! | [`log`] | what a run logs, on demand |
+//! | [`until`], [`picture`] | where to stop a run, and the state of every machine there |
+//! | [`diff`], [`export`] | where two traces part; traces for other tools |
 //! | [`mutants`] | the planted bugs that can be turned on |
 //! | [`coverage`], [`guide`] | which abstract states runs went through, and plans that reach new ones |
 //! | [`hunt`] | how many seeds it takes to find each of them |
@@ -40,16 +48,24 @@ compile_error!(
 pub mod atlas;
 pub mod campaign;
 pub mod canary;
+pub mod capsule;
 pub mod clients;
 pub mod clock;
+pub mod clocks;
 pub mod coverage;
 pub mod determinism;
+pub mod diff;
 pub mod disk;
+pub mod events;
+pub mod explain;
+pub mod export;
+pub mod extend;
 pub mod fresh_dir;
 pub mod guide;
 pub mod host;
 pub mod hunt;
 pub mod invariants;
+pub mod log;
 pub mod lost;
 pub mod memory;
 pub mod moves;
@@ -61,6 +77,7 @@ pub mod options;
 pub mod ordered;
 pub mod outcome;
 pub mod page;
+pub mod picture;
 pub mod plan;
 mod plan_check;
 pub mod probes;
@@ -74,8 +91,10 @@ pub mod seed_range;
 pub mod seeds;
 pub mod settings;
 pub mod shard;
+pub mod shrink;
 pub mod signature;
 pub mod stopwatch;
 pub mod store;
 pub mod trace;
+pub mod until;
 pub mod world;

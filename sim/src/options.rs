@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hstore_core::quorum::{Location, QuorumSystem, Replication};
 use hstore_core::{LogId, NodeId, NodeSet};
-use hstore_replicator::config::{ClusterConfig, CopyDurability, LogSpec, Timing};
+use hstore_replicator::config::{ClusterConfig, ConfigError, CopyDurability, LogSpec, Timing};
 use hstore_replicator::placement::copyset::CopysetSelector;
 use hstore_workloads::Spec;
 use serde::{Deserialize, Serialize};
@@ -158,8 +158,20 @@ impl SimOptions {
     }
 
     /// The cluster that these options describe.
+    ///
+    /// # Panics
+    /// If there is none. Profiles draw what there can be.
     #[must_use]
     pub fn cluster(&self) -> ClusterConfig {
+        self.try_cluster()
+            .expect("profiles draw what their nodes can carry")
+    }
+
+    /// The same, of options that were not drawn from a profile.
+    ///
+    /// # Errors
+    /// If the nodes cannot carry the replication that is asked for.
+    pub fn try_cluster(&self) -> Result<ClusterConfig, ConfigError> {
         let nodes: BTreeMap<NodeId, Location> = self
             .locations
             .iter()
@@ -170,12 +182,16 @@ impl SimOptions {
         let nodeset = self.nodeset.unwrap_or(all);
         let mut spec = match &self.quorums {
             Some(quorums) => LogSpec::new(quorums.clone()),
-            None => LogSpec::replicated(&nodes, nodeset, self.replication)
-                .expect("profiles draw what their nodes can carry"),
+            None => LogSpec::replicated(&nodes, nodeset, self.replication).map_err(|error| {
+                ConfigError::Quorum {
+                    log: LogId(1),
+                    error,
+                }
+            })?,
         };
         spec.copysets = self.copysets.clone();
         spec.durability = self.durability;
-        ClusterConfig {
+        Ok(ClusterConfig {
             metadata: all.iter().take(usize::from(self.metadata_nodes)).collect(),
             logs: (1..=self.workload.logs)
                 .map(|log| (LogId(log), spec.clone()))
@@ -185,6 +201,6 @@ impl SimOptions {
                 checkpoint_records: self.checkpoint_records,
                 ..Timing::default()
             },
-        }
+        })
     }
 }

@@ -28,9 +28,15 @@ impl FaultPlan {
         let mut last_us = 0;
         for (index, fault) in self.faults.iter().enumerate() {
             let checked = match fault.target {
-                Target::Node(node) => has_nodes(NodeSet::only(node)),
+                // A set does not hold every number.
+                Target::Node(node) if usize::from(node.0) >= nodes => {
+                    Err(format!("there is no {node}: the cluster has {nodes} nodes"))
+                }
                 Target::Nodes(some) => has_nodes(some),
-                Target::Sequencer(log) => has_log(log),
+                Target::Sequencer(log)
+                | Target::WriteQuorum { log, .. }
+                | Target::LastCopyset(log)
+                | Target::Coordinator(log) => has_log(log),
                 _ => Ok(()),
             };
             let bridge = match fault.kind {

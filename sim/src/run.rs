@@ -1,4 +1,6 @@
 //! One run: a seed in, a verdict out.
+//!
+//! A run follows from its [`Course`], which a seed draws or a capsule holds.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
@@ -6,21 +8,25 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Timestamp, planted, probe};
+use hstore_workloads::{Script, Step};
 use jepsen_lite::check::{self, Check, CheckOptions};
 use jepsen_lite::history::{History, OpKind, Status};
 use jepsen_lite::verdict::VerdictKind;
 use serde_json::json;
 
+use crate::log;
 use crate::moves::draw_moves;
 use crate::nemesis::draw_plan;
 use crate::options::{Engine, SimOptions};
 use crate::outcome::Outcome;
+use crate::picture::Picture;
 use crate::plan::FaultPlan;
 use crate::profile::Profile;
-use crate::report::{Counts, Latency, RunReport, Violation};
+use crate::report::{Latency, RunReport, Violation};
 use crate::seeds::SimSeeds;
 use crate::stopwatch::Stopwatch;
 use crate::trace::Kind;
+use crate::until::Until;
 use crate::world::{Remains, Stopped, World};
 
 /// What to run.
@@ -44,6 +50,83 @@ pub struct RunRequest {
     pub stop_at_violation: bool,
     /// Whether to keep the trace's events, beside its hash.
     pub record_trace: bool,
+    /// Whether to keep what is logged on the way.
+    pub record_log: bool,
+}
+
+/// What a run follows from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Course {
+    /// The configuration, and the seed of all randomness that is left.
+    pub options: SimOptions,
+    /// What goes wrong, and which logs are moved.
+    pub plan: FaultPlan,
+    /// What clients do; `None`: what the seed draws.
+    pub steps: Option<Vec<Step>>,
+}
+
+/// How a run is looked at, and where it is left. It changes nothing of what happens before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Whether to stop at the step at which what clients saw can no longer be right.
+    pub stop_at_violation: bool,
+    /// Whether to keep the trace's events, beside its hash.
+    pub record_trace: bool,
+    /// Whether the cluster is healed before its time: see [`World::healed_after`].
+    pub healed_after: Option<(u64, u64)>,
+    /// Whether to note which abstract states it is in.
+    pub covered: bool,
+    /// Where it stops.
+    pub until: Option<Until>,
+    /// Whether to keep what is logged on the way.
+    pub record_log: bool,
+}
+
+impl RunRequest {
+    /// A seed of a profile on the model store, with a look inside, and nothing kept.
+    #[must_use]
+    pub fn of(profile: &'static Profile, seed: u64) -> Self {
+        Self {
+            seed,
+            profile,
+            engine: Engine::Model,
+            quorums: None,
+            mutant: None,
+            white_box: true,
+            stop_at_violation: false,
+            record_trace: false,
+            record_log: false,
+        }
+    }
+
+    /// What a run of it follows from.
+    #[must_use]
+    pub fn draw(&self) -> Course {
+        let (options, plan) = draw(self);
+        // Only now: what goes wrong does not depend on the planted bug.
+        let options = SimOptions {
+            mutant: self.mutant.clone(),
+            ..options
+        };
+        Course {
+            options,
+            plan,
+            steps: None,
+        }
+    }
+
+    /// How the run is looked at.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View {
+            stop_at_violation: self.stop_at_violation,
+            record_trace: self.record_trace,
+            healed_after: None,
+            covered: false,
+            until: None,
+            record_log: self.record_log,
+        }
+    }
 }
 
 /// What a run leaves.
@@ -51,8 +134,16 @@ pub struct RunRequest {
 pub struct RunArtifacts {
     /// The verdict.
     pub report: RunReport,
+    /// What clients have asked for, in order.
+    pub steps: Vec<Step>,
+    /// When each of these began, in microseconds of virtual time.
+    pub steps_began_us: Vec<u64>,
+    /// For each fault of the plan: whether it changed something.
+    pub effective: Vec<bool>,
     /// What clients did and saw.
     pub history: History,
+    /// What was logged, with virtual time, if it was to be kept.
+    pub log: Option<String>,
     /// The trace's events, one JSON object each, if they were to be kept.
     pub trace: Vec<String>,
     /// What was judged of that.
@@ -66,7 +157,13 @@ pub struct RunArtifacts {
 /// Runs a seed, on a thread of its own: nothing that a thread remembers passes from seed to seed.
 #[must_use]
 pub fn run(request: &RunRequest) -> RunArtifacts {
-    run_with(request, &Alteration::default()).0
+    follow(|| request.draw(), request.view()).0
+}
+
+/// Runs a course, on a thread of its own.
+#[must_use]
+pub fn run_course(course: Course, view: View) -> RunArtifacts {
+    follow(|| course, view).0
 }
 
 /// What of a run is not as its seed draws it, and what is noted of it beside its trace.
@@ -100,66 +197,143 @@ pub fn draw(request: &RunRequest) -> (SimOptions, FaultPlan) {
 /// Runs a seed that is altered so. The abstract states that it was in, in order, come with what it leaves.
 #[must_use]
 pub fn run_with(request: &RunRequest, alteration: &Alteration) -> (RunArtifacts, Vec<u32>) {
+    let course = || {
+        let mut course = request.draw();
+        if let Some(plan) = &alteration.plan {
+            course.plan.clone_from(plan);
+        }
+        course
+    };
+    let view = View {
+        covered: alteration.covered,
+        ..request.view()
+    };
+    follow(course, view)
+}
+
+/// Runs a course in a world to which something was added: see [`crate::extend`].
+#[must_use]
+pub fn run_extended(
+    course: Course,
+    view: View,
+    extend: impl FnOnce(World) -> World + Send,
+) -> RunArtifacts {
+    on_a_thread(|| run_here(course, view, extend)).0
+}
+
+/// Runs a course. What it leaves comes with the abstract states that it was in, if they were to be noted.
+fn follow(course: impl FnOnce() -> Course + Send, view: View) -> (RunArtifacts, Vec<u32>) {
+    on_a_thread(|| {
+        let course = course();
+        let as_it_is = |world| world;
+        if !view.record_log {
+            return run_here(course, view, as_it_is);
+        }
+        let (mut ran, text) = log::captured(|| run_here(course, view, as_it_is));
+        ran.0.log = Some(text);
+        ran
+    })
+}
+
+fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         std::thread::Builder::new()
-            .name(format!("seed-{}", request.seed))
-            .spawn_scoped(scope, || run_here(request, alteration))
+            .name("run".to_owned())
+            .spawn_scoped(scope, work)
             .expect("the system has room for one more thread")
             .join()
             .expect("panics of the product are caught")
     })
 }
 
-fn run_here(request: &RunRequest, alteration: &Alteration) -> (RunArtifacts, Vec<u32>) {
-    let (options, drawn) = draw(request);
-    let plan = alteration.plan.clone().unwrap_or(drawn);
-    // Only now: what goes wrong does not depend on the planted bug.
-    let options = SimOptions {
-        mutant: request.mutant.clone(),
-        ..options
-    };
-    planted::activate(request.mutant.as_deref());
+/// Runs a course up to the place where the view has it stop, or to its end. Says whether it came there, and what
+/// the world looks like.
+#[must_use]
+pub fn look(course: Course, view: View) -> (bool, Picture) {
+    on_a_thread(|| {
+        let mutant = course.options.mutant.clone();
+        planted::activate(mutant.as_deref());
+        let panics = PanicNotes::listen();
+        let mut world = world(course, view);
+        // What panicked stands where it did: so it is shown.
+        let _ = play(&mut world);
+        let _ = panics.take();
+        planted::activate(None);
+        (world.has_come(), world.picture())
+    })
+}
+
+fn world(course: Course, view: View) -> World {
+    let mut world = World::new(course.options, course.plan, view.record_trace);
+    if let Some(steps) = course.steps {
+        world = world.with_workload(Box::new(Script::new(steps)));
+    }
+    if view.stop_at_violation {
+        world = world.watched();
+    }
+    if let Some((events, salt)) = view.healed_after {
+        world = world.healed_after(events, salt);
+    }
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        world = world.logged();
+    }
+    if view.covered {
+        world = world.covered();
+    }
+    if let Some(until) = view.until {
+        world = world.until(until);
+    }
+    world
+}
+
+fn play(world: &mut World) -> std::thread::Result<()> {
+    panic::catch_unwind(AssertUnwindSafe(|| {
+        let runtime =
+            madsim::runtime::Runtime::with_seed_and_config(world.seed(), madsim::Config::default());
+        // The product never asks for the time or for randomness; if it did, madsim would answer.
+        runtime.block_on(async { world.play(madsim::time::advance) });
+    }))
+}
+
+fn run_here(
+    course: Course,
+    view: View,
+    extend: impl FnOnce(World) -> World,
+) -> (RunArtifacts, Vec<u32>) {
+    let (options, plan) = (course.options.clone(), course.plan.clone());
+    planted::activate(options.mutant.as_deref());
     // Whatever came before, on this thread, was no part of the run.
     drop(probe::take_reached());
     let panics = PanicNotes::listen();
-    let caught = panic::catch_unwind(AssertUnwindSafe(|| {
-        let mut world = World::new(options.clone(), plan.clone(), request.record_trace);
-        if request.stop_at_violation {
-            world = world.watched();
-        }
-        if alteration.covered {
-            world = world.covered();
-        }
-        let runtime =
-            madsim::runtime::Runtime::with_seed_and_config(request.seed, madsim::Config::default());
-        // The product never asks for the time or for randomness; if it did, madsim would answer.
-        runtime.block_on(async move { world.run(madsim::time::advance) })
-    }));
+    let mut world = extend(world(course, view));
+    let caught = play(&mut world);
     let note = panics.take();
     let reached = planted::reached();
     planted::activate(None);
+    let panicked = caught
+        .is_err()
+        .then(|| note.unwrap_or_else(|| "a panic without a message".to_owned()));
+    let mut remains = world.finish();
     let probes = probe::take_reached();
-    let (mut artifacts, states) = match caught {
-        Ok(mut remains) => {
-            let states = std::mem::take(&mut remains.states);
-            (conclude(request, options, plan, remains, reached), states)
-        }
-        Err(_) => (panicked(options, plan, note, reached), Vec::new()),
-    };
+    let states = std::mem::take(&mut remains.states);
+    let mut artifacts = conclude(options, plan, remains, panicked, reached);
     let names = probes.into_iter().map(|probe| probe.name.to_owned());
     artifacts.report.probes = names.collect();
     (artifacts, states)
 }
 
 fn conclude(
-    request: &RunRequest,
     options: SimOptions,
     plan: FaultPlan,
     remains: Remains,
+    panicked: Option<String>,
     mutant_reached: u64,
 ) -> RunArtifacts {
     let Remains {
         stopped,
+        steps,
+        steps_began_us,
+        effective,
         recorder,
         mut counts,
         move_stalls_us,
@@ -181,7 +355,10 @@ fn conclude(
         Some(Stopped::Liveness(violation)) => Some(violation.clone()),
         _ => None,
     };
-    let (outcome, violation) = judge(stopped, &judged, now);
+    let (outcome, violation) = match panicked {
+        Some(said) => (Outcome::Panic, Some(assertion(said, now))),
+        None => judge(stopped, &judged, now),
+    };
     trace.event(
         now,
         Kind::Verdict,
@@ -193,7 +370,7 @@ fn conclude(
         || json!({"outcome": outcome, "violation": violation}),
     );
     let report = RunReport {
-        seed: request.seed,
+        seed: options.seed,
         outcome,
         violation,
         trace_hash: format!("{:016x}", trace.hash()),
@@ -208,11 +385,27 @@ fn conclude(
     };
     RunArtifacts {
         report,
+        steps,
+        steps_began_us,
+        effective,
+        log: None,
         history,
         trace: trace.into_kept(),
         judged,
         stuck,
         judging,
+    }
+}
+
+/// An assertion of the product failed.
+fn assertion(said: String, at: Timestamp) -> Violation {
+    Violation {
+        property: "no-panic".to_owned(),
+        checker: "assertion".to_owned(),
+        expected: "the product's own assertions hold".to_owned(),
+        seen: said,
+        operations: Vec::new(),
+        at,
     }
 }
 
@@ -264,47 +457,6 @@ fn judge(
             (Outcome::Inconclusive, Some(violation))
         }
         None => (Outcome::Passed, None),
-    }
-}
-
-fn panicked(
-    options: SimOptions,
-    plan: FaultPlan,
-    note: Option<String>,
-    mutant_reached: u64,
-) -> RunArtifacts {
-    let seen = note.unwrap_or_else(|| "a panic without a message".to_owned());
-    let violation = Violation {
-        property: "no-panic".to_owned(),
-        checker: "assertion".to_owned(),
-        expected: "the product's own assertions hold".to_owned(),
-        seen,
-        operations: Vec::new(),
-        at: Timestamp::ZERO,
-    };
-    RunArtifacts {
-        report: RunReport {
-            seed: options.seed,
-            outcome: Outcome::Panic,
-            violation: Some(violation),
-            trace_hash: format!("{:016x}", 0),
-            trace_events: 0,
-            options,
-            plan,
-            append_latency: Latency::default(),
-            move_stalls_us: Vec::new(),
-            counts: Counts {
-                mutant_reached,
-                ..Counts::default()
-            },
-            probes: Vec::new(),
-            virtual_us: 0,
-        },
-        judged: check::check(&History::default(), &CheckOptions::default()),
-        stuck: None,
-        history: History::default(),
-        trace: Vec::new(),
-        judging: Duration::ZERO,
     }
 }
 

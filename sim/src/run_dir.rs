@@ -8,7 +8,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use hstore_reports::directory::{
-    HISTORY_FILE, OPTIONS_FILE, PAGE_FILE, PLAN_FILE, TRACE_FILE, VERDICT_FILE,
+    CAPSULE_FILE, HISTORY_FILE, LOG_FILE, OPTIONS_FILE, PAGE_FILE, PLAN_FILE, TRACE_FILE,
+    VERDICT_FILE,
 };
 use hstore_reports::provenance::Provenance;
 use hstore_reports::verdict::Lines;
@@ -16,9 +17,11 @@ use jepsen_lite::history::write_json;
 use jepsen_lite::verdict::VerdictKind;
 use serde::Serialize;
 
+use crate::capsule::Capsule;
 use crate::fresh_dir::WriteError;
+use crate::outcome::Outcome;
 use crate::page::page;
-use crate::provenance::provenance;
+use crate::provenance::{REVISION, provenance};
 use crate::report::RunReport;
 use crate::run::RunArtifacts;
 use crate::settings::Settings;
@@ -45,10 +48,16 @@ impl Verdict {
     /// The verdict of a run that was made with `settings`.
     #[must_use]
     pub fn new(report: RunReport, settings: &Settings) -> Self {
-        let provenance = provenance(&report.options);
+        let reproduce = settings.reproduce(PROGRAM, report.seed, REVISION);
+        Self::with(report, reproduce)
+    }
+
+    /// The verdict of a run that this command makes again.
+    #[must_use]
+    pub fn with(report: RunReport, reproduce: String) -> Self {
         Self {
-            reproduce: settings.reproduce(PROGRAM, report.seed, &provenance.revision),
-            provenance,
+            reproduce,
+            provenance: provenance(&report.options),
             report,
             lines: None,
         }
@@ -64,15 +73,37 @@ pub fn write(
     artifacts: RunArtifacts,
     settings: &Settings,
 ) -> Result<Verdict, WriteError> {
+    let reproduce = settings.reproduce(PROGRAM, artifacts.report.seed, REVISION);
+    write_with(directory, artifacts, settings.stop_at_violation, reproduce)
+}
+
+/// The same of a run that another command makes again. `stop_at_violation` says how it was looked at.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_with(
+    directory: &Path,
+    artifacts: RunArtifacts,
+    stop_at_violation: bool,
+    reproduce: String,
+) -> Result<Verdict, WriteError> {
+    if artifacts.report.outcome != Outcome::Passed {
+        let capsule = Capsule::of(&artifacts, stop_at_violation);
+        write_capsule(&directory.join(CAPSULE_FILE), &capsule)?;
+    }
     let RunArtifacts {
         report,
+        steps: _,
+        steps_began_us: _,
+        effective: _,
+        log,
         history,
         trace,
         judged,
         stuck: _,
         judging: _,
     } = artifacts;
-    let mut verdict = Verdict::new(report, settings);
+    let mut verdict = Verdict::with(report, reproduce);
     verdict.lines = Some(Lines {
         history: history.events().len() as u64,
         trace: trace.len() as u64,
@@ -85,6 +116,11 @@ pub fn write(
     write_file(&directory.join(TRACE_FILE), |file| {
         trace.iter().try_for_each(|event| writeln!(file, "{event}"))
     })?;
+    if let Some(log) = log {
+        write_file(&directory.join(LOG_FILE), |file| {
+            file.write_all(log.as_bytes())
+        })?;
+    }
     if judged.verdict == VerdictKind::Invalid {
         write_file(&directory.join(PAGE_FILE), |file| {
             file.write_all(page(&verdict, &judged, &history).as_bytes())
@@ -92,6 +128,14 @@ pub fn write(
     }
     write_value(&directory.join(VERDICT_FILE), &verdict)?;
     Ok(verdict)
+}
+
+/// Writes a capsule.
+///
+/// # Errors
+/// If there is a file already, or it cannot be written.
+pub fn write_capsule(path: &Path, capsule: &Capsule) -> Result<(), WriteError> {
+    write_file(path, |file| file.write_all(capsule.to_text().as_bytes()))
 }
 
 /// Writes `value` as JSON for people.

@@ -61,6 +61,7 @@ impl Settings {
             white_box: self.white_box,
             stop_at_violation: self.stop_at_violation,
             record_trace,
+            record_log: false,
         }
     }
 

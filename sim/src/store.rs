@@ -1,5 +1,7 @@
 //! The store under a simulated node: one of the engines on its simulated disk.
 
+use std::fmt;
+
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, LogStore, Scan, StoreError, StoreOp};
 use hstore_core::{LogId, Lsn};
@@ -24,6 +26,17 @@ pub enum Store {
     Rocksdb(RocksStore),
     /// The model store.
     Model(ModelStore<MountedDisk>),
+    /// One that was added: see [`crate::extend`].
+    Own(OwnStore),
+}
+
+/// A store that was added.
+pub struct OwnStore(pub Box<dyn LogStore>);
+
+impl fmt::Debug for OwnStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnStore")
+    }
 }
 
 impl Store {
@@ -62,7 +75,7 @@ impl Store {
     pub fn background_work(&self) -> BackgroundWork {
         match self {
             Self::Rocksdb(store) => store.background_work().expect("it is hosted"),
-            Self::Model(_) => BackgroundWork::default(),
+            Self::Model(_) | Self::Own(_) => BackgroundWork::default(),
         }
     }
 
@@ -71,7 +84,7 @@ impl Store {
     #[must_use]
     pub fn log_that_tells_damage(&self) -> Option<(String, u64)> {
         match self {
-            Self::Rocksdb(_) => None,
+            Self::Rocksdb(_) | Self::Own(_) => None,
             Self::Model(store) => Some(store.testified()),
         }
     }
@@ -103,6 +116,7 @@ impl Store {
         match self {
             Self::Rocksdb(store) => store,
             Self::Model(store) => store,
+            Self::Own(store) => &mut *store.0,
         }
     }
 }

@@ -2,11 +2,19 @@
 //! content, and the verdict, under one rolling hash.
 //!
 //! Two runs with the same hash did the same things in the same order. Events are kept, as JSON lines,
-//! only on demand; the hash does not depend on it.
+//! only on demand; the hash does not depend on it. Kept events also say at which node or client they happened, in
+//! which life of the node, and, where messages pass, what its vector clock was.
 
-use hstore_core::Timestamp;
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use hstore_core::{ClientId, Timestamp};
+use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::clocks::Clocks;
+
+/// Addresses of clients are numbered from here on, those of nodes below.
+pub const FIRST_CLIENT: u64 = 1_000;
 
 /// What an event is. The numbers are part of the hash: append, never renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +61,9 @@ impl Kind {
     }
 }
 
+/// The second number of [`Kind::Process`] if a node starts.
+const STARTS: u64 = 1;
+
 /// How many numbers an event has at most.
 const NUMBERS_MAX: usize = 8;
 
@@ -61,7 +72,76 @@ const NUMBERS_MAX: usize = 8;
 pub struct Trace {
     hash: u64,
     events: u64,
-    kept: Option<Vec<String>>,
+    kept: Option<Kept>,
+}
+
+/// Events, and what has to be known to tell them.
+#[derive(Debug, Default)]
+struct Kept {
+    lines: Vec<String>,
+    /// Where each client process works.
+    slots: BTreeMap<u64, usize>,
+    /// The life of each node.
+    lives: BTreeMap<u64, u64>,
+    clocks: Clocks,
+}
+
+/// Where an event happens.
+#[derive(Clone, Copy)]
+enum Place {
+    Node(u64),
+    Client(usize),
+}
+
+impl Kept {
+    fn place(&self, kind: Kind, numbers: &[u64]) -> Option<Place> {
+        let address = |number: u64| match number.checked_sub(FIRST_CLIENT) {
+            None => Some(Place::Node(number)),
+            Some(client) => self.slots.get(&client).map(|slot| Place::Client(*slot)),
+        };
+        match (kind, numbers) {
+            (Kind::Send, [_, from, _]) => address(*from),
+            (Kind::Deliver, [_, to]) => address(*to),
+            (Kind::NodeTimer | Kind::File | Kind::Disk | Kind::Process, [node, ..]) => {
+                Some(Place::Node(*node))
+            }
+            (Kind::ClientTimer | Kind::Operation, [slot, ..]) => {
+                Some(Place::Client(*slot as usize))
+            }
+            _ => None,
+        }
+    }
+
+    fn keep(&mut self, mut line: Map<String, Value>, kind: Kind, numbers: &[u64]) {
+        if let (Kind::Process, [node, STARTS, ..]) = (kind, numbers) {
+            *self.lives.entry(*node).or_default() += 1;
+        }
+        if let Some(place) = self.place(kind, numbers) {
+            let name = match place {
+                Place::Node(node) => {
+                    let life = self.lives.get(&node).copied().unwrap_or(0);
+                    line.insert("life".to_owned(), life.into());
+                    format!("n{node}")
+                }
+                Place::Client(slot) => format!("client {slot}"),
+            };
+            match kind {
+                Kind::Send => {
+                    let clock = self.clocks.sends(&name, numbers[0]);
+                    line.insert("clock".to_owned(), json!(clock));
+                }
+                Kind::Deliver => {
+                    let clock = self.clocks.receives(&name, numbers[0]);
+                    line.insert("clock".to_owned(), json!(clock));
+                }
+                _ => {
+                    self.clocks.happens(&name);
+                }
+            }
+            line.insert("at".to_owned(), name.into());
+        }
+        self.lines.push(Value::Object(line).to_string());
+    }
 }
 
 impl Trace {
@@ -71,7 +151,7 @@ impl Trace {
         Self {
             hash: 0,
             events: 0,
-            kept: keep.then(Vec::new),
+            kept: keep.then(Kept::default),
         }
     }
 
@@ -95,14 +175,23 @@ impl Trace {
         let words = words.map(u64::to_le_bytes);
         self.hash = xxh3_64(words[..4 + N].as_flattened());
         if let Some(kept) = &mut self.kept {
-            let line = json!({
+            let Value::Object(line) = json!({
                 "event": self.events,
                 "t_us": at.0 / 1_000,
                 "kind": kind.name(),
                 "what": describe(),
                 "hash": format!("{:016x}", self.hash),
-            });
-            kept.push(line.to_string());
+            }) else {
+                unreachable!("an object is one");
+            };
+            kept.keep(line, kind, &numbers);
+        }
+    }
+
+    /// A client process works at this place among the clients.
+    pub fn note_client(&mut self, client: ClientId, slot: usize) {
+        if let Some(kept) = &mut self.kept {
+            kept.slots.insert(u64::from(client.0), slot);
         }
     }
 
@@ -121,6 +210,6 @@ impl Trace {
     /// The events, if they were kept.
     #[must_use]
     pub fn into_kept(self) -> Vec<String> {
-        self.kept.unwrap_or_default()
+        self.kept.map_or_else(Vec::new, |kept| kept.lines)
     }
 }

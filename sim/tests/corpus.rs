@@ -26,6 +26,7 @@ fn report(
         white_box,
         stop_at_violation: false,
         record_trace: false,
+        record_log: false,
     })
     .report
 }

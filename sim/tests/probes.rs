@@ -56,6 +56,7 @@ fn a_run_tells_which_probes_it_reached() {
             white_box: true,
             stop_at_violation: false,
             record_trace: false,
+            record_log: false,
         })
         .report
     };

@@ -50,6 +50,24 @@ impl Acceptor {
         })
     }
 
+    /// What it remembers of each register, for people.
+    pub fn describe(&self) -> impl Iterator<Item = (LogId, String)> {
+        self.logs.iter().map(|(&log, state)| {
+            let promised = state.promised;
+            let accepted = match &state.accepted {
+                None => "accepted nothing".to_owned(),
+                Some(Vote { ballot, value }) => {
+                    let (epoch, clean) = (value.epoch, value.winners.len());
+                    let owner = value.activation.map_or_else(String::new, |it| {
+                        format!(" of {}{}", it.node, it.incarnation)
+                    });
+                    format!("accepted {ballot}: {epoch}{owner}, {clean} clean")
+                }
+            };
+            (log, format!("promised {promised}, {accepted}"))
+        })
+    }
+
     /// Takes a step of the consensus on `log`.
     pub fn on_step(
         &mut self,

@@ -9,7 +9,7 @@ use hstore_replicator::reader::{Delivery, GapKind};
 use hstore_server::client::Session;
 use hstore_server::clock::Clock;
 use hstore_server::config::cluster::Cluster;
-use hstore_workloads::{Generator, Mix, Operation, Spec, record_id};
+use hstore_workloads::{Generator, Knowledge, Mix, Operation, Spec, Workload, record_id};
 use jepsen_lite::check::{CheckOptions, Report, check};
 use jepsen_lite::history::{self, ProcessId, ReadOutcome, RecordId, Recorder};
 use jepsen_lite::verdict::VerdictKind;
@@ -37,6 +37,7 @@ struct Shared {
 struct Book {
     recorder: Recorder,
     generator: Generator,
+    knowledge: Knowledge,
     next_process: u32,
     fruitless: u64,
 }
@@ -70,6 +71,7 @@ impl Load {
             book: Mutex::new(Book {
                 recorder: Recorder::new(),
                 generator: Generator::new(spec, Rng::from_seed(1)),
+                knowledge: Knowledge::default(),
                 next_process: 0,
                 fruitless: 0,
             }),
@@ -167,7 +169,9 @@ impl Shared {
         while !*self.stop.borrow() {
             let operation = {
                 let mut book = self.book.lock().expect("no client panicked");
-                book.generator.next_operation().expect("no end")
+                let book = &mut *book;
+                let ask = book.generator.next(0, &book.knowledge).expect("no end");
+                book.knowledge.operation(&ask)
             };
             if !self.carry_out(&session, process, operation, false).await {
                 // What a process does not know it never learns: another one goes on in its place.
@@ -202,7 +206,7 @@ impl Shared {
         let ended = match &outcome {
             Outcome::Appended(lsn) => {
                 let lsn = *lsn;
-                book.generator.observe(log, lsn);
+                book.knowledge.observe(log, lsn);
                 book.recorder
                     .answer(op, history::Outcome::Append { lsn }, now)
             }

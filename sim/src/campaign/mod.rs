@@ -82,10 +82,12 @@ pub fn campaign(
             plan: attempt.plan.clone(),
             covered: request.guided,
         };
-        run_one(
-            &request.settings.request(attempt.cluster, record_trace),
-            &alteration,
-        )
+        let settings = &request.settings;
+        let run = RunRequest {
+            record_log: record_trace && request.log_failures,
+            ..settings.request(attempt.cluster, record_trace)
+        };
+        run_one(&run, &alteration)
     };
     let work = |attempt: &Attempt| -> Result<(RunLine, bool), CampaignError> {
         if let Some(journal) = &journal
@@ -244,6 +246,10 @@ mod tests {
         let trace = request.record_trace.then(|| "{}".to_owned());
         RunArtifacts {
             report,
+            steps: Vec::new(),
+            steps_began_us: Vec::new(),
+            effective: Vec::new(),
+            log: None,
             history: History::default(),
             judged: check(&History::default(), &CheckOptions::default()),
             stuck: None,

@@ -32,6 +32,8 @@ pub struct CampaignRequest {
     pub settings: Settings,
     /// How many threads run seeds.
     pub jobs: NonZeroUsize,
+    /// Whether what failures log is kept with them.
+    pub log_failures: bool,
 }
 
 /// What a campaign directory was begun for. Everything but the speed of the campaign follows from it.
@@ -65,6 +67,7 @@ impl CampaignRequest {
             canary: false,
             settings,
             jobs,
+            log_failures: false,
         }
     }
 

@@ -14,6 +14,7 @@ use hstore_sim::profile::{PROFILES, Profile};
 use hstore_sim::seed_range::SeedRange;
 use hstore_sim::settings::{DEFAULT_ENGINE, Settings};
 use hstore_sim::shard::Shard;
+use hstore_sim::until::Until;
 
 /// The profile that planted bugs are searched for in.
 const MUTANTS_PROFILE: &str = "chaos";
@@ -40,6 +41,17 @@ const MUTANTS_EXIT_CODES: &str = "\
 Exit codes:
   0  each was found by a checker that its row names
   1  some were not: survived, unreached, noticed by other checkers only, or interrupted
+  2  bad input";
+
+const SHRINK_EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  2  bad input: no capsule, one that passed, or one whose failure does not come again";
+
+const DIFF_EXIT_CODES: &str = "\
+Exit codes:
+  0  they mean the same
+  1  they part
   2  bad input";
 
 const DIRECTORIES: &str = "\
@@ -69,6 +81,15 @@ pub(crate) enum Command {
     /// Run one seed and say what happened
     #[command(after_help = EXIT_CODES, after_long_help = help_with_directories())]
     Run(RunArgs),
+    /// Make the run of a capsule again, and say whether it ends as it did
+    #[command(after_help = EXIT_CODES)]
+    Replay(ReplayArgs),
+    /// Find the least that still fails in the same way as a capsule
+    #[command(after_help = SHRINK_EXIT_CODES)]
+    Shrink(ShrinkArgs),
+    /// Say which faults a capsule's failure needs, and since when it was inevitable
+    #[command(after_help = SHRINK_EXIT_CODES)]
+    Explain(ExplainArgs),
     /// Run many seeds and sum up
     #[command(after_help = EXIT_CODES, after_long_help = help_with_directories())]
     Campaign(CampaignArgs),
@@ -84,6 +105,11 @@ pub(crate) enum Command {
     /// Search for each planted bug, and say how many seeds that takes and who finds it
     #[command(after_help = MUTANTS_EXIT_CODES)]
     Mutants(MutantsArgs),
+    /// Say in words where two traces part
+    #[command(after_help = DIFF_EXIT_CODES)]
+    Diff(DiffArgs),
+    /// Write a trace for Perfetto or ShiViz
+    Export(ExportArgs),
     /// List what there is to choose from
     List(ListArgs),
     /// Check or show a profile: what seeds draw from
@@ -108,12 +134,69 @@ pub(crate) struct RunArgs {
     /// Write a run directory: options, plan, history, trace, verdict
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Stop at an event's number, a time such as `12.5ms`, `acked N`, `epoch N`, `fault N`, `crash N`,
+    /// `phase NAME` or `violation`, and print the state of every machine there
+    #[arg(long, value_name = "EVENT|TIME", conflicts_with_all = ["out", "capsule"])]
+    pub(crate) until: Option<Until>,
+    /// Write the run as a capsule, whether it failed or not: `replay`, `shrink` and `explain` take it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) capsule: Option<PathBuf>,
+    /// Write what the run logs, at level DEBUG, with virtual time; into the run directory, too, if there is one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
     /// Print the verdict as JSON
     #[arg(long)]
     pub(crate) json: bool,
     /// The revision that the run is known from; if this build is another, a note says so
     #[arg(long, value_name = "REV")]
     pub(crate) revision: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The capsule
+    #[arg(value_name = "CAPSULE")]
+    pub(crate) capsule: PathBuf,
+    /// Stop at an event's number, a time such as `12.5ms`, `acked N`, `epoch N`, `fault N`, `crash N`,
+    /// `phase NAME` or `violation`, and print the state of every machine there
+    #[arg(long, value_name = "EVENT|TIME", conflicts_with = "out")]
+    pub(crate) until: Option<Until>,
+    /// Write a run directory: options, plan, history, trace, verdict
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write the run, as it went now, as a capsule of its own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) capsule_now: Option<PathBuf>,
+    /// Print what came of it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShrinkArgs {
+    /// The capsule
+    #[arg(value_name = "CAPSULE")]
+    pub(crate) capsule: PathBuf,
+    /// Where to write the small one [default: beside the capsule, as NAME.shrunk.json]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    /// Print what came of it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The capsule; a shrunk one is explained faster, and better
+    #[arg(value_name = "CAPSULE")]
+    pub(crate) capsule: PathBuf,
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    /// Print the explanation as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -153,6 +236,9 @@ pub(crate) struct CampaignArgs {
         ]
     )]
     pub(crate) resume: Option<PathBuf>,
+    /// Write what failures log, at level DEBUG, into their run directories
+    #[arg(long)]
+    pub(crate) log_failures: bool,
     #[command(flatten)]
     pub(crate) told: ToldArgs,
 }
@@ -168,6 +254,7 @@ impl CampaignArgs {
             canary: self.canary == Switch::On,
             settings: self.settings.settings(),
             jobs: self.jobs.count(),
+            log_failures: self.log_failures,
         }
     }
 }
@@ -297,6 +384,40 @@ pub(crate) struct NamedProfile {
     /// One of `list profiles`, or a file
     #[arg(value_name = "NAME|FILE", value_parser = Profile::named)]
     pub(crate) profile: &'static Profile,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// A run directory, or its trace.jsonl
+    #[arg(value_name = "TRACE")]
+    pub(crate) first: PathBuf,
+    /// Another one, of the same revision or of another
+    #[arg(value_name = "TRACE")]
+    pub(crate) second: PathBuf,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// A run directory, or its trace.jsonl
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: PathBuf,
+    /// For which tool
+    #[arg(long, value_enum)]
+    pub(crate) to: Tool,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Tool {
+    /// A time line, for ui.perfetto.dev
+    Perfetto,
+    /// Who could have caused what, for ShiViz
+    Shiviz,
 }
 
 #[derive(Debug, Args)]

@@ -76,7 +76,13 @@ fn asked(args: &CampaignArgs) -> anyhow::Result<(CampaignRequest, Option<PathBuf
     let asked = CampaignDir::asked(place)?;
     let request = parse(asked.arguments).with_context(|| place.display().to_string())?;
     let jobs = args.jobs.count();
-    Ok((CampaignRequest { jobs, ..request }, Some(place.clone())))
+    let log_failures = args.log_failures;
+    let request = CampaignRequest {
+        jobs,
+        log_failures,
+        ..request
+    };
+    Ok((request, Some(place.clone())))
 }
 
 /// What these arguments of `campaign`, which a campaign was begun with, ask for.

@@ -6,13 +6,19 @@
 mod args;
 mod campaign;
 mod determinism;
+mod diff;
+mod explain;
+mod export;
 mod list;
+mod look;
 mod merge;
 mod mutants;
 mod output;
 mod profile;
 mod quorums;
+mod replay;
 mod run;
+mod shrink;
 mod told;
 
 use std::io::IsTerminal;
@@ -20,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use hstore_reports::command_line::{BAD_INPUT, Parsed, sort_out};
+use hstore_sim::log::VirtualTime;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -38,11 +45,16 @@ pub(crate) fn main() -> ExitCode {
     };
     finish(start_log().and_then(|()| match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Shrink(args) => shrink::shrink(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Campaign(args) => campaign::campaign(&args),
         Command::Merge(args) => merge::merge(&args),
         Command::Determinism(args) => determinism::determinism(&args),
         Command::Quorums(args) => quorums::quorums(&args),
         Command::Mutants(args) => mutants::mutants(&args),
+        Command::Diff(args) => diff::diff(&args),
+        Command::Export(args) => export::export(&args),
         Command::List(args) => list::list(&args),
         Command::Profile(command) => profile::profile(&command),
     }))
@@ -58,8 +70,8 @@ fn start_log() -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        // A run has a time of its own: events tell it.
-        .without_time()
+        // A run has a time of its own.
+        .with_timer(VirtualTime)
         .init();
     Ok(())
 }

@@ -52,6 +52,16 @@ pub(crate) fn endless_progress() -> ProgressBar {
     ProgressBar::new_spinner().with_style(style)
 }
 
+/// A sign of life of work whose length nobody knows, on standard error, if that is a terminal.
+pub(crate) fn spinner() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {human_pos} runs, {per_sec}  {msg}")
+        .expect("the template is a valid one");
+    ProgressBar::new_spinner().with_style(style)
+}
+
 /// The program as it was called, for commands to be called again.
 pub(crate) fn program() -> String {
     let called = std::env::args_os().next();

@@ -1,21 +1,24 @@
 //! `run`: one seed.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use hstore_reports::verdict::{Around, summary};
+use hstore_sim::capsule::Capsule;
 use hstore_sim::fresh_dir::FreshDir;
 use hstore_sim::plan::FaultPlan;
 use hstore_sim::provenance::{REVISION, revision_note};
-use hstore_sim::run::{Alteration, RunRequest, draw, run_with};
-use hstore_sim::run_dir::{self, Verdict};
+use hstore_sim::run::{Course, RunRequest, run_course};
+use hstore_sim::run_dir::{self, Verdict, write_capsule};
 use hstore_sim::settings::Settings;
 use hstore_sim::stopwatch::Stopwatch;
 use serde::Serialize;
 
 use super::args::RunArgs;
-use super::output;
+use super::{look, output};
 
 /// What `--json` prints: the verdict, and what is not the same every time.
 #[derive(Serialize)]
@@ -33,20 +36,30 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         plan: args.plan.clone(),
         ..args.settings.settings()
     };
-    let request = settings.request(args.seed, args.out.is_some());
-    let alteration = Alteration {
-        plan: args
-            .plan
-            .as_deref()
-            .map(|file| read_plan(file, &request))
-            .transpose()?,
-        covered: false,
+    let request = RunRequest {
+        record_log: args.log.is_some(),
+        ..settings.request(args.seed, args.out.is_some())
     };
+    let mut course = request.draw();
+    if let Some(file) = &args.plan {
+        course.plan = read_plan(file, &course)?;
+    }
+    if let Some(until) = args.until {
+        return look::look(course, request.view(), until, args.json);
+    }
     let directory = args.out.as_deref().map(FreshDir::stage).transpose()?;
     let stopwatch = Stopwatch::start();
-    let (artifacts, _) = run_with(&request, &alteration);
+    let artifacts = run_course(course, request.view());
     let wall = stopwatch.elapsed();
     let judging = artifacts.judging;
+    if let (Some(path), Some(log)) = (&args.log, &artifacts.log) {
+        File::create_new(path)
+            .and_then(|mut file| file.write_all(log.as_bytes()))
+            .with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &args.capsule {
+        write_capsule(path, &Capsule::of(&artifacts, settings.stop_at_violation))?;
+    }
     let verdict = match directory {
         None => Verdict::new(artifacts.report, &settings),
         Some(directory) => {
@@ -81,12 +94,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
 }
 
 /// The plan of a file, if it is one for what the seed draws.
-fn read_plan(file: &Path, request: &RunRequest) -> anyhow::Result<FaultPlan> {
+fn read_plan(file: &Path, course: &Course) -> anyhow::Result<FaultPlan> {
     let name = || file.display().to_string();
     let text = std::fs::read_to_string(file).with_context(name)?;
     let plan: FaultPlan = serde_json::from_str(&text).with_context(name)?;
-    let (options, _) = draw(request);
-    plan.check(&options)
+    plan.check(&course.options)
         .map_err(|what| anyhow::anyhow!("{}: {what}", name()))?;
     Ok(plan)
 }

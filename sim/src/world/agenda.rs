@@ -40,6 +40,21 @@ impl<T> Agenda<T> {
         self.due.push(Reverse((at, self.count, slot)));
     }
 
+    /// When the next comes.
+    pub(super) fn next_at(&self) -> Option<Timestamp> {
+        self.due.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// All that comes, in order.
+    pub(super) fn in_order(&self) -> Vec<(Timestamp, &T)> {
+        let mut due: Vec<_> = self.due.iter().map(|Reverse(it)| *it).collect();
+        due.sort_unstable();
+        let what = |slot: usize| self.slots[slot].as_ref().expect("its slot is taken");
+        due.into_iter()
+            .map(|(at, _, slot)| (at, what(slot)))
+            .collect()
+    }
+
     /// Takes out what comes next.
     pub(super) fn pop(&mut self) -> Option<(Timestamp, T)> {
         let Reverse((at, _, slot)) = self.due.pop()?;
@@ -61,6 +76,9 @@ mod tests {
         }
         assert_eq!(agenda.pop(), Some((Timestamp::from_millis(1), 'a')));
         agenda.push(Timestamp::from_millis(3), 'e');
+        assert_eq!(agenda.next_at(), Some(Timestamp::from_millis(2)));
+        let ahead: Vec<char> = agenda.in_order().into_iter().map(|it| *it.1).collect();
+        assert_eq!(ahead, ['b', 'c', 'd', 'e']);
         let rest: Vec<char> = std::iter::from_fn(|| agenda.pop().map(|it| it.1)).collect();
         assert_eq!(rest, ['b', 'c', 'd', 'e']);
         assert_eq!(agenda.slots.len(), 4, "slots are used again");

@@ -19,6 +19,7 @@ impl World {
             return;
         }
         let fault = self.plan.faults[index].clone();
+        self.faults[index].begun = true;
         let first = self.faults[index].nodes.is_empty();
         if first {
             let nodes = self.resolve(fault.target);
@@ -38,7 +39,7 @@ impl World {
             &[],
             || json!({"fault": index, "begins": fault.kind.name(), "nodes": nodes.to_string()}),
         );
-        tracing::debug!(seed = self.options.seed, at = %now, fault = index, %nodes, kind = ?fault.kind, "strikes");
+        tracing::debug!(seed = self.options.seed, fault = index, %nodes, kind = ?fault.kind, "strikes");
         let cause = Cause(index as u32);
         let (inside, outside) = self.sides(nodes);
         match fault.kind {
@@ -177,7 +178,7 @@ impl World {
             &[],
             || json!({"fault": index, "ends": fault.kind.name(), "nodes": nodes.to_string()}),
         );
-        tracing::debug!(seed = self.options.seed, at = %now, fault = index, %nodes, "is undone");
+        tracing::debug!(seed = self.options.seed, fault = index, %nodes, "is undone");
         let cause = Cause(index as u32);
         self.faults[index].ended = true;
         match fault.kind {

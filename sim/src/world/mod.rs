@@ -7,7 +7,9 @@ mod agenda;
 mod clocks;
 mod clogs;
 mod damage;
+mod extensions;
 mod faults;
+mod looking;
 mod moves;
 mod network;
 mod nodes;
@@ -25,7 +27,7 @@ use hstore_core::{Address, ClientId, NodeId, NodeSet, Rng, Timestamp, probe};
 use hstore_node::Input;
 use hstore_replicator::config::{ClusterConfig, CopyDurability};
 use hstore_replicator::effects::{DiskDone, DiskToken};
-use hstore_workloads::Generator;
+use hstore_workloads::{Generator, Knowledge, Step, Workload};
 use jepsen_lite::history::Recorder;
 use jepsen_lite::online::Watch;
 use serde_json::json;
@@ -43,7 +45,8 @@ use crate::options::SimOptions;
 use crate::plan::{FaultKind, FaultPlan};
 use crate::report::{Counts, Violation};
 use crate::seeds::{SimSeeds, Stream};
-use crate::trace::{Kind, Trace};
+use crate::trace::{FIRST_CLIENT, Kind, Trace};
+use crate::until::Until;
 
 /// How long a cluster may take to begin its work.
 const WARMUP: Duration = Duration::from_secs(30);
@@ -102,6 +105,10 @@ enum Next {
     Think(usize),
     FaultBegins(usize),
     FaultEnds(usize),
+    /// An added fault strikes.
+    AddedBegins(usize),
+    /// An added fault is undone.
+    AddedEnds(usize),
     /// A planned move is asked for.
     Move(usize),
     /// Looks whether the phase is over.
@@ -118,6 +125,8 @@ struct Scheduled {
 /// A fault that strikes or has struck.
 #[derive(Clone, Copy, Debug, Default)]
 struct Struck {
+    /// It began.
+    begun: bool,
     /// The nodes it strikes, once it began.
     nodes: NodeSet,
     /// It changed something.
@@ -156,12 +165,23 @@ pub struct World {
     /// Where each client process works.
     slot_of: BTreeMap<ClientId, usize>,
     next_client: u32,
-    generator: Generator,
+    /// What clients do.
+    workload: Box<dyn Workload>,
+    /// What they were told.
+    knowledge: Knowledge,
+    /// What they have asked for, in order.
+    steps: Vec<Step>,
+    /// When each of these began, in microseconds.
+    steps_began_us: Vec<u64>,
+    /// The id of the next record beyond those of the workload.
+    next_record: u64,
     recorder: Recorder,
     /// Judges what is recorded at once, if somebody wants to stop there.
     watch: Option<Watch>,
     faults: Vec<Struck>,
     moves: moves::Moves,
+    /// What others have added.
+    extensions: extensions::Extensions,
     /// What damage there is and may be.
     atlas: FaultAtlas,
     /// Records that went bad where damage goes beyond what must be survived: they may be told as lost.
@@ -174,6 +194,16 @@ pub struct World {
     stopped: Option<Stopped>,
     /// Which abstract states it was in, if somebody wants to know.
     coverage: Option<Coverage>,
+    /// Somebody wants something of it before each event.
+    attended: bool,
+    /// What happens is logged, with its time.
+    logged: bool,
+    /// Where to stop.
+    until: Option<Until>,
+    /// After so many events the plan is over, if not by itself.
+    heals: Option<(u64, u64)>,
+    /// Nothing that is planned comes any more.
+    plan_is_over: bool,
     messages: u64,
     /// Whether the plan has faults that look at each message.
     meddles: bool,
@@ -194,6 +224,12 @@ pub struct World {
 pub struct Remains {
     /// Why it stopped short, if it did.
     pub stopped: Option<Stopped>,
+    /// What clients have asked for, in order.
+    pub steps: Vec<Step>,
+    /// When each of these began, in microseconds of virtual time.
+    pub steps_began_us: Vec<u64>,
+    /// For each fault of the plan: whether it changed something.
+    pub effective: Vec<bool>,
     /// What clients did and saw.
     pub recorder: Recorder,
     /// What happened.
@@ -248,16 +284,26 @@ impl World {
             slots: Vec::new(),
             slot_of: BTreeMap::new(),
             next_client: 1,
-            generator,
+            workload: Box::new(generator),
+            knowledge: Knowledge::default(),
+            steps: Vec::new(),
+            steps_began_us: Vec::new(),
+            next_record: 1,
             recorder: Recorder::new(),
             watch: None,
             moves: moves::Moves::default(),
+            extensions: extensions::Extensions::default(),
             probes: Vec::new(),
             invariants: Invariants::default(),
             trace: Trace::new(keep_trace),
             counts: Counts::default(),
             stopped: None,
             coverage: None,
+            attended: false,
+            logged: false,
+            until: None,
+            heals: None,
+            plan_is_over: false,
             messages: 0,
             meddles,
             damages,
@@ -284,10 +330,25 @@ impl World {
         world
     }
 
-    /// Has clients carry out what this generator draws, instead of what the options say.
+    /// The root of its randomness.
     #[must_use]
-    pub fn with_generator(mut self, generator: Generator) -> Self {
-        self.generator = generator;
+    pub fn seed(&self) -> u64 {
+        self.options.seed
+    }
+
+    /// Has clients do what this workload says, instead of what the seed draws.
+    #[must_use]
+    pub fn with_workload(mut self, workload: Box<dyn Workload>) -> Self {
+        self.workload = workload;
+        self
+    }
+
+    /// Heals the cluster after so many events of the trace: what is planned for later does not come. With a
+    /// `salt` that is not 0, what chance decides afterwards it decides otherwise.
+    #[must_use]
+    pub fn healed_after(mut self, events: u64, salt: u64) -> Self {
+        self.heals = Some((events, salt));
+        self.attended = true;
         self
     }
 
@@ -308,7 +369,13 @@ impl World {
     /// Runs to the end, or to the first violation. `advance` moves the clock that the product would
     /// see if it asked for one.
     #[must_use]
-    pub fn run(mut self, mut advance: impl FnMut(Duration)) -> Remains {
+    pub fn run(mut self, advance: impl FnMut(Duration)) -> Remains {
+        self.play(advance);
+        self.finish()
+    }
+
+    /// The same, without the end: a world that panics within is not lost.
+    pub fn play(&mut self, mut advance: impl FnMut(Duration)) {
         for node in 0..self.hosts.len() {
             self.start_node(NodeId(node as u8), None);
         }
@@ -318,6 +385,9 @@ impl World {
         self.schedule(self.now, Next::Look);
         let mut told = self.now;
         while self.phase != Phase::Done && self.stopped.is_none() {
+            if self.attended && self.attend() {
+                break;
+            }
             let Some((at, scheduled)) = self.agenda.pop() else {
                 unreachable!("the next look at the phase is always scheduled");
             };
@@ -330,15 +400,17 @@ impl World {
             self.now = at;
             self.take(scheduled);
         }
-        self.finish()
-    }
-
-    fn finish(mut self) -> Remains {
         for host in 0..self.hosts.len() {
             self.count_background_work(self.hosts[host].id);
         }
-        self.counts.effective_faults =
-            self.faults.iter().filter(|struck| struck.effective).count() as u64;
+    }
+
+    /// What the world leaves, wherever it stands.
+    #[must_use]
+    pub fn finish(mut self) -> Remains {
+        self.counts.effective_faults = self.faults.iter().filter(|struck| struck.effective).count()
+            as u64
+            + self.extensions.effective();
         let net = self.net.counts();
         self.counts.messages = net.sent;
         self.counts.messages_lost = net.dropped + net.blocked + net.overflowed;
@@ -354,6 +426,9 @@ impl World {
         }
         Remains {
             stopped: self.stopped,
+            steps: self.steps,
+            steps_began_us: self.steps_began_us,
+            effective: self.faults.iter().map(|struck| struck.effective).collect(),
             recorder: self.recorder,
             counts: self.counts,
             move_stalls_us: self.moves.stalls_us,
@@ -485,6 +560,8 @@ impl World {
             Next::Think(slot) => self.begin_operation(slot),
             Next::FaultBegins(index) => self.fault_begins(index),
             Next::FaultEnds(index) => self.fault_ends(index),
+            Next::AddedBegins(index) => self.added_begins(index),
+            Next::AddedEnds(index) => self.added_ends(index),
             Next::Move(index) => self.ask_for_move(index),
             Next::Look => self.look(),
         }
@@ -510,6 +587,6 @@ struct Probe {
 fn number(address: Address) -> u64 {
     match address {
         Address::Node(node) => u64::from(node.0),
-        Address::Client(client) => 1_000 + u64::from(client.0),
+        Address::Client(client) => FIRST_CLIENT + u64::from(client.0),
     }
 }

@@ -51,7 +51,7 @@ impl World {
     /// Asks for a planned move.
     pub(super) fn ask_for_move(&mut self, index: usize) {
         let planned = self.plan.moves[index].clone();
-        let (Some(slot), now) = (self.moves.slot, self.now) else {
+        let (Some(slot), now, false) = (self.moves.slot, self.now, self.plan_is_over) else {
             return;
         };
         self.counts.moves_asked += 1;

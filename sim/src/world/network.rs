@@ -243,6 +243,7 @@ impl World {
         let Some(decoded) = self.decode(to, message, frame, damaged, life) else {
             return;
         };
+        tracing::debug!(seed = self.options.seed, %from, %to, number = message, message = ?decoded);
         match to {
             Address::Node(node) => {
                 let message = decoded;

@@ -57,6 +57,7 @@ impl World {
             &[],
             || json!({"node": node.to_string(), "process": "starts"}),
         );
+        tracing::debug!(seed = self.options.seed, %node, "starts");
         self.trace_files(node);
         if self.host(node).crash_struck() {
             probe!("world.crash-while-restarting");
@@ -150,6 +151,8 @@ impl World {
         self.trace.event(now, Kind::Process, numbers, &[], || {
             json!({"node": node.to_string(), "process": "dies", "unsynced_bytes": loss.unsynced_bytes})
         });
+        let unsynced_bytes = loss.unsynced_bytes;
+        tracing::debug!(seed = self.options.seed, %node, unsynced_bytes, "dies");
         self.trace_files(node);
     }
 
@@ -376,7 +379,8 @@ impl World {
             self.moment_comes(node, moment);
         }
         let now = self.now;
-        tracing::debug!(seed = self.options.seed, at = %now, %node, ?event);
+        self.judge_by_added(node, event);
+        tracing::debug!(seed = self.options.seed, %node, ?event);
         self.trace.event(
             now,
             Kind::Process,

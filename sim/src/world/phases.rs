@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{CHAOS, CONVERGE, Next, Phase, Probe, Stopped, WARMUP, World};
 use crate::report::Violation;
+use crate::seeds::{SimSeeds, Stream};
 use crate::trace::Kind;
 
 impl World {
@@ -22,6 +23,7 @@ impl World {
             &[],
             || json!({"phase": format!("{phase:?}")}),
         );
+        tracing::debug!(seed = self.options.seed, ?phase);
     }
 
     pub(super) fn look(&mut self) {
@@ -38,7 +40,7 @@ impl World {
             Phase::Chaos => {
                 let planned = Duration::from_micros(self.options.chaos_us);
                 let idle = self.slots.iter().all(|slot| slot.running.is_none());
-                let exhausted = self.generator.is_exhausted();
+                let exhausted = self.workload.is_exhausted();
                 if lasted >= planned && exhausted && idle {
                     self.heal();
                 } else if lasted > CHAOS {
@@ -69,6 +71,28 @@ impl World {
         self.schedule(self.now + Duration::from_millis(20), Next::Look);
     }
 
+    /// The plan is over before its time, and all that struck is undone; the work goes on.
+    pub(super) fn heal_early(&mut self, salt: u64) {
+        self.heals = None;
+        self.plan_is_over = true;
+        self.end_all_faults();
+        if salt > 0 {
+            let seeds = SimSeeds(self.options.seed ^ salt << 32);
+            self.rng_net = seeds.stream(Stream::Net);
+            self.rng_disk = seeds.stream(Stream::Disk);
+            self.rng_product = seeds.stream(Stream::Product);
+        }
+    }
+
+    fn end_all_faults(&mut self) {
+        for index in 0..self.faults.len() {
+            self.fault_ends(index);
+        }
+        for index in 0..self.extensions.faults.len() {
+            self.added_ends(index);
+        }
+    }
+
     pub(super) fn begin_chaos(&mut self) {
         for index in 0..self.plan.faults.len() {
             let fault = &self.plan.faults[index];
@@ -77,21 +101,19 @@ impl World {
             self.schedule(begins, Next::FaultBegins(index));
             self.schedule(ends, Next::FaultEnds(index));
         }
+        self.plan_added();
         self.plan_moves();
         for slot in 0..self.slots.len() {
             if !self.slots[slot].worker {
                 continue;
             }
-            let at = self.now + self.generator.think();
-            self.schedule(at, Next::Think(slot));
+            self.pause(slot);
         }
     }
 
     pub(super) fn heal(&mut self) {
         self.enter(Phase::Heal);
-        for index in 0..self.faults.len() {
-            self.fault_ends(index);
-        }
+        self.end_all_faults();
         // One process for each log looks whether it works again, and reads it all.
         for _ in 0..self.config.logs.len() {
             let slot = self.new_slot(false);
@@ -114,7 +136,7 @@ impl World {
         for (index, log) in logs.into_iter().enumerate() {
             let Probe { slot, done } = self.probes[index];
             if !done && self.slots[slot].running.is_none() {
-                let operation = self.generator.append_to_last(log);
+                let operation = self.append_to_last(log);
                 self.begin(slot, operation, false);
             }
             all &= self.probes[index].done && self.is_served_everywhere(log);

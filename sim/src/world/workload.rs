@@ -1,9 +1,9 @@
 //! The clients' side of the world: operations begin, end, and are recorded.
 
-use hstore_core::{Address, ClientId};
+use hstore_core::{Address, ClientId, LogId};
 use hstore_replicator::client::ClientOutputs;
 use hstore_replicator::wire;
-use hstore_workloads::Operation;
+use hstore_workloads::{Ask, Operation, Place, Step};
 use jepsen_lite::check::Check;
 use serde_json::json;
 
@@ -25,6 +25,7 @@ impl World {
         let id = ClientId(self.next_client);
         self.next_client += 1;
         self.slot_of.insert(id, slot);
+        self.trace.note_client(id, slot);
         (id, self.rng_product.seed())
     }
 
@@ -32,9 +33,44 @@ impl World {
         if self.phase != Phase::Chaos || self.slots[slot].running.is_some() {
             return;
         }
-        if let Some(operation) = self.generator.next_operation() {
+        let client = slot as u32;
+        if let Some(ask) = self.workload.next(client, &self.knowledge) {
+            let operation = self.knowledge.operation(&ask);
+            if let Ask::Append { id, .. } = ask {
+                self.next_record = self.next_record.max(id + 1);
+            }
+            self.steps_began_us.push(self.now.0 / 1_000);
+            self.steps.push(Step {
+                client,
+                pause_us: self.slots[slot].pause_us,
+                ask,
+            });
             self.begin(slot, operation, false);
         }
+    }
+
+    /// Has a client of the workload pause before its next operation.
+    pub(super) fn pause(&mut self, slot: usize) {
+        let pause = self.workload.pause(slot as u32);
+        self.slots[slot].pause_us = pause.as_micros() as u64;
+        self.schedule(self.now + pause, Next::Think(slot));
+    }
+
+    /// One more append, beyond those of the workload, on condition that the last record is the last that
+    /// clients know of.
+    pub(super) fn append_to_last(&mut self, log: LogId) -> Operation {
+        let id = self.next_record;
+        self.next_record += 1;
+        self.knowledge.operation(&Ask::Append {
+            log,
+            id,
+            bytes: self.options.workload.payload_bytes_min,
+            salt: id,
+            producer: None,
+            sets_token: None,
+            last: Some(Place::Last),
+            token: None,
+        })
     }
 
     pub(super) fn begin(&mut self, slot: usize, operation: Operation, is_final: bool) {
@@ -46,6 +82,12 @@ impl World {
             [slot as u64, 1],
             &bytes,
             || json!({"client": slot, "begins": format!("{operation:?}")}),
+        );
+        tracing::debug!(
+            seed = self.options.seed,
+            client = slot,
+            ?operation,
+            "begins"
         );
         let mut out = ClientOutputs::default();
         let it = &mut self.slots[slot];
@@ -77,6 +119,7 @@ impl World {
                 &bytes,
                 || json!({"client": slot, "ends": format!("{outcome:?}")}),
             );
+            tracing::debug!(seed = self.options.seed, client = slot, ?outcome, "ends");
             self.note_ended(slot);
             let (op, ended) =
                 self.slots[slot].end(now, outcome, &mut self.lost, &mut self.recorder);
@@ -95,16 +138,16 @@ impl World {
         match ended {
             Ended::Appended(log, lsn, sets) => {
                 counts.appends_acked += 1;
-                self.generator.observe(*log, *lsn);
+                self.knowledge.observe(*log, *lsn);
                 if let Some(token) = sets {
-                    self.generator.observe_token(*log, *token);
+                    self.knowledge.observe_token(*log, *token);
                 }
             }
             Ended::AppendMismatched(log, last, token) => {
                 counts.appends_mismatched += 1;
-                self.generator.observe_last(*log, *last);
+                self.knowledge.observe_last(*log, *last);
                 if let Some(token) = token {
-                    self.generator.observe_token(*log, *token);
+                    self.knowledge.observe_token(*log, *token);
                 }
             }
             Ended::AppendFailed => counts.appends_failed += 1,
@@ -135,8 +178,7 @@ impl World {
             self.slots[slot] = Slot::new(id, &self.config, seed, worker);
         }
         if self.slots[slot].worker {
-            let at = self.now + self.generator.think();
-            self.schedule(at, Next::Think(slot));
+            self.pause(slot);
         }
     }
 

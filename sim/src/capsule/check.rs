@@ -1,0 +1,254 @@
+//! Whether a capsule can be run. It may have been edited by hand: what is wrong is said with its place.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use hstore_core::{LogId, NodeSet};
+use hstore_workloads::{Ask, Step};
+
+use super::{Capsule, FORMAT};
+use crate::mutants::MUTANTS;
+use crate::options::SimOptions;
+use crate::outcome::Outcome;
+use crate::plan::{FaultKind, FaultPlan, Trigger};
+
+/// More bytes than this in a record are certainly a mistake.
+const RECORD_BYTES_MAX: u32 = 1 << 20;
+/// More clients or logs than this are certainly a mistake.
+const COUNT_MAX: u32 = 1_000;
+/// More virtual time than this before something is certainly a mistake: an hour, in microseconds.
+const TIME_US_MAX: u64 = 3_600_000_000;
+
+/// What is wrong with a capsule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// Where: `plan.faults[3]`.
+    pub place: String,
+    /// What, and what would do.
+    pub what: String,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+fn flaw(place: impl Into<String>, what: impl Into<String>) -> Flaw {
+    Flaw {
+        place: place.into(),
+        what: what.into(),
+    }
+}
+
+impl Capsule {
+    /// Checks that it can be run.
+    ///
+    /// # Errors
+    /// Says the first flaw.
+    pub fn check(&self) -> Result<(), Flaw> {
+        if self.format != FORMAT {
+            let what = format!("this build reads version {FORMAT}, not {}", self.format);
+            return Err(flaw("format", what));
+        }
+        match &self.signature {
+            Some(signature) if signature.outcome != self.outcome => {
+                let what = "its outcome is not the one beside it";
+                return Err(flaw("signature", what));
+            }
+            None if self.outcome != Outcome::Passed => {
+                return Err(flaw("signature", "a failure has one"));
+            }
+            _ => {}
+        }
+        check_course(&self.options, &self.plan, self.operations.as_deref())
+    }
+}
+
+/// Checks that what a run follows from makes sense.
+///
+/// # Errors
+/// Says the first flaw.
+pub fn check_course(
+    options: &SimOptions,
+    plan: &FaultPlan,
+    steps: Option<&[Step]>,
+) -> Result<(), Flaw> {
+    check_options(options)?;
+    plan.check(options)
+        .map_err(|what| match what.split_once(": ") {
+            Some((place, what)) => flaw(format!("plan.{place}"), what),
+            None => flaw("plan", what),
+        })?;
+    for (index, fault) in plan.faults.iter().enumerate() {
+        check_kind(&fault.kind).map_err(|what| flaw(format!("plan.faults[{index}].kind"), what))?;
+    }
+    let cluster = Cluster::of(options);
+    let mut ids = BTreeSet::new();
+    for (index, step) in steps.into_iter().flatten().enumerate() {
+        let at = |what: String| flaw(format!("operations[{index}]"), what);
+        cluster.check_step(step, &mut ids).map_err(at)?;
+    }
+    Ok(())
+}
+
+fn check_options(options: &SimOptions) -> Result<(), Flaw> {
+    if options.locations.is_empty() || options.locations.len() > NodeSet::MAX_NODES {
+        let what = format!("a cluster has 1 to {} nodes", NodeSet::MAX_NODES);
+        return Err(flaw("options.locations", what));
+    }
+    let workload = &options.workload;
+    for (name, count) in [("clients", workload.clients), ("logs", workload.logs)] {
+        if !(1..=COUNT_MAX).contains(&count) {
+            let what = format!("there are 1 to {COUNT_MAX}, not {count}");
+            return Err(flaw(format!("options.workload.{name}"), what));
+        }
+    }
+    if workload.mix.total() == 0 {
+        return Err(flaw(
+            "options.workload.mix",
+            "one share has to be more than 0",
+        ));
+    }
+    for (place, min, max) in [
+        (
+            "options.workload.payload_bytes",
+            u64::from(workload.payload_bytes_min),
+            u64::from(workload.payload_bytes_max),
+        ),
+        (
+            "options.net.latency_us",
+            options.net.latency_us_min,
+            options.net.latency_us_max,
+        ),
+        (
+            "options.disk.sync_us",
+            options.disk.sync_us_min,
+            options.disk.sync_us_max,
+        ),
+    ] {
+        if min > max {
+            let what = format!("the least, {min}, is above the most, {max}");
+            return Err(flaw(format!("{place}_min"), what));
+        }
+    }
+    for (name, share) in [
+        ("tail_probability", options.net.tail_probability),
+        ("loss", options.net.loss),
+        ("duplication", options.net.duplication),
+    ] {
+        check_share(share).map_err(|what| flaw(format!("options.net.{name}"), what))?;
+    }
+    if options.chaos_us > TIME_US_MAX {
+        return Err(flaw("options.chaos_us", "that is more than an hour"));
+    }
+    if let Some(name) = &options.mutant
+        && !MUTANTS.iter().any(|mutant| mutant.name == name)
+    {
+        let what = format!("there is no planted bug {name}: see `hstore-sim list mutants`");
+        return Err(flaw("options.mutant", what));
+    }
+    let cluster = options.try_cluster().and_then(|it| it.validate());
+    cluster.map_err(|error| flaw("options", error.to_string()))
+}
+
+fn check_share(share: f64) -> Result<(), String> {
+    if (0.0..=1.0).contains(&share) {
+        Ok(())
+    } else {
+        Err(format!("a probability is from 0 to 1, not {share}"))
+    }
+}
+
+/// What there is to be named.
+struct Cluster {
+    logs: u32,
+    clients: u32,
+}
+
+impl Cluster {
+    fn of(options: &SimOptions) -> Self {
+        Self {
+            logs: options.workload.logs,
+            clients: options.workload.clients,
+        }
+    }
+
+    fn check_log(&self, log: LogId) -> Result<(), String> {
+        if (1..=self.logs).contains(&log.0) {
+            return Ok(());
+        }
+        Err(format!(
+            "there is no {log}: the logs are 1 to {}",
+            self.logs
+        ))
+    }
+
+    fn check_step(&self, step: &Step, ids: &mut BTreeSet<u64>) -> Result<(), String> {
+        if step.client >= self.clients {
+            return Err(format!(
+                "there is no client {}: they are 0 to {}",
+                step.client,
+                self.clients - 1
+            ));
+        }
+        if step.pause_us > TIME_US_MAX {
+            return Err(format!("pause_us: {} is more than an hour", step.pause_us));
+        }
+        self.check_log(step.ask.log())?;
+        if let Ask::Append { id, bytes, .. } = step.ask {
+            if id == 0 || id >= u64::from(u32::MAX) || !ids.insert(id) {
+                return Err(format!(
+                    "id: {id} is taken, or no id: each record has its own, from 1"
+                ));
+            }
+            if bytes > RECORD_BYTES_MAX {
+                return Err(format!(
+                    "bytes: a record has at most {RECORD_BYTES_MAX}, not {bytes}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_kind(kind: &FaultKind) -> Result<(), String> {
+    match kind {
+        FaultKind::Crash {
+            trigger:
+                Trigger::InFileOperation(0)
+                | Trigger::AfterFileOperations { count: 0, .. }
+                | Trigger::AtMoment {
+                    file_operation: 0, ..
+                },
+            ..
+        } => Err("file operations are counted from 1".to_owned()),
+        FaultKind::Degrade(degradation) => {
+            check_share(degradation.loss)?;
+            check_share(degradation.duplication)?;
+            check_range(degradation.delay_us_min, degradation.delay_us_max)
+        }
+        FaultKind::Echo {
+            permille,
+            delay_us_min,
+            delay_us_max,
+        } => {
+            if *permille > 1_000 {
+                return Err(format!("permille is at most 1000, not {permille}"));
+            }
+            check_range(*delay_us_min, *delay_us_max)
+        }
+        FaultKind::SlowDisk { factor: 0 } => Err("a factor is at least 1".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn check_range(min: u64, max: u64) -> Result<(), String> {
+    if max > TIME_US_MAX {
+        return Err(format!("a delay of {max} us is more than an hour"));
+    }
+    if min > max {
+        return Err(format!("the least delay, {min}, is above the most, {max}"));
+    }
+    Ok(())
+}
