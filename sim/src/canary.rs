@@ -98,57 +98,13 @@ pub fn sing(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use hstore_core::Timestamp;
-    use jepsen_lite::check::{CheckOptions, check};
-    use jepsen_lite::history::History;
-
     use super::*;
-    use crate::outcome::Outcome;
-    use crate::plan::FaultPlan;
+    use crate::made_up;
     use crate::profile::Profile;
-    use crate::report::{Counts, Latency, RunReport, Violation};
 
-    /// A run with a bug: whether it was reached, and who noticed what.
+    /// A run with a bug: whether it was reached, and who noticed a loss.
     fn ended(request: &RunRequest, reached: bool, noticed: Option<&str>) -> RunArtifacts {
-        let violation = noticed.map(|checker| Violation {
-            property: "LostWrite".to_owned(),
-            checker: checker.to_owned(),
-            expected: String::new(),
-            seen: String::new(),
-            operations: Vec::new(),
-            at: Timestamp::ZERO,
-        });
-        let report = RunReport {
-            seed: request.seed,
-            outcome: noticed.map_or(Outcome::Passed, |_| Outcome::Safety),
-            violation,
-            trace_hash: String::new(),
-            trace_events: 0,
-            options: request.profile.draw(SimSeeds(1)),
-            plan: FaultPlan::default(),
-            counts: Counts {
-                mutant_reached: u64::from(reached),
-                ..Counts::default()
-            },
-            move_stalls_us: Vec::new(),
-            probes: Vec::new(),
-            append_latency: Latency::default(),
-            virtual_us: 0,
-        };
-        RunArtifacts {
-            report,
-            steps: Vec::new(),
-            steps_began_us: Vec::new(),
-            effective: Vec::new(),
-            log: None,
-            judged: check(&History::default(), &CheckOptions::default()),
-            stuck: None,
-            history: History::default(),
-            trace: Vec::new(),
-            judging: Duration::ZERO,
-        }
+        made_up::run_with_a_bug(request, reached, noticed.map(|it| (it, "LostWrite")))
     }
 
     fn sung(run: impl Fn(u64, &RunRequest) -> RunArtifacts) -> Canary {

@@ -270,61 +270,8 @@ pub(crate) fn judge(mutant: &Mutant, run: &RunArtifacts) -> (Option<Catch>, Opti
 
 #[cfg(test)]
 mod tests {
-    use hstore_core::Timestamp;
-    use jepsen_lite::check::{CheckOptions, check};
-    use jepsen_lite::history::History;
-
     use super::*;
-    use crate::options::SimOptions;
-    use crate::plan::FaultPlan;
-    use crate::profile::PROFILES;
-    use crate::report::{Counts, Latency, RunReport};
-    use crate::seeds::SimSeeds;
-
-    /// A run that reached the bug and violated this, if anything.
-    fn ended(request: &RunRequest, reached: bool, what: Option<(&str, &str)>) -> RunArtifacts {
-        let options = SimOptions {
-            white_box: request.white_box,
-            ..PROFILES[0].draw(SimSeeds(request.seed))
-        };
-        let violation = what.map(|(checker, property)| Violation {
-            property: property.to_owned(),
-            checker: checker.to_owned(),
-            expected: String::new(),
-            seen: String::new(),
-            operations: Vec::new(),
-            at: Timestamp::ZERO,
-        });
-        let report = RunReport {
-            seed: request.seed,
-            outcome: what.map_or(Outcome::Passed, |_| Outcome::Safety),
-            violation,
-            trace_hash: String::new(),
-            trace_events: 0,
-            options,
-            plan: FaultPlan::default(),
-            counts: Counts {
-                mutant_reached: u64::from(reached),
-                ..Counts::default()
-            },
-            move_stalls_us: Vec::new(),
-            probes: Vec::new(),
-            append_latency: Latency::default(),
-            virtual_us: 0,
-        };
-        RunArtifacts {
-            report,
-            steps: Vec::new(),
-            steps_began_us: Vec::new(),
-            effective: Vec::new(),
-            log: None,
-            judged: check(&History::default(), &CheckOptions::default()),
-            stuck: None,
-            history: History::default(),
-            trace: Vec::new(),
-            judging: Duration::ZERO,
-        }
-    }
+    use crate::made_up::run_with_a_bug as ended;
 
     fn unaltered(
         run_one: impl Fn(&RunRequest) -> RunArtifacts + Sync,

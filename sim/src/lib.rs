@@ -67,6 +67,8 @@ pub mod hunt;
 pub mod invariants;
 pub mod log;
 pub mod lost;
+#[cfg(test)]
+mod made_up;
 pub mod memory;
 pub mod moves;
 pub mod mutants;

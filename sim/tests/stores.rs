@@ -200,6 +200,16 @@ fn holds(store: &mut impl LogStore, state: &ModelState) -> Result<bool, StoreErr
     Ok(held == contents(&mut state.clone(), &LOGS, 9).expect("a state cannot fail"))
 }
 
+/// The newest of these states that the store holds exactly, if it holds one.
+fn survivor(store: &mut impl LogStore, states: &[ModelState]) -> Result<Option<usize>, StoreError> {
+    for (index, state) in states.iter().enumerate().rev() {
+        if holds(store, state)? {
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
 /// Lives of one store, each ended by a power failure at a random file operation. `wrap` stands
 /// between the store and the disk.
 ///
@@ -226,17 +236,10 @@ fn trial<E: Engine, F: FileSystem + Send + 'static>(
                 Ok(store) => store,
                 Err(error) => break 'life Err(error),
             };
-            let mut survived = None;
-            for (index, state) in states.iter().enumerate().rev() {
-                match holds(&mut store, state) {
-                    Ok(true) => {
-                        survived = Some(index);
-                        break;
-                    }
-                    Ok(false) => {}
-                    Err(error) => break 'life Err(error),
-                }
-            }
+            let survived = match survivor(&mut store, &states) {
+                Ok(survived) => survived,
+                Err(error) => break 'life Err(error),
+            };
             let survived =
                 survived.ok_or_else(|| context("this is not the outcome of the first batches"))?;
             trial.survived_unsynced += survived;
@@ -406,17 +409,10 @@ fn device_trial<E: Engine>(engine: E, seed: u64, failures: &mut Failures) -> Res
                 Ok(store) => store,
                 Err(error) => break 'life Some(error),
             };
-            let mut survived = None;
-            for (index, state) in states.iter().enumerate().rev() {
-                match holds(&mut store, state) {
-                    Ok(true) => {
-                        survived = Some(index);
-                        break;
-                    }
-                    Ok(false) => {}
-                    Err(error) => break 'life Some(error),
-                }
-            }
+            let survived = match survivor(&mut store, &states) {
+                Ok(survived) => survived,
+                Err(error) => break 'life Some(error),
+            };
             let survived =
                 survived.ok_or_else(|| context("this is not the outcome of the first batches"))?;
             states = vec![states.swap_remove(survived)];

@@ -183,22 +183,16 @@ mod tests {
     use std::num::NonZeroUsize;
     use std::path::Path;
 
-    use hstore_core::Timestamp;
     use hstore_reports::directory::{RUNS_FILE, read_campaign, read_run};
     use hstore_reports::findability::Findability;
-    use jepsen_lite::check::{CheckOptions, check};
-    use jepsen_lite::history::History;
 
     use super::kept::{KEPT_OF_A_SIGNATURE_MAX, SAME_TRACE};
     use super::request::Asked;
     use super::summary::INCOMPLETE;
     use super::*;
+    use crate::made_up;
     use crate::outcome::Outcome;
-    use crate::plan::FaultPlan;
-    use crate::profile::PROFILES;
-    use crate::report::{Counts, Latency, RunReport, Violation};
     use crate::seed_range::SeedRange;
-    use crate::seeds::SimSeeds;
 
     fn outcome_of(seed: u64) -> Outcome {
         match seed {
@@ -218,44 +212,15 @@ mod tests {
         let seed = request.seed;
         let outcome = outcome_of(seed);
         let flips = seed == 53 && request.record_trace;
-        let options = PROFILES[0].draw(SimSeeds(seed));
-        let report = RunReport {
-            seed,
-            outcome,
-            violation: (outcome == Outcome::Liveness).then(|| Violation {
-                property: "convergence".to_owned(),
-                checker: "liveness".to_owned(),
-                expected: "progress".to_owned(),
-                seen: "none".to_owned(),
-                operations: Vec::new(),
-                at: Timestamp::ZERO,
-            }),
-            trace_hash: format!("{:016x}", seed + 1000 * u64::from(flips)),
-            trace_events: 1,
-            options,
-            plan: FaultPlan::default(),
-            counts: Counts {
-                appends_acked: seed,
-                ..Counts::default()
-            },
-            append_latency: Latency::default(),
-            move_stalls_us: Vec::new(),
-            probes: Vec::new(),
-            virtual_us: 500_000,
-        };
-        let trace = request.record_trace.then(|| "{}".to_owned());
-        RunArtifacts {
-            report,
-            steps: Vec::new(),
-            steps_began_us: Vec::new(),
-            effective: Vec::new(),
-            log: None,
-            history: History::default(),
-            judged: check(&History::default(), &CheckOptions::default()),
-            stuck: None,
-            trace: trace.into_iter().collect(),
-            judging: Duration::ZERO,
-        }
+        let stuck = outcome == Outcome::Liveness;
+        let violation = stuck.then(|| made_up::violation("liveness", "convergence"));
+        let mut artifacts = made_up::run(request, outcome, violation);
+        artifacts.report.trace_hash = format!("{:016x}", seed + 1000 * u64::from(flips));
+        artifacts.report.trace_events = 1;
+        artifacts.report.counts.appends_acked = seed;
+        artifacts.report.virtual_us = 500_000;
+        artifacts.trace = Vec::from_iter(request.record_trace.then(|| "{}".to_owned()));
+        artifacts
     }
 
     fn request(first: u64, last: u64, jobs: usize) -> CampaignRequest {
