@@ -160,7 +160,8 @@ pub struct Timing {
     pub drain_patience: Duration,
     /// After this the old reign goes on if nothing has come of its handing over.
     pub hand_over_patience: Duration,
-    /// A wave that is not complete by then is followed by the next.
+    /// A wave that is not complete by then is followed by the next, which gets twice as long. Where
+    /// waves take longer than half of it, first waves are given more from the beginning.
     pub wave_timeout: Duration,
     /// How long a node that failed a wave, or is slow, is avoided.
     pub grey_list: Duration,

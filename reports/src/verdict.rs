@@ -361,10 +361,17 @@ fn time(verdict: &Verdict, around: &Around<'_>) -> String {
             text += &format!(" ({:.1} % to judge)", share * 100.0);
         }
     }
-    text + &format!(
+    text += &format!(
         "; trace {} of {} events",
         verdict.trace_hash, verdict.trace_events
-    )
+    );
+    // A run that is stuck makes more events than are worth keeping.
+    match verdict.lines {
+        Some(lines) if lines.trace < verdict.trace_events => {
+            text + &format!(", of which {} were kept", lines.trace)
+        }
+        _ => text,
+    }
 }
 
 #[cfg(test)]

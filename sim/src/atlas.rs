@@ -154,6 +154,24 @@ impl FaultAtlas {
         lost.union(self.retired).union(self.armed())
     }
 
+    /// Nodes that hold the metadata.
+    #[must_use]
+    pub fn metadata(&self) -> NodeSet {
+        self.metadata
+    }
+
+    /// The epochs of a log that lost something and that the register does not count as clean: what each may
+    /// be made of, and the nodes that are damaged.
+    pub fn unclean(&self, log: LogId) -> impl Iterator<Item = (Epoch, &QuorumSystem, NodeSet)> {
+        let epochs = self.lost.keys().filter(move |(of, _)| *of == log);
+        let unclean = epochs.filter(move |(_, epoch)| !self.is_clean(log, *epoch));
+        unclean.flat_map(move |&(_, epoch)| {
+            let systems = self.systems.get(&log).into_iter();
+            let damaged = self.lost(log, epoch);
+            systems.flat_map(move |it| it.of(epoch).map(move |system| (epoch, system, damaged)))
+        })
+    }
+
     /// An epoch of a log that is yet to begin may have this quorum system.
     pub fn plan(&mut self, log: LogId, quorums: &QuorumSystem) {
         let planned = &mut self.systems.entry(log).or_default().planned;

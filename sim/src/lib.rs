@@ -86,6 +86,7 @@ pub mod probes;
 pub mod profile;
 pub mod provenance;
 pub mod quorums;
+pub mod recoverability;
 pub mod report;
 pub mod run;
 pub mod run_dir;

@@ -18,7 +18,7 @@ pub enum Outcome {
     Panic,
     /// Two runs of one seed differed.
     NonDeterministic,
-    /// A checker could not tell.
+    /// A checker could not tell; or the cluster could not come to work again, as data is provably lost.
     Inconclusive,
     /// The run did too little to mean anything: too few appends, or no planned fault took effect.
     Vacuous,

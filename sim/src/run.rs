@@ -444,6 +444,7 @@ fn judge(
     match stopped {
         Some(Stopped::Safety(_)) => unreachable!("handled above"),
         Some(Stopped::Liveness(violation)) => (Outcome::Liveness, Some(violation)),
+        Some(Stopped::Excused(violation)) => (Outcome::Inconclusive, Some(violation)),
         Some(Stopped::Vacuous(violation)) => (Outcome::Vacuous, Some(violation)),
         None if report.verdict == VerdictKind::Unknown => {
             let violation = Violation {

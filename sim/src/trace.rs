@@ -2,7 +2,7 @@
 //! content, and the verdict, under one rolling hash.
 //!
 //! Two runs with the same hash did the same things in the same order. Events are kept, as JSON lines,
-//! only on demand; the hash does not depend on it. Kept events also say at which node or client they happened, in
+//! only on demand, and not more than [`KEPT_MAX`] of them; the hash does not depend on it. Kept events also say at which node or client they happened, in
 //! which life of the node, and, where messages pass, what its vector clock was.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,10 @@ use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clocks::Clocks;
+
+/// How many events are kept at most: those from the beginning on, and the verdict. A run that is stuck may
+/// make many times more, of which one tells as much as another.
+pub const KEPT_MAX: u64 = 1_000_000;
 
 /// Addresses of clients are numbered from here on, those of nodes below.
 pub const FIRST_CLIENT: u64 = 1_000;
@@ -174,7 +178,8 @@ impl Trace {
         words[4..4 + N].copy_from_slice(&numbers);
         let words = words.map(u64::to_le_bytes);
         self.hash = xxh3_64(words[..4 + N].as_flattened());
-        if let Some(kept) = &mut self.kept {
+        let told = self.events <= KEPT_MAX || matches!(kind, Kind::Verdict);
+        if let Some(kept) = self.kept.as_mut().filter(|_| told) {
             let Value::Object(line) = json!({
                 "event": self.events,
                 "t_us": at.0 / 1_000,

@@ -19,6 +19,7 @@ use crate::effects::{Env, Event};
 use crate::message::{Message, StorageAsk, StoreOutcome};
 use crate::placement::copyset::Copysets;
 use crate::placement::grey::GreyList;
+use crate::sequencer::patience::Patience;
 
 /// How many records an epoch has placed and not yet answered at most; more are pushed back.
 pub const WINDOW: usize = 256;
@@ -44,6 +45,7 @@ pub(super) struct Appends {
     copysets: Copysets,
     /// Nodes to avoid for a while: they failed a wave, or are slow.
     grey: GreyList,
+    patience: Patience,
     /// What records do that the last known good offset has passed, since it was asked.
     settled: Vec<(Lsn, RareAttributes)>,
 }
@@ -110,6 +112,7 @@ impl Appends {
             unanswered: BTreeMap::new(),
             copysets: Copysets::default(),
             grey: GreyList::default(),
+            patience: Patience::default(),
             settled: Vec::new(),
         }
     }
@@ -241,6 +244,9 @@ impl Appends {
                         env.out.events.push(Event::Slow { log, node: from });
                     }
                     it.retired = quorums.is_write_quorum(it.stored);
+                    if it.retired {
+                        self.patience.completed(took, timing.wave_timeout);
+                    }
                 }
             }
             StoreOutcome::Missing if wave == it.wave => {
@@ -326,7 +332,8 @@ impl Appends {
         it.copyset = copyset;
         it.stored = NodeSet::EMPTY;
         it.sent = env.now;
-        it.deadline = env.now + env.config.timing.wave_timeout;
+        let shortest = env.config.timing.wave_timeout;
+        it.deadline = env.now + self.patience.of(it.wave, shortest);
         let lsn = Lsn::at(self.epoch, offset);
         it.send(self.log, lsn, self.last_known_good, it.copyset, env);
     }

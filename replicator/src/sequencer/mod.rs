@@ -12,6 +12,7 @@ mod asker;
 mod judge;
 mod moving;
 mod observations;
+mod patience;
 mod probe;
 mod rebuild;
 mod reign;

@@ -64,7 +64,7 @@ pub struct Profile {
 }
 
 /// The files of the built-in profiles; the first is the default.
-const BUILT_IN: [(&str, &str); 12] = [
+const BUILT_IN: [(&str, &str); 13] = [
     ("default", include_str!("../../profiles/default.toml")),
     ("quick", include_str!("../../profiles/quick.toml")),
     ("calm", include_str!("../../profiles/calm.toml")),
@@ -76,6 +76,7 @@ const BUILT_IN: [(&str, &str); 12] = [
     ("appends", include_str!("../../profiles/appends.toml")),
     ("reading", include_str!("../../profiles/reading.toml")),
     ("disk", include_str!("../../profiles/disk.toml")),
+    ("beyond", include_str!("../../profiles/beyond.toml")),
     ("network", include_str!("../../profiles/network.toml")),
     ("upgrade", include_str!("../../profiles/upgrade.toml")),
     ("chaos", include_str!("../../profiles/chaos.toml")),

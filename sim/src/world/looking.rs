@@ -85,7 +85,10 @@ impl World {
             faults: self.faults_in_force(),
             clients: self.client_pictures(),
             violation: self.stopped.as_ref().map(|stopped| {
-                let (Stopped::Safety(it) | Stopped::Liveness(it) | Stopped::Vacuous(it)) = stopped;
+                let (Stopped::Safety(it)
+                | Stopped::Liveness(it)
+                | Stopped::Excused(it)
+                | Stopped::Vacuous(it)) = stopped;
                 format!(
                     "{} ({}): {}; {}",
                     it.property, it.checker, it.expected, it.seen

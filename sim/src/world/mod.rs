@@ -79,6 +79,8 @@ pub enum Stopped {
     Safety(Violation),
     /// Something did not happen in time.
     Liveness(Violation),
+    /// Something did not happen in time, and could not: data is provably lost.
+    Excused(Violation),
     /// Too little happened.
     Vacuous(Violation),
 }

@@ -7,6 +7,7 @@ use hstore_workloads::Operation;
 use serde_json::json;
 
 use super::{CHAOS, CONVERGE, Next, Phase, Probe, Stopped, WARMUP, World};
+use crate::recoverability;
 use crate::report::Violation;
 use crate::seeds::{SimSeeds, Stream};
 use crate::trace::Kind;
@@ -208,14 +209,24 @@ impl World {
             };
             operations.push(format!("{}: {state}", host.id));
         }
+        let logs = self.config.logs.keys();
+        let excuse = { logs }.find_map(|&log| recoverability::excuse(&self.atlas, log));
+        let seen = match &excuse {
+            None => "it did not".to_owned(),
+            Some(excuse) => format!("it did not, and could not: {excuse}"),
+        };
         let violation = Violation {
             property: format!("progress in {phase}"),
             checker: "liveness".to_owned(),
             expected: format!("{what} within {:?}", self.now.since(self.phase_began)),
-            seen: "it did not".to_owned(),
+            seen,
             operations,
             at: self.now,
         };
-        self.stopped.get_or_insert(Stopped::Liveness(violation));
+        let stopped = match excuse {
+            None => Stopped::Liveness(violation),
+            Some(_) => Stopped::Excused(violation),
+        };
+        self.stopped.get_or_insert(stopped);
     }
 }
