@@ -3,10 +3,10 @@
 use hstore_core::{LogId, NodeSet};
 
 use crate::options::SimOptions;
-use crate::plan::{FaultKind, FaultPlan, Target};
+use crate::plan::{FaultKind, FaultPlan, Target, Trigger};
 
 /// More virtual time than this before something is certainly a mistake: an hour, in microseconds.
-const TIME_US_MAX: u64 = 3_600_000_000;
+pub(crate) const TIME_US_MAX: u64 = 3_600_000_000;
 
 impl FaultPlan {
     /// Whether it names only what a cluster with these options has, in the order of time.
@@ -44,7 +44,8 @@ impl FaultPlan {
                 _ => Ok(()),
             };
             let times = in_order(&mut last_us, fault.at_us, fault.until_us);
-            let checked = checked.and(bridge).and(times);
+            let kind = check_kind(&fault.kind);
+            let checked = checked.and(bridge).and(kind).and(times);
             checked.map_err(|what| format!("faults[{index}]: {what}"))?;
         }
         last_us = 0;
@@ -78,6 +79,65 @@ fn in_order(last_us: &mut u64, at_us: u64, until_us: u64) -> Result<(), String> 
         return Err(format!("it ends at {until_us}, which is more than an hour"));
     }
     *last_us = at_us;
+    Ok(())
+}
+
+/// Whether it is a probability.
+pub(crate) fn check_share(share: f64) -> Result<(), String> {
+    if (0.0..=1.0).contains(&share) {
+        Ok(())
+    } else {
+        Err(format!("a probability is from 0 to 1, not {share}"))
+    }
+}
+
+fn check_kind(kind: &FaultKind) -> Result<(), String> {
+    match kind {
+        FaultKind::Crash {
+            trigger:
+                Trigger::InFileOperation(0)
+                | Trigger::AfterFileOperations { count: 0, .. }
+                | Trigger::AtMoment {
+                    file_operation: 0, ..
+                },
+            ..
+        } => Err("file operations are counted from 1".to_owned()),
+        FaultKind::Degrade(degradation) => {
+            check_share(degradation.loss)?;
+            check_share(degradation.duplication)?;
+            check_range(degradation.delay_us_min, degradation.delay_us_max)
+        }
+        FaultKind::Echo {
+            permille,
+            delay_us_min,
+            delay_us_max,
+        } => {
+            if *permille > 1_000 {
+                return Err(format!("permille is at most 1000, not {permille}"));
+            }
+            check_range(*delay_us_min, *delay_us_max)
+        }
+        FaultKind::Corrupt { permille, .. } if *permille > 1_000 => {
+            Err(format!("permille is at most 1000, not {permille}"))
+        }
+        FaultKind::Throttle(band) if band.bytes_per_second == 0 => {
+            Err("at least 1 byte a second passes".to_owned())
+        }
+        FaultKind::Loop { up_us, down_us, .. } if *up_us == 0 || *down_us == 0 => {
+            Err("a process is up and down for at least 1 us each".to_owned())
+        }
+        FaultKind::SlowDisk { factor: 0 } => Err("a factor is at least 1".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn check_range(min: u64, max: u64) -> Result<(), String> {
+    if max > TIME_US_MAX {
+        return Err(format!("a delay of {max} us is more than an hour"));
+    }
+    if min > max {
+        return Err(format!("the least delay, {min}, is above the most, {max}"));
+    }
     Ok(())
 }
 

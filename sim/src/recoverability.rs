@@ -67,7 +67,10 @@ mod tests {
         let mut atlas = atlas();
         assert!(atlas.lose(NodeId(1), [E1]) && atlas.lose(NodeId(2), [E1]));
         let said = excuse(&atlas, LOG).expect("beyond");
-        assert!(said.starts_with("e1 of") && said.contains("no seal quorum"), "{said}");
+        assert!(
+            said.starts_with("e1 of") && said.contains("no seal quorum"),
+            "{said}"
+        );
         assert_eq!(excuse(&atlas, LogId(2)), None, "of another log");
     }
 

@@ -16,6 +16,8 @@
 //!
 //! This is not a general wrapper of RocksDB. It has one batch, one scan, and no snapshot.
 
+mod endless;
+mod framing;
 #[cfg(feature = "hosted")]
 pub mod hosted;
 mod hosting;

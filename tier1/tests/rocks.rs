@@ -113,6 +113,58 @@ fn either_environment_opens_what_the_other_wrote() {
     }
 }
 
+/// A bit flips in the type of each record of the log in turn: the one that makes of it a type that recycled
+/// logs have.
+#[test]
+fn a_log_that_rocksdb_would_read_for_ever_ends_where_it_makes_no_sense() {
+    const RECORDS: u32 = 4;
+    for hosted in [false, true] {
+        for damaged in 1..RECORDS {
+            let mut files = OnFiles::new(RocksSettings::default(), hosted);
+            let mut store = files.open().expect("the store opens");
+            let payload = |offset: u32| [offset as u8; 50];
+            for offset in 1..=RECORDS {
+                let batch = [put(1, offset, &payload(offset))];
+                store.apply(&batch).expect("a batch is applied");
+                store.sync().expect("the store syncs");
+            }
+            drop(store);
+            let logs = std::fs::read_dir(files.directory()).expect("it is there");
+            let logs = logs.map(|entry| entry.expect("an entry").path());
+            let log = logs.filter(|path| path.extension().is_some_and(|it| it == "log"));
+            let log = log.max().expect("it has a log");
+            let mut bytes = std::fs::read(&log).expect("it can be read");
+            let content = payload(damaged + 1);
+            let at = bytes.windows(content.len()).position(|it| it == content);
+            // The header of the record that holds it: the last before it that leads to the next one.
+            let starts = starts_of_records(&bytes);
+            let of = |start: &&usize| **start < at.expect("the log holds it");
+            let header = *starts.iter().rfind(of).expect("it is in a record");
+            bytes[header + 6] ^= 4;
+            std::fs::write(&log, bytes).expect("it can be written");
+            let mut store = files.open().expect("the store opens");
+            let left = contents(&mut store, &[LogId(1)], 7).expect("the store can be read");
+            let mut expected = ModelState::default();
+            for offset in 1..=damaged {
+                expected.apply(&[put(1, offset, &payload(offset))]);
+            }
+            let expected = contents(&mut expected, &[LogId(1)], 7);
+            assert_eq!(left, expected.expect("a state cannot fail"));
+        }
+    }
+}
+
+/// Where the records of a log of one block begin.
+fn starts_of_records(log: &[u8]) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let mut at = 0;
+    while let Some(header) = log.get(at..at + 7) {
+        starts.push(at);
+        at += 7 + usize::from(u16::from_le_bytes([header[4], header[5]]));
+    }
+    starts
+}
+
 #[test]
 fn a_store_is_open_once() {
     for hosted in [false, true] {

@@ -10,14 +10,13 @@ use super::{Capsule, FORMAT};
 use crate::mutants::MUTANTS;
 use crate::options::SimOptions;
 use crate::outcome::Outcome;
-use crate::plan::{FaultKind, FaultPlan, Trigger};
+use crate::plan::FaultPlan;
+use crate::plan_check::{TIME_US_MAX, check_share};
 
 /// More bytes than this in a record are certainly a mistake.
 const RECORD_BYTES_MAX: u32 = 1 << 20;
 /// More clients or logs than this are certainly a mistake.
 const COUNT_MAX: u32 = 1_000;
-/// More virtual time than this before something is certainly a mistake: an hour, in microseconds.
-const TIME_US_MAX: u64 = 3_600_000_000;
 
 /// What is wrong with a capsule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +79,6 @@ pub fn check_course(
             Some((place, what)) => flaw(format!("plan.{place}"), what),
             None => flaw("plan", what),
         })?;
-    for (index, fault) in plan.faults.iter().enumerate() {
-        check_kind(&fault.kind).map_err(|what| flaw(format!("plan.faults[{index}].kind"), what))?;
-    }
     let cluster = Cluster::of(options);
     let mut ids = BTreeSet::new();
     for (index, step) in steps.into_iter().flatten().enumerate() {
@@ -152,14 +148,6 @@ fn check_options(options: &SimOptions) -> Result<(), Flaw> {
     cluster.map_err(|error| flaw("options", error.to_string()))
 }
 
-fn check_share(share: f64) -> Result<(), String> {
-    if (0.0..=1.0).contains(&share) {
-        Ok(())
-    } else {
-        Err(format!("a probability is from 0 to 1, not {share}"))
-    }
-}
-
 /// What there is to be named.
 struct Cluster {
     logs: u32,
@@ -210,45 +198,4 @@ impl Cluster {
         }
         Ok(())
     }
-}
-
-fn check_kind(kind: &FaultKind) -> Result<(), String> {
-    match kind {
-        FaultKind::Crash {
-            trigger:
-                Trigger::InFileOperation(0)
-                | Trigger::AfterFileOperations { count: 0, .. }
-                | Trigger::AtMoment {
-                    file_operation: 0, ..
-                },
-            ..
-        } => Err("file operations are counted from 1".to_owned()),
-        FaultKind::Degrade(degradation) => {
-            check_share(degradation.loss)?;
-            check_share(degradation.duplication)?;
-            check_range(degradation.delay_us_min, degradation.delay_us_max)
-        }
-        FaultKind::Echo {
-            permille,
-            delay_us_min,
-            delay_us_max,
-        } => {
-            if *permille > 1_000 {
-                return Err(format!("permille is at most 1000, not {permille}"));
-            }
-            check_range(*delay_us_min, *delay_us_max)
-        }
-        FaultKind::SlowDisk { factor: 0 } => Err("a factor is at least 1".to_owned()),
-        _ => Ok(()),
-    }
-}
-
-fn check_range(min: u64, max: u64) -> Result<(), String> {
-    if max > TIME_US_MAX {
-        return Err(format!("a delay of {max} us is more than an hour"));
-    }
-    if min > max {
-        return Err(format!("the least delay, {min}, is above the most, {max}"));
-    }
-    Ok(())
 }

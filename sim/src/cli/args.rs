@@ -17,7 +17,7 @@ use hstore_sim::shard::Shard;
 use hstore_sim::until::Until;
 
 /// The profile that planted bugs are searched for in.
-const MUTANTS_PROFILE: &str = "chaos";
+const MUTANTS_PROFILE: &str = "nightly";
 /// More threads than this are certainly a mistake.
 const JOBS_MAX: u64 = 1024;
 

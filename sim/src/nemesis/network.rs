@@ -35,7 +35,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "coups",
-        about: "a sequencer is cut off from all but a few nodes and shows no sign of life; those crash once they sealed, lose seals or are slow",
+        about: "a sequencer is cut off from all but a few nodes, or late, and shows no sign of life; those crash once they sealed, lose seals or are slow",
         draw: coups,
     },
     Family {
@@ -196,14 +196,22 @@ fn corruptions(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
 }
 
 /// A sequencer shows no sign of life and is cut off, but for some nodes that its successor reaches as well:
-/// what two reigns want of the same nodes is decided there. Often the seals of these are late or lost, their
+/// what two reigns want of the same nodes is decided there. Or all that it sends is late. Often the seals of these are late or lost, their
 /// disks slow, or one of them crashes once it has sealed, and is back before the old reign is over.
 fn coup(draw: &mut Draw<'_>) -> Vec<TimedFault> {
     let sequencer = Target::Sequencer(draw.log());
     let between = draw.group(1..=2);
-    let cut = FaultKind::Partition {
-        direction: Direction::Both,
-        bridge: between,
+    // What it sends to the others is lost, or comes when its reign has long been over.
+    let cut = if draw.rng.chance(0.7) {
+        FaultKind::Partition {
+            direction: Direction::Both,
+            bridge: between,
+        }
+    } else {
+        FaultKind::Clog {
+            direction: Direction::Outbound,
+            release: Release::Burst,
+        }
     };
     let cut = draw.fault(1_000..=3_000, sequencer, cut);
     // Those who reach both sides would tell of it.

@@ -23,6 +23,7 @@ use rocksdb::{
     DB, DBRawIterator, ErrorKind, FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
+use super::endless::cut_endless;
 #[cfg(feature = "hosted")]
 use super::hosted::env::{Host, HostedEnv};
 use super::hosting::{BackgroundWork, Hosting};
@@ -60,7 +61,9 @@ impl RocksStore {
         let name = directory.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(refused)?;
         let parent = directory.parent().ok_or_else(refused)?;
-        create_durable_directory(&mut PosixFileSystem::open(parent)?, name)?;
+        let mut files = PosixFileSystem::open(parent)?;
+        create_durable_directory(&mut files, name)?;
+        cut_endless(&mut files, name)?;
         Self::open_in(directory, settings, None)
     }
 
@@ -76,6 +79,7 @@ impl RocksStore {
         host: Host,
     ) -> Result<Self, StoreError> {
         create_durable_directory(&mut files, directory)?;
+        cut_endless(&mut files, directory)?;
         let hosted = HostedEnv::new(files, host);
         Self::open_in(Path::new(directory), settings, Some(Box::new(hosted)))
     }
