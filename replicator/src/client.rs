@@ -24,6 +24,7 @@ use crate::message::{
     ClientAnswer, ClientAsk, Conditions, EpochSpan, Fetched, Message, Mismatch, Move, Refusal,
     Reply, Request, StorageAnswer,
 };
+use crate::patience::Patience;
 use crate::queue::Queue;
 use crate::reader::{Delivery, GapKind, Range, Reader};
 
@@ -31,6 +32,10 @@ use crate::reader::{Delivery, GapKind, Range, Reader};
 pub const CALLS_MAX: usize = 1024;
 /// How long a client remembers that a node was slow to answer a reader.
 const DOWN_FOR: Duration = Duration::from_millis(500);
+/// An answer takes no longer than so many pauses between requests, as long as nothing else is known.
+const ANSWER_TAKES: u32 = 8;
+/// Of so many requests it is remembered when they were sent.
+const SENT_MAX: usize = 64;
 
 /// What a client can be asked to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -205,6 +210,10 @@ pub struct Client {
     down: BTreeMap<NodeId, Timestamp>,
     /// The lives of nodes, as far as known.
     incarnations: BTreeMap<NodeId, Incarnation>,
+    /// When the last requests were sent, at most [`SENT_MAX`], by number.
+    sent: BTreeMap<u64, Timestamp>,
+    /// How long answers of nodes take.
+    patience: BTreeMap<NodeId, Patience>,
     next_number: u64,
     next_call: u64,
     calls: BTreeMap<CallId, Running>,
@@ -270,6 +279,8 @@ impl Client {
             released: BTreeMap::new(),
             down: BTreeMap::new(),
             incarnations: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            patience: BTreeMap::new(),
             next_number: 1,
             next_call: 0,
             calls: BTreeMap::new(),
@@ -464,11 +475,17 @@ impl Client {
             Call::Trim { upto, .. } => ClientAsk::Trim(*upto),
             Call::IsEmpty { .. } => ClientAsk::IsEmpty,
         };
+        let patience = self.patience.get(&node).copied().unwrap_or_default();
+        let patience = patience.after(0, self.config.timing.client_retry * ANSWER_TAKES);
         running.phase = Phase::Asking {
             node,
             number,
-            retry_at: now + self.config.timing.client_retry * 8,
+            retry_at: now + patience,
         };
+        if self.sent.len() == SENT_MAX {
+            self.sent.pop_first();
+        }
+        self.sent.insert(number, now);
         let request = Request {
             incarnation,
             number,
@@ -479,6 +496,17 @@ impl Client {
     }
 
     fn on_reply(&mut self, now: Timestamp, from: NodeId, reply: &Reply, out: &mut ClientOutputs) {
+        // Also of an answer that comes when the node was asked again, or another one: where all are late,
+        // nothing else would ever be learned.
+        if let Some(sent) = self.sent.remove(&reply.number) {
+            let shortest = self.config.timing.client_retry * ANSWER_TAKES;
+            let patience = self.patience.entry(from).or_default();
+            patience.answered(now.since(sent), shortest);
+        }
+        if let ClientAnswer::WrongIncarnation(incarnation) = &reply.answer {
+            let known = self.incarnations.entry(from).or_default();
+            *known = (*known).max(*incarnation);
+        }
         let found = self
             .calls
             .iter()
@@ -596,9 +624,7 @@ impl Client {
                     _ => self.forget_leader(log, from),
                 }
             }
-            ClientAnswer::WrongIncarnation(incarnation) => {
-                let known = self.incarnations.entry(from).or_default();
-                *known = (*known).max(*incarnation);
+            ClientAnswer::WrongIncarnation(_) => {
                 self.leaders.entry(log).or_insert(from);
                 if running.exposed && !running.call.may_repeat() {
                     probe!("client.asked-a-life-that-is-over");
@@ -638,6 +664,8 @@ impl Client {
             for delivery in taken {
                 collect(deliveries, delivery);
             }
+            // A long read may take long, as long as it goes on.
+            running.deadline = now + self.config.timing.operation_timeout;
         }
         for node in reader.down().iter() {
             self.down.entry(node).or_insert(now + DOWN_FOR);
@@ -911,5 +939,26 @@ mod tests {
         }
         assert_eq!(out.done, [(CallId(0), Outcome::Failed)]);
         assert!(now >= Timestamp::ZERO + Timing::default().operation_timeout);
+    }
+
+    #[test]
+    fn answers_that_always_come_late_are_learned_from() {
+        let (mut client, mut out) = appending();
+        let first = request(&mut out).expect("it asks at once");
+        let retry = client.deadline().expect("it will ask again");
+        let late = Timestamp::ZERO + Duration::from_millis(225);
+        assert!(retry < late);
+        client.on_time(retry, &mut out);
+        let second = request(&mut out).expect("it asks again");
+        assert_eq!(second.incarnation, Incarnation(0));
+        let three = ClientAnswer::WrongIncarnation(Incarnation(3));
+        answered(&mut client, late, first.number, three, &mut out);
+        assert_eq!(request(&mut out), None);
+        let retry = client.deadline().expect("it will ask again");
+        client.on_time(retry, &mut out);
+        let third = request(&mut out).expect("it asks again");
+        assert_eq!(third.incarnation, Incarnation(3));
+        let patient = client.deadline().expect("it will ask again");
+        assert!(patient.since(retry) >= Duration::from_millis(2 * 225));
     }
 }

@@ -184,7 +184,7 @@ pub struct Timing {
     /// How long a reader waits for the other nodes before it reports data loss on the word of a
     /// seal quorum.
     pub reader_grace: Duration,
-    /// After this a client gives an operation up.
+    /// After this a client gives an operation up; a read, after this without anything new.
     pub operation_timeout: Duration,
     /// So many records after the last checkpoint of what appends are judged by, a sequencer makes
     /// another. This many are about what the next one has to read before it takes idempotent appends.

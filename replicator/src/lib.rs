@@ -36,6 +36,7 @@ pub mod effects;
 pub mod find_time;
 pub mod keys;
 pub mod message;
+mod patience;
 pub mod placement;
 pub mod producers;
 pub mod queue;

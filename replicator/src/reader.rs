@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Timing;
 use crate::message::{EpochSpan, Fetch, Fetched, Message, SingleCopy, StorageAsk, quorums_of};
+use crate::patience::Patience;
 use crate::queue::Queue;
 use crate::storage::COPIES_PER_ANSWER;
 
@@ -158,7 +159,11 @@ struct Source {
     amnesiac: bool,
     /// The question that is open, if any.
     asked: bool,
+    /// When that was asked first, and how often since without an answer that counts.
+    asked_at: Timestamp,
+    tries: u32,
     resend_at: Timestamp,
+    patience: Patience,
 }
 
 impl Source {
@@ -221,7 +226,10 @@ impl Reader {
                 entries: BTreeMap::new(),
                 amnesiac: false,
                 asked: false,
+                asked_at: Timestamp::ZERO,
+                tries: 0,
                 resend_at: Timestamp::ZERO,
+                patience: Patience::default(),
             });
         }
     }
@@ -308,7 +316,11 @@ impl Reader {
             let due = !source.asked || source.resend_at <= now;
             if is_asked && due && source.passed < last && source.has_room() {
                 source.asked = true;
-                source.resend_at = now + timing.resend;
+                if source.tries == 0 {
+                    source.asked_at = now;
+                }
+                source.resend_at = now + source.patience.after(source.tries, timing.resend);
+                source.tries = source.tries.saturating_add(1);
                 let ask = StorageAsk::Fetch(Fetch {
                     nonce: self.nonce,
                     round: self.round,
@@ -342,6 +354,11 @@ impl Reader {
         if told.round != self.round {
             probe!("reader.answer-of-an-earlier-round");
             return;
+        }
+        if source.tries > 0 {
+            let took = now.since(source.asked_at);
+            source.patience.answered(took, timing.resend);
+            source.tries = 0;
         }
         source.asked = false;
         source.amnesiac |= !told.authoritative;
@@ -499,7 +516,11 @@ impl Reader {
                 self.suspicion = None;
                 return None;
             }
-            let until = *self.suspicion.get_or_insert(now + timing.reader_patience);
+            // As patient as with the answers of those that do answer, and of these.
+            let patience = self.sources.values().map(|source| source.patience);
+            let patience = patience.fold(Patience::default(), Patience::max);
+            let wait = patience.after(0, timing.reader_patience);
+            let until = *self.suspicion.get_or_insert(now + wait);
             if until > now {
                 return None;
             }

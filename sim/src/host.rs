@@ -337,7 +337,10 @@ impl Host {
     /// A durable sector was written over another one, both of files that the store checks. Returns from
     /// where to where, if there were two.
     pub fn misdirect(&mut self, from: u64, to: u64, shows: bool) -> Option<[(String, u64); 2]> {
-        let mut candidates = self.checked_log();
+        // Whole sectors: what testifies to their content stands behind them, and stays.
+        let whole = |length: u64| length / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
+        let log = self.checked_log().into_iter();
+        let mut candidates: Vec<_> = log.map(|(path, length)| (path, whole(length))).collect();
         candidates.extend(self.checked_tables());
         let sector = |(path, byte)| (path, byte / SECTOR_BYTES as u64);
         let from = sector(pick_byte(candidates.clone(), from)?);

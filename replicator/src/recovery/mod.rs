@@ -21,6 +21,7 @@ pub use decide::{Decision, Digests, decide};
 
 use crate::effects::{Env, Event};
 use crate::message::{Message, RecoveryAnswer, RecoveryMetadata, RecoveryStep, StorageAsk};
+use crate::patience::backed_off;
 use crate::sequencer::WINDOW;
 
 /// How many copies one mutate carries at most.
@@ -40,6 +41,8 @@ pub struct EpochRecovery {
     phase: Phase,
     /// When to send again what is unanswered.
     resend_at: Timestamp,
+    /// How often was sent again since there was progress.
+    resent: u32,
     /// When the attempt has gone too long without progress. Sealing alone may take for ever.
     expires_at: Timestamp,
 }
@@ -118,6 +121,7 @@ impl EpochRecovery {
                 grace: None,
             },
             resend_at: env.now,
+            resent: 0,
             expires_at: env.now,
         };
         recovery.next_attempt(env);
@@ -480,12 +484,21 @@ impl EpochRecovery {
         self.resend(env);
     }
 
+    /// Each attempt waits longer for progress than the one before.
     fn progressed(&mut self, env: &Env) {
-        self.expires_at = env.now + env.config.timing.recovery_timeout;
+        let failed = self.ballot.attempt.saturating_sub(1);
+        self.expires_at = env.now + backed_off(env.config.timing.recovery_timeout, failed);
+        self.resent = 0;
     }
 
     fn resend(&mut self, env: &mut Env) {
-        self.resend_at = env.now + env.config.timing.resend;
+        // A seal is small, and whoever comes back shall hear it soon. What follows is as large as its answers.
+        let resent = match self.phase {
+            Phase::Seal { .. } => 0,
+            _ => self.resent,
+        };
+        self.resend_at = env.now + backed_off(env.config.timing.resend, resent);
+        self.resent = resent.saturating_add(1);
         match &self.phase {
             Phase::Seal { sealed, .. } => {
                 let silent = self.quorums.nodes();

@@ -17,9 +17,9 @@ use hstore_core::{
 
 use crate::effects::{Env, Event};
 use crate::message::{Message, StorageAsk, StoreOutcome};
+use crate::patience::Patience;
 use crate::placement::copyset::Copysets;
 use crate::placement::grey::GreyList;
-use crate::sequencer::patience::Patience;
 
 /// How many records an epoch has placed and not yet answered at most; more are pushed back.
 pub const WINDOW: usize = 256;
@@ -245,7 +245,7 @@ impl Appends {
                     }
                     it.retired = quorums.is_write_quorum(it.stored);
                     if it.retired {
-                        self.patience.completed(took, timing.wave_timeout);
+                        self.patience.answered(took, timing.wave_timeout);
                     }
                 }
             }
@@ -333,7 +333,7 @@ impl Appends {
         it.stored = NodeSet::EMPTY;
         it.sent = env.now;
         let shortest = env.config.timing.wave_timeout;
-        it.deadline = env.now + self.patience.of(it.wave, shortest);
+        it.deadline = env.now + self.patience.after(it.wave - 1, shortest);
         let lsn = Lsn::at(self.epoch, offset);
         it.send(self.log, lsn, self.last_known_good, it.copyset, env);
     }

@@ -12,7 +12,6 @@ mod asker;
 mod judge;
 mod moving;
 mod observations;
-mod patience;
 mod probe;
 mod rebuild;
 mod reign;

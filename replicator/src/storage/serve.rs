@@ -12,6 +12,7 @@ use super::state::ParkedFetch;
 use super::{ANSWER_BYTES_MAX, COPIES_PER_ANSWER, Continuation, Copies, StorageNode};
 use crate::effects::{DiskWork, Env};
 use crate::message::{Fetch, Fetched, Message, StorageAnswer};
+use crate::patience::{DOUBLINGS_MAX, backed_off};
 
 /// How many questions are parked for one log; beyond that the oldest is dropped, and its reader asks
 /// again.
@@ -27,13 +28,17 @@ impl StorageNode {
             state.readable()
         };
         if fetch.first > readable {
+            let is_another = |it: &ParkedFetch| (it.to, it.fetch.nonce) != (from, fetch.nonce);
+            state.parked.retain(is_another);
             if state.parked.len() == PARKED_MAX {
                 state.parked.pop_front();
             }
+            // So long until its reader asks again, however patient it is.
+            let kept = backed_off(env.config.timing.resend, DOUBLINGS_MAX);
             state.parked.push_back(ParkedFetch {
                 to: from,
                 fetch,
-                until: env.now + env.config.timing.resend,
+                until: env.now + kept,
             });
             return;
         }
