@@ -12,10 +12,12 @@ use hstore_sim::campaign::line::RunLine;
 use hstore_sim::campaign::request::CampaignRequest;
 use hstore_sim::campaign::summary::{INCOMPLETE, exit_code};
 use hstore_sim::outcome::Outcome;
-use hstore_sim::run::run_with;
+use hstore_sim::provenance::REVISION;
+use hstore_sim::run::{Alteration, RunRequest, run_with};
 use indicatif::ProgressBar;
 
 use super::args::{CampaignArgs, Cli, Command};
+use super::overdue::Overdue;
 use super::{output, told};
 
 /// Set by Ctrl-C, and when the system asks the process to end.
@@ -35,22 +37,27 @@ pub(crate) fn campaign(args: &CampaignArgs) -> anyhow::Result<u8> {
     let progress = progress(&request);
     let mut failed = 0;
     let mut wrote = Ok(());
-    let found = run_campaign(
-        &request,
-        run_with,
-        directory.as_ref(),
-        &CALLED_OFF,
-        |line| {
-            progress.inc(1);
-            if line.outcome != Outcome::Passed {
-                failed += 1;
-                progress.set_message(format!("{failed} failed"));
-            }
-            if args.told.json_lines && wrote.is_ok() {
-                wrote = tell(line);
-            }
-        },
-    );
+    let overdue = Overdue::default();
+    let run = |run: &RunRequest, alteration: &Alteration| {
+        overdue.run(run.seed, || run_with(run, alteration))
+    };
+    let observe = |line: &RunLine| {
+        progress.inc(1);
+        if line.outcome != Outcome::Passed {
+            failed += 1;
+            progress.set_message(format!("{failed} failed"));
+        }
+        if args.told.json_lines && wrote.is_ok() {
+            wrote = tell(line);
+        }
+    };
+    let command = |seed| {
+        let settings = &request.settings;
+        settings.reproduce(&output::program(), seed, REVISION)
+    };
+    let found = overdue.watch(command, || {
+        run_campaign(&request, run, directory.as_ref(), &CALLED_OFF, observe)
+    });
     progress.finish_and_clear();
     let found = found?;
     wrote?;

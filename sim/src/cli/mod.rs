@@ -14,6 +14,7 @@ mod look;
 mod merge;
 mod mutants;
 mod output;
+mod overdue;
 mod profile;
 mod quorums;
 mod replay;
