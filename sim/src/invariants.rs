@@ -16,7 +16,7 @@ use crate::host::{Found, Metadata};
 use crate::report::Violation;
 
 /// The invariants by name, and what they say.
-pub const INVARIANTS: [(&str, &str); 14] = [
+pub const INVARIANTS: [(&str, &str); 16] = [
     (
         "one-sequencer-per-epoch",
         "no epoch of a log is ever begun by two activations",
@@ -48,6 +48,14 @@ pub const INVARIANTS: [(&str, &str); 14] = [
     (
         "served-entries-agree",
         "two nodes never serve different entries at one LSN, nor one node at two times, nor a record beyond the bridge of a clean epoch",
+    ),
+    (
+        "times-are-found",
+        "where a client is told that a time begins, no record of that time or a later one lies before that was served when it asked",
+    ),
+    (
+        "empty-is-true",
+        "a log of which a client is told that it is empty has no record that was served when it asked, and is not trimmed",
     ),
     (
         "record-times-rise",

@@ -60,6 +60,7 @@ pub mod events;
 pub mod explain;
 pub mod export;
 pub mod extend;
+pub mod findings;
 pub mod fresh_dir;
 pub mod guide;
 pub mod host;

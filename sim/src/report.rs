@@ -104,6 +104,12 @@ pub struct Counts {
     /// Polls that were answered.
     #[serde(default)]
     pub polls: u64,
+    /// Times that were found in a log.
+    #[serde(default)]
+    pub times_found: u64,
+    /// How often a client was told whether a log is empty.
+    #[serde(default)]
+    pub emptiness_told: u64,
     /// Trims that hold.
     #[serde(default)]
     pub trims: u64,

@@ -25,6 +25,8 @@ pub enum Stream {
     Canary = 8,
     /// What a guided campaign makes of a seed.
     Guide = 9,
+    /// What clients ask that no history has a word for.
+    Questions = 10,
 }
 
 /// The streams of a root seed.

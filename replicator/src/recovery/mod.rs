@@ -43,6 +43,8 @@ pub struct EpochRecovery {
     resend_at: Timestamp,
     /// How often was sent again since there was progress.
     resent: u32,
+    /// An attempt had too few nodes to decide.
+    needs_more: bool,
     /// When the attempt has gone too long without progress. Sealing alone may take for ever.
     expires_at: Timestamp,
 }
@@ -122,6 +124,7 @@ impl EpochRecovery {
             },
             resend_at: env.now,
             resent: 0,
+            needs_more: false,
             expires_at: env.now,
         };
         recovery.next_attempt(env);
@@ -357,6 +360,21 @@ impl EpochRecovery {
         }
     }
 
+    /// Until when stragglers are waited for once there is a quorum. Where an attempt had too few nodes to
+    /// decide, those that follow wait for all that answer at all.
+    fn stragglers_until(&self, env: &Env) -> Timestamp {
+        let timing = &env.config.timing;
+        if self.needs_more {
+            env.now
+                + backed_off(
+                    timing.recovery_timeout,
+                    self.ballot.attempt.saturating_sub(2),
+                ) / 2
+        } else {
+            env.now + timing.recovery_grace
+        }
+    }
+
     fn after_seal(&mut self, env: &mut Env) {
         let Phase::Seal {
             sealed,
@@ -370,7 +388,7 @@ impl EpochRecovery {
         if nodes == self.quorums.nodes() {
             self.begin_digest(env);
         } else if grace.is_none() && (self.enough(nodes, *amnesiac) || reads_unfenced()) {
-            let until = env.now + env.config.timing.recovery_grace;
+            let until = self.stragglers_until(env);
             if let Phase::Seal { grace, .. } = &mut self.phase {
                 *grace = Some(until);
             }
@@ -417,7 +435,7 @@ impl EpochRecovery {
         if done.len() == passed.len() {
             self.begin_mutate(env);
         } else if grace.is_none() && self.enough(done, digests.amnesiac) {
-            let until = env.now + env.config.timing.recovery_grace;
+            let until = self.stragglers_until(env);
             if let Phase::Digest { grace, .. } = &mut self.phase {
                 *grace = Some(until);
             }
@@ -435,6 +453,7 @@ impl EpochRecovery {
         let Some(decision) = decide(&self.quorums, digests, members) else {
             probe!("recovery.needs-more-nodes");
             // Some copies cannot be read, and nodes that may have good ones are silent.
+            self.needs_more = true;
             self.next_attempt(env);
             return;
         };

@@ -11,6 +11,7 @@ use hstore_core::{LogId, NodeId, NodeSet, Timestamp, probe};
 use super::{Change, RegisterBallot, RegisterValue, Vote};
 use crate::effects::Env;
 use crate::message::{Message, RegisterStep};
+use crate::patience::backed_off;
 
 /// A change on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +22,9 @@ pub struct Proposer {
     phase: Phase,
     /// Phase 1 met a higher ballot once. The first time that is mostly one of long ago, and nobody is
     /// waited for; the second time somebody else is at work.
-    refused: bool,
+    refused: u32,
+    /// How often the same was sent without an answer that sufficed.
+    unanswered: u32,
     /// When to send again, or to try a higher ballot.
     deadline: Timestamp,
 }
@@ -68,7 +71,8 @@ impl Proposer {
             change,
             ballot,
             phase: Phase::BackingOff,
-            refused: false,
+            refused: 0,
+            unanswered: 0,
             deadline: env.now,
         };
         proposer.prepare(env);
@@ -141,11 +145,10 @@ impl Proposer {
                 })
             }
             (Phase::Preparing { .. } | Phase::Accepting { .. }, RegisterStep::Refused(higher)) => {
-                let pause = env.config.timing.register_backoff;
-                let nanos = pause.as_nanos() as u64;
                 self.ballot.round = self.ballot.round.max(higher.round) + 1;
                 let preparing = matches!(self.phase, Phase::Preparing { .. });
-                if preparing && !std::mem::replace(&mut self.refused, true) {
+                self.refused = self.refused.saturating_add(1);
+                if preparing && self.refused == 1 {
                     self.prepare(env);
                     return None;
                 }
@@ -154,6 +157,9 @@ impl Proposer {
                     matches!(self.phase, Phase::Accepting { .. })
                 );
                 self.phase = Phase::BackingOff;
+                // Where a round takes long, those who would disturb each other have to pause as long.
+                let pause = backed_off(env.config.timing.register_backoff, self.refused - 1);
+                let nanos = pause.as_nanos() as u64;
                 self.deadline = env.now + Duration::from_nanos(env.rng.within(nanos..=4 * nanos));
                 None
             }
@@ -187,6 +193,7 @@ impl Proposer {
             promised: NodeSet::EMPTY,
             latest: None,
         };
+        self.unanswered = 0;
         self.send(env.config.metadata, &RegisterStep::Prepare, env);
     }
 
@@ -194,6 +201,7 @@ impl Proposer {
         let changed = self.change.apply(&current);
         let applied = changed.is_some();
         let value = changed.map_or(current, Arc::new);
+        self.unanswered = 0;
         self.send(
             env.config.metadata,
             &RegisterStep::Accept(value.clone()),
@@ -207,7 +215,8 @@ impl Proposer {
     }
 
     fn send(&mut self, to: NodeSet, step: &RegisterStep, env: &mut Env) {
-        self.deadline = env.now + env.config.timing.resend;
+        self.deadline = env.now + backed_off(env.config.timing.resend, self.unanswered);
+        self.unanswered = self.unanswered.saturating_add(1);
         for node in to.iter() {
             let (log, ballot, step) = (self.log, self.ballot, step.clone());
             env.out.send(node, Message::Register { log, ballot, step });

@@ -150,6 +150,11 @@ impl Appends {
             .min()
     }
 
+    /// How long answers of nodes take.
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
+    }
+
     /// Whether no more records can be placed for now.
     pub(super) fn is_full(&self) -> bool {
         self.placed() >= WINDOW

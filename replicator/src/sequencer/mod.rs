@@ -38,6 +38,7 @@ pub use trims::TRIMS_MAX;
 use crate::effects::{Env, Event, StopReason};
 use crate::message::RegisterStep;
 use crate::message::{ClientAnswer, ClientAsk, Move, Sequencing, StorageAnswer};
+use crate::patience::backed_off;
 use crate::queue::Queue;
 use crate::register::{Activation, Change, Proposer, RegisterBallot, RegisterValue};
 
@@ -52,6 +53,8 @@ pub struct Sequencer {
     round: u64,
     /// No new activation before this, unless somebody asks for it.
     not_before: Timestamp,
+    /// Activations that came to nothing, since one did not.
+    failures: u32,
     /// The newest epoch that this node has heard of.
     newest: Epoch,
 }
@@ -109,6 +112,7 @@ impl Sequencer {
             activations: 0,
             round: 1,
             not_before: Timestamp::ZERO,
+            failures: 0,
             newest: Epoch(0),
         }
     }
@@ -198,13 +202,18 @@ impl Sequencer {
         }
     }
 
+    /// Until when a step of an activation may take. What failed is given longer.
+    fn activation_patience(&self, env: &Env) -> Timestamp {
+        env.now + backed_off(env.config.timing.activation_patience, self.failures)
+    }
+
     /// Asks the register what there is.
     fn look(&mut self, asker: Option<Asker>, env: &mut Env) {
         let proposer = Proposer::start(self.log, Change::Nothing, &mut self.round, env);
         self.phase = Phase::Looking {
             proposer: Box::new(proposer),
             asker,
-            patience: env.now + env.config.timing.activation_patience,
+            patience: self.activation_patience(env),
         };
     }
 
@@ -234,7 +243,7 @@ impl Sequencer {
         self.phase = Phase::Probing {
             probe: Probe::start(self.log, nodes, self.activations, env),
             bid: Box::new(bid),
-            patience: env.now + env.config.timing.activation_patience,
+            patience: self.activation_patience(env),
         };
     }
 
@@ -363,7 +372,8 @@ impl Sequencer {
                     let to = wanted.to.unwrap_or(env.me);
                     let quorums = wanted.quorums.as_ref().unwrap_or(reign.quorums()).clone();
                     let nonce = self.activations;
-                    let it = Moving::start(self.log, asker, to, quorums, nonce, env);
+                    let patience = reign.patience();
+                    let it = Moving::start(self.log, asker, to, quorums, nonce, patience, env);
                     *moving = Some(Box::new(it));
                     return;
                 } else {
@@ -584,7 +594,7 @@ impl Sequencer {
             Some(activation),
             "an activation that applied is the value's"
         );
-        let patience = env.now + env.config.timing.activation_patience;
+        self.failures = 0;
         let (log, epoch) = (self.log, value.epoch);
         let quorums = value.quorums(epoch).clone();
         let before = (epoch > Epoch(1)).then(|| value.quorums(epoch.prev()));
@@ -602,7 +612,7 @@ impl Sequencer {
             quorums,
         });
         env.out.events.extend(moved);
-        let reign = Reign::begin(log, activation, value, patience, &mut self.round, env);
+        let reign = Reign::begin(log, activation, value, &mut self.round, env);
         self.phase = Phase::Reigning {
             reign: Box::new(reign),
             moving: None,
@@ -663,9 +673,11 @@ impl Sequencer {
         if let Some(asker) = asker {
             asker.tell(answer, env);
         }
-        let nanos = env.config.timing.activation_backoff.as_nanos() as u64;
+        let pause = backed_off(env.config.timing.activation_backoff, self.failures);
+        let nanos = pause.as_nanos() as u64;
         let pause = Duration::from_nanos(env.rng.within(nanos..=2 * nanos));
         self.not_before = env.now + pause;
+        self.failures = self.failures.saturating_add(1);
     }
 
     /// Up to where readers may read, as far as this sequencer released it.

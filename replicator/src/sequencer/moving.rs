@@ -15,6 +15,7 @@ use super::probe::Probe;
 use super::reign::Reign;
 use crate::effects::{Env, Event};
 use crate::message::{Message, StorageAnswer};
+use crate::patience::Patience;
 use crate::register::{Activation, Change, Proposer};
 
 /// A move.
@@ -55,6 +56,7 @@ impl Moving {
         to: NodeId,
         quorums: QuorumSystem,
         nonce: u64,
+        patience: Patience,
         env: &mut Env,
     ) -> Self {
         let nodes = quorums.nodes().union(NodeSet::only(to));
@@ -63,7 +65,7 @@ impl Moving {
             to,
             quorums,
             stage: Stage::Probing(Probe::start(log, nodes, nonce, env)),
-            patience: env.now + env.config.timing.hand_over_patience,
+            patience: env.now + patience.after(0, env.config.timing.hand_over_patience),
         }
     }
 
@@ -135,10 +137,14 @@ impl Moving {
                 reign.stop_placing();
             }
             self.stage = Stage::Draining;
-            self.patience = env.now + env.config.timing.drain_patience;
+            let wait = reign.patience().after(0, env.config.timing.drain_patience);
+            self.patience = env.now + wait;
         }
         if self.stage == Stage::Draining && reign.is_drained() {
-            self.patience = env.now + env.config.timing.hand_over_patience;
+            let wait = reign
+                .patience()
+                .after(0, env.config.timing.hand_over_patience);
+            self.patience = env.now + wait;
             if self.to != env.me {
                 let resend_at = env.now + env.config.timing.resend;
                 self.stage = Stage::HandedOver { resend_at };

@@ -19,6 +19,7 @@ use super::trims::{TRIMS_MAX, Trims};
 use crate::effects::{Env, Event};
 use crate::message::RegisterStep;
 use crate::message::{ClientAnswer, Message, RecoveryAnswer, Reply, StorageAnswer, StorageAsk};
+use crate::patience::Patience;
 use crate::queue::Queue;
 use crate::recovery::{EpochRecovery, RECOVERED_MAX, RecoveryEnd};
 use crate::register::{Activation, Change, Checkpoint, Proposer, RegisterBallot, RegisterValue};
@@ -36,7 +37,7 @@ pub(super) struct Reign {
     /// The register as this reign last saw it.
     value: Arc<RegisterValue>,
     progress: Progress,
-    /// Unless the reign is open by then, another node may try.
+    /// Unless the reign is open by then, or has come further, another node may try.
     patience: Timestamp,
     /// Whether appends are placed; not while the log is about to move.
     placing: bool,
@@ -72,7 +73,6 @@ impl Reign {
         log: LogId,
         activation: Activation,
         value: Arc<RegisterValue>,
-        patience: Timestamp,
         round: &mut u64,
         env: &mut Env,
     ) -> Self {
@@ -85,7 +85,7 @@ impl Reign {
             quorums,
             value,
             progress: Progress::Open,
-            patience,
+            patience: env.now,
             placing: true,
             appends: Appends::new(log, epoch),
             judge: Judge::default(),
@@ -206,6 +206,11 @@ impl Reign {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// How patient it has to be with its nodes, by what waves took.
+    pub(super) fn patience(&self) -> Patience {
+        self.appends.patience()
     }
 
     pub(super) fn is_out_of_patience(&self, now: Timestamp) -> bool {
@@ -538,6 +543,7 @@ impl Reign {
             ballot,
             last_record,
         };
+        self.patience = env.now + env.config.timing.activation_patience;
         let proposer = Proposer::start(self.log, change, round, env);
         self.progress = Progress::Advancing(proposer, epoch, ballot);
     }
@@ -646,6 +652,9 @@ impl Reign {
 
     /// Begins the recovery of the next epoch, or opens the reign if none is left.
     fn recover_next(&mut self, round: &mut u64, env: &mut Env) {
+        // For each epoch anew: were it for all of them, a log with many of them might never come to open,
+        // and have one more with each attempt.
+        self.patience = env.now + env.config.timing.activation_patience;
         let next = self.value.last_clean().next();
         // Every epoch is recovered, one that a failed activation left empty like any other.
         if next < self.epoch.prev() && planted!("recovery-skips-epoch") {

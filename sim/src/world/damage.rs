@@ -190,6 +190,8 @@ impl World {
     /// A node cannot go on with what is left of its store.
     pub(super) fn stays_down(&mut self, node: NodeId) {
         probe!("world.store-beyond-opening");
+        // The process that was to start has ended, and what the device failed of its operations with it.
+        self.host_mut(node).exit();
         let now = self.now;
         self.trace.event(
             now,

@@ -15,6 +15,7 @@ mod network;
 mod nodes;
 mod phases;
 mod processes;
+mod questions;
 mod targets;
 mod workload;
 
@@ -37,6 +38,7 @@ use agenda::Agenda;
 use crate::atlas::FaultAtlas;
 use crate::clients::Slot;
 use crate::coverage::Coverage;
+use crate::findings::Findings;
 use crate::host::Host;
 use crate::invariants::Invariants;
 use crate::lost::Lost;
@@ -113,6 +115,8 @@ enum Next {
     AddedEnds(usize),
     /// A planned move is asked for.
     Move(usize),
+    /// The next question is asked.
+    Ask,
     /// Looks whether the phase is over.
     Look,
 }
@@ -182,6 +186,8 @@ pub struct World {
     watch: Option<Watch>,
     faults: Vec<Struck>,
     moves: moves::Moves,
+    questions: questions::Questions,
+    findings: Findings,
     /// What others have added.
     extensions: extensions::Extensions,
     /// What damage there is and may be.
@@ -294,6 +300,8 @@ impl World {
             recorder: Recorder::new(),
             watch: None,
             moves: moves::Moves::default(),
+            questions: questions::Questions::new(seeds.stream(Stream::Questions)),
+            findings: Findings::default(),
             extensions: extensions::Extensions::default(),
             probes: Vec::new(),
             invariants: Invariants::default(),
@@ -565,6 +573,7 @@ impl World {
             Next::AddedBegins(index) => self.added_begins(index),
             Next::AddedEnds(index) => self.added_ends(index),
             Next::Move(index) => self.ask_for_move(index),
+            Next::Ask => self.ask(),
             Next::Look => self.look(),
         }
     }

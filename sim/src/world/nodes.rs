@@ -187,6 +187,7 @@ impl World {
                 Some((said, spoken, frame)) if spoken == version && said == message => frame,
                 _ => {
                     if self.options.white_box {
+                        self.findings.on_message(self.now, &message);
                         let violation = self.invariants.on_message(self.now, node, &message);
                         self.judge(violation);
                     }
@@ -401,6 +402,7 @@ impl World {
             let holders: NodeSet = hosts.iter().filter(holds).map(|host| host.id).collect();
             holders.union(atlas.lost(log, lsn.epoch))
         };
+        self.findings.on_event(event);
         let violation = self.invariants.on_event(now, node, event, holders_of);
         self.judge(violation);
     }

@@ -104,6 +104,7 @@ impl World {
         }
         self.plan_added();
         self.plan_moves();
+        self.begin_to_ask();
         for slot in 0..self.slots.len() {
             if !self.slots[slot].worker {
                 continue;

@@ -111,6 +111,10 @@ impl World {
                 self.move_ended(&outcome);
                 continue;
             }
+            if self.questions.slot == Some(slot) {
+                self.question_ended(&outcome);
+                continue;
+            }
             let bytes = postcard::to_stdvec(&outcome).expect("an outcome has a serialised form");
             self.trace.event(
                 now,
