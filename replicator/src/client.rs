@@ -391,6 +391,11 @@ impl Client {
                 } else {
                     Outcome::Failed
                 };
+                if let Phase::Asking { node, .. } = running.phase {
+                    let log = running.call.log();
+                    self.forget_leader(log, node);
+                    self.patience.remove(&node);
+                }
                 self.end_without(id, outcome, out);
                 continue;
             }
@@ -403,7 +408,9 @@ impl Client {
                 Phase::Asking { node, retry_at, .. } if retry_at <= now => {
                     if running.exposed && !running.call.may_repeat() {
                         probe!("client.must-not-ask-again");
-                        // Asking again could append twice.
+                        // Asking again could append twice. Whoever is asked next need not be this one.
+                        let log = running.call.log();
+                        self.forget_leader(log, node);
                         self.wait_on(id);
                     } else {
                         let log = running.call.log();
@@ -476,7 +483,10 @@ impl Client {
             Call::IsEmpty { .. } => ClientAsk::IsEmpty,
         };
         let patience = self.patience.get(&node).copied().unwrap_or_default();
-        let patience = patience.after(0, self.config.timing.client_retry * ANSWER_TAKES);
+        let timing = &self.config.timing;
+        let patience = patience.after(0, timing.client_retry * ANSWER_TAKES);
+        // However long answers took: a node that is gone must not take all of a call's time.
+        let patience = patience.min(timing.operation_timeout / 3);
         running.phase = Phase::Asking {
             node,
             number,

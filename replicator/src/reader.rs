@@ -548,6 +548,8 @@ impl Reader {
             });
             let absent = absent.map(|(&node, _)| node).collect();
             if !quorums.is_seal_quorum(absent) {
+                // Those that counted when the wait began may not any more.
+                self.suspicion = None;
                 return None;
             }
             let until = *self.suspicion.get_or_insert(now + timing.reader_grace);

@@ -150,6 +150,9 @@ impl Campaign {
     #[must_use]
     pub fn shortcomings(&self) -> Vec<String> {
         let mut all = Vec::new();
+        if self.runs == 0 {
+            all.push("there were none".to_owned());
+        }
         if let Some(Canary {
             mutant: Some(mutant),
             noticed: None,

@@ -251,9 +251,16 @@ impl FaultAtlas {
         let damaged = down.union(NodeSet::only(node));
         // Of the epochs that begin until then nothing is known yet.
         let systems = self.systems.values();
+        // What has begun is stored on nodes that may have lost some of it, and goes on to be.
+        let mut lost = self.lost.iter();
         let tolerated = { systems }
             .flat_map(Systems::all)
-            .all(|it| tolerates(it, damaged));
+            .all(|it| tolerates(it, damaged))
+            && lost.all(|(&(log, epoch), lost)| {
+                let systems = self.systems.get(&log);
+                let mut systems = systems.into_iter().flat_map(|it| it.of(epoch));
+                self.is_clean(log, epoch) || systems.all(|it| tolerates(it, lost.union(damaged)))
+            });
         if !tolerated {
             self.refused += 1;
             return false;
@@ -272,6 +279,18 @@ impl FaultAtlas {
 
     /// Whether the whole store of `node` may be damaged; if so it is, from now on.
     pub fn retire(&mut self, node: NodeId) -> bool {
+        if !self.may_retire(node) {
+            self.refused += 1;
+            return false;
+        }
+        self.granted += 1;
+        self.retired.insert(node);
+        true
+    }
+
+    /// Whether [`FaultAtlas::retire`] would be granted.
+    #[must_use]
+    pub fn may_retire(&self, node: NodeId) -> bool {
         let retired = self.retired.union(NodeSet::only(node));
         let left = self.metadata.difference(retired);
         let down = retired.union(self.armed());
@@ -279,20 +298,13 @@ impl FaultAtlas {
             system.is_write_quorum(system.nodes().difference(retired)) && tolerates(system, down)
         };
         let mut lost = self.lost.iter();
-        let tolerated = left.len() > self.metadata.len() / 2
+        left.len() > self.metadata.len() / 2
             && self.systems.values().flat_map(Systems::all).all(works)
             && lost.all(|(&(log, epoch), lost)| {
                 let systems = self.systems.get(&log);
                 let mut systems = systems.into_iter().flat_map(|it| it.of(epoch));
                 systems.all(|system| tolerates(system, lost.union(down)))
-            });
-        if !tolerated {
-            self.refused += 1;
-            return false;
-        }
-        self.granted += 1;
-        self.retired = retired;
-        true
+            })
     }
 }
 

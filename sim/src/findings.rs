@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use hstore_core::{Entry, LogId, Lsn, Timestamp, WallTime};
-use hstore_replicator::effects::Event;
 use hstore_replicator::message::{Fetched, Message, StorageAnswer};
 
 use crate::report::Violation;
@@ -15,7 +14,7 @@ use crate::report::Violation;
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     served: BTreeMap<(LogId, Lsn), Served>,
-    /// Up to where each log was given up.
+    /// Up to where each log may have been given up.
     trims: BTreeMap<LogId, Lsn>,
 }
 
@@ -45,12 +44,10 @@ impl Findings {
         }
     }
 
-    /// Learns from an event of a node.
-    pub fn on_event(&mut self, event: &Event) {
-        if let Event::Trimmed { log, upto } = event {
-            let known = self.trims.entry(*log).or_default();
-            *known = (*known).max(*upto);
-        }
+    /// Somebody asks for a trim: from now on what is given up may be gone.
+    pub fn on_trim(&mut self, log: LogId, upto: Lsn) {
+        let known = self.trims.entry(log).or_default();
+        *known = (*known).max(upto);
     }
 
     /// The time of some record of a log: what `pick` is reduced to.
@@ -170,8 +167,7 @@ mod tests {
         let mut findings = findings();
         assert!(findings.judge_empty(LATER, LOG).is_some());
         assert_eq!(findings.judge_empty(LATER, LogId(2)), None);
-        let upto = Lsn::new(1, 3);
-        findings.on_event(&Event::Trimmed { log: LOG, upto });
+        findings.on_trim(LOG, Lsn::new(1, 3));
         assert_eq!(findings.judge_empty(LATER, LOG), None);
     }
 

@@ -62,8 +62,8 @@ pub struct Host {
     kept: BTreeSet<(LogId, Lsn)>,
     /// Epochs of which copies may be answered unsynced: they are marked as dirty, maybe durably.
     dirty: BTreeSet<(LogId, Epoch)>,
-    /// Until then the disk completes nothing.
-    pub stalled_until: Timestamp,
+    /// How many faults have its disk stand still.
+    pub stalls: u32,
     /// Files of which something durable went bad.
     damaged: BTreeSet<String>,
     /// The disk was replaced by an empty one.
@@ -134,7 +134,7 @@ impl Host {
             given_up: BTreeMap::new(),
             kept: BTreeSet::new(),
             dirty: BTreeSet::new(),
-            stalled_until: Timestamp::ZERO,
+            stalls: 0,
             damaged: BTreeSet::new(),
             wiped: false,
             past: Past::Blank,

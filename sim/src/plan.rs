@@ -253,6 +253,8 @@ pub enum FlipPlace {
 /// A kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Traffic {
+    /// A sequencer's request to store.
+    Stores,
     /// A storage node's answer to a store.
     StoreAcks,
     /// A node's answer to a client.
@@ -271,7 +273,8 @@ pub enum Traffic {
 
 impl Traffic {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Stores,
         Self::StoreAcks,
         Self::Replies,
         Self::Accepts,
@@ -297,6 +300,7 @@ impl Traffic {
                     ..
                 } => Some(Self::Seals),
                 StorageAsk::Release { .. } => Some(Self::Releases),
+                StorageAsk::Store { .. } | StorageAsk::Amend { .. } => Some(Self::Stores),
                 _ => None,
             },
             Message::Stored { answer, .. } => match answer {

@@ -8,6 +8,9 @@ use crate::plan::{FaultKind, FaultPlan, Target, Trigger};
 /// More virtual time than this before something is certainly a mistake: an hour, in microseconds.
 pub(crate) const TIME_US_MAX: u64 = 3_600_000_000;
 
+/// A clock that is further off in its pace is certainly a mistake.
+const DRIFT_PPM_MAX: u32 = 500_000;
+
 impl FaultPlan {
     /// Whether it names only what a cluster with these options has, in the order of time.
     ///
@@ -33,6 +36,9 @@ impl FaultPlan {
                     Err(format!("there is no {node}: the cluster has {nodes} nodes"))
                 }
                 Target::Nodes(some) => has_nodes(some),
+                Target::Rack(rack) if options.locations.iter().all(|it| it.rack != rack) => {
+                    Err(format!("there is no rack {rack}"))
+                }
                 Target::Sequencer(log)
                 | Target::WriteQuorum { log, .. }
                 | Target::LastCopyset(log)
@@ -125,6 +131,21 @@ fn check_kind(kind: &FaultKind) -> Result<(), String> {
         }
         FaultKind::Loop { up_us, down_us, .. } if *up_us == 0 || *down_us == 0 => {
             Err("a process is up and down for at least 1 us each".to_owned())
+        }
+        FaultKind::Crash {
+            in_restart: Some(0),
+            ..
+        } => Err("file operations are counted from 1".to_owned()),
+        FaultKind::ClockDrift { ppm } if ppm.unsigned_abs() > DRIFT_PPM_MAX => Err(format!(
+            "a clock is at most {DRIFT_PPM_MAX} millionths too fast or too slow, not {ppm}"
+        )),
+        FaultKind::ClockStep { by_ms } if by_ms.unsigned_abs() > TIME_US_MAX => Err(format!(
+            "a clock is set wrong by at most {TIME_US_MAX} ms, not {by_ms}"
+        )),
+        FaultKind::ClockLeap { by_us: us } | FaultKind::StallMetadata { delay_us: us }
+            if *us > TIME_US_MAX =>
+        {
+            Err(format!("{us} us is more than an hour"))
         }
         FaultKind::SlowDisk { factor: 0 } => Err("a factor is at least 1".to_owned()),
         _ => Ok(()),

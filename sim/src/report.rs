@@ -170,6 +170,9 @@ pub struct Counts {
     pub moves_unknown: u64,
     /// Times that a sequencer stopped placing and then went on.
     pub moves_given_up: u64,
+    /// Moves whose epoch began: the register has it.
+    #[serde(default)]
+    pub moves_begun: u64,
     /// Changes of leader that were asked for, whose epoch opened while an append waited.
     pub leader_moves_under_load: u64,
     /// Changes of nodeset whose epoch opened while an append waited.

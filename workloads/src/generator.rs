@@ -10,6 +10,8 @@ use crate::knowledge::Knowledge;
 use crate::spec::Spec;
 use crate::workload::Workload;
 
+/// Who tries again pauses one in so many parts of what others do.
+const RETRY_HASTE: u64 = 64;
 /// How many producers each log has.
 const PRODUCERS: u64 = 2;
 
@@ -23,6 +25,8 @@ pub struct Generator {
     next_token: u64,
     /// The next sequence of each producer. A producer appends to one log.
     sequences: BTreeMap<ProducerId, u64>,
+    /// Clients that try a conditional append again, at once: compare and append, until it succeeds.
+    retries: BTreeMap<u32, LogId>,
 }
 
 impl Generator {
@@ -36,6 +40,7 @@ impl Generator {
             next_id: 1,
             next_token: 1,
             sequences: BTreeMap::new(),
+            retries: BTreeMap::new(),
         }
     }
 
@@ -196,17 +201,34 @@ impl Generator {
 }
 
 impl Workload for Generator {
-    fn pause(&mut self, _: u32) -> Duration {
-        Duration::from_micros(self.rng.within(0..=self.spec.think_us_max))
+    fn pause(&mut self, client: u32) -> Duration {
+        let us_max = match self.retries.contains_key(&client) {
+            true => self.spec.think_us_max / RETRY_HASTE,
+            false => self.spec.think_us_max,
+        };
+        Duration::from_micros(self.rng.within(0..=us_max))
     }
 
-    fn next(&mut self, _: u32, knowledge: &Knowledge) -> Option<Ask> {
+    fn next(&mut self, client: u32, knowledge: &Knowledge) -> Option<Ask> {
         if self.is_exhausted() {
             return None;
         }
         self.issued += 1;
+        if let Some(log) = self.retries.remove(&client) {
+            let mut again = self.append(log);
+            if let Ask::Append { last, .. } = &mut again {
+                *last = Some(Place::Last);
+            }
+            return Some(again);
+        }
         let log = LogId(1 + self.rng.below(u64::from(self.spec.logs)) as u32);
         Some(self.draw(log, knowledge))
+    }
+
+    fn mismatched(&mut self, client: u32, log: LogId) {
+        if self.spec.mix.conditional > 0 && self.rng.chance(0.5) {
+            self.retries.insert(client, log);
+        }
     }
 
     fn is_exhausted(&self) -> bool {
@@ -220,6 +242,31 @@ mod tests {
 
     use super::*;
     use crate::operation::{Operation, record_id};
+
+    #[test]
+    fn who_is_told_otherwise_mostly_tries_again_at_once() {
+        let mut rng = Rng::from_seed(3);
+        let mut spec = Spec::draw(500, &mut rng);
+        spec.mix.conditional = 5;
+        let mut generator = Generator::new(spec.clone(), rng);
+        let knowledge = Knowledge::default();
+        let mut hasty = 0;
+        for client in 0..100 {
+            generator.mismatched(client, LogId(1));
+            let pause = generator.pause(client).as_micros() as u64;
+            let ask = generator.next(client, &knowledge);
+            let again = matches!(
+                ask,
+                Some(Ask::Append {
+                    log: LogId(1),
+                    last: Some(Place::Last),
+                    ..
+                })
+            );
+            hasty += u32::from(again && pause <= spec.think_us_max / RETRY_HASTE);
+        }
+        assert!((30..80).contains(&hasty), "{hasty}");
+    }
 
     #[test]
     fn all_operations_are_drawn_and_no_id_twice() {

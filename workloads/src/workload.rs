@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use hstore_core::LogId;
+
 use crate::ask::Ask;
 use crate::knowledge::Knowledge;
 
@@ -17,6 +19,11 @@ pub trait Workload: Debug + Send {
     /// What a client asks for next; `None` if there is nothing more for it to do. An id of a record is never
     /// used twice, not even by two clients.
     fn next(&mut self, client: u32, knowledge: &Knowledge) -> Option<Ask>;
+
+    /// What a client's append demanded of a log was not so, and it was told what is.
+    fn mismatched(&mut self, client: u32, log: LogId) {
+        let _ = (client, log);
+    }
 
     /// Whether no client has anything more to do.
     fn is_exhausted(&self) -> bool;

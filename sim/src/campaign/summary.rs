@@ -98,7 +98,8 @@ impl Summary {
     pub fn exit_code(&self) -> u8 {
         let runs = self.outcomes.keys().copied();
         let blind = self.canary.as_ref().is_some_and(Canary::is_failure);
-        let vacuous = (blind || self.probes.is_failure()).then_some(Outcome::Vacuous);
+        let short = blind || self.probes.is_failure() || (self.runs == 0 && self.complete);
+        let vacuous = short.then_some(Outcome::Vacuous);
         exit_code(runs.chain(vacuous), self.complete)
     }
 }

@@ -136,7 +136,7 @@ pub(crate) struct RunArgs {
     pub(crate) out: Option<PathBuf>,
     /// Stop at an event's number, a time such as `12.5ms`, `acked N`, `epoch N`, `fault N`, `crash N`,
     /// `phase NAME` or `violation`, and print the state of every machine there
-    #[arg(long, value_name = "EVENT|TIME", conflicts_with_all = ["out", "capsule"])]
+    #[arg(long, value_name = "EVENT|TIME", conflicts_with_all = ["out", "capsule", "log"])]
     pub(crate) until: Option<Until>,
     /// Write the run as a capsule, whether it failed or not: `replay`, `shrink` and `explain` take it
     #[arg(long, value_name = "FILE")]
@@ -159,7 +159,7 @@ pub(crate) struct ReplayArgs {
     pub(crate) capsule: PathBuf,
     /// Stop at an event's number, a time such as `12.5ms`, `acked N`, `epoch N`, `fault N`, `crash N`,
     /// `phase NAME` or `violation`, and print the state of every machine there
-    #[arg(long, value_name = "EVENT|TIME", conflicts_with = "out")]
+    #[arg(long, value_name = "EVENT|TIME", conflicts_with_all = ["out", "capsule_now"])]
     pub(crate) until: Option<Until>,
     /// Write a run directory: options, plan, history, trace, verdict
     #[arg(long, value_name = "DIR")]

@@ -11,9 +11,11 @@ use hstore_sim::campaign::directory::CampaignDir;
 use hstore_sim::campaign::line::RunLine;
 use hstore_sim::campaign::request::CampaignRequest;
 use hstore_sim::campaign::summary::{INCOMPLETE, exit_code};
+use hstore_sim::mutants::MUTANTS;
 use hstore_sim::outcome::Outcome;
 use hstore_sim::provenance::REVISION;
 use hstore_sim::run::{Alteration, RunRequest, run_with};
+use hstore_sim::settings::Settings;
 use indicatif::ProgressBar;
 
 use super::args::{CampaignArgs, Cli, Command};
@@ -26,6 +28,10 @@ static CALLED_OFF: AtomicBool = AtomicBool::new(false);
 pub(crate) fn campaign(args: &CampaignArgs) -> anyhow::Result<u8> {
     let (request, place) = asked(args)?;
     told::check(&args.told)?;
+    let (seeds, shards) = (request.seeds.count(), request.shard.count());
+    if seeds < shards {
+        bail!("{seeds} seeds are too few for {shards} shards: some would run nothing, and pass");
+    }
     let directory = place
         .as_deref()
         .map(|place| CampaignDir::open(place, &request.asked()))
@@ -39,7 +45,18 @@ pub(crate) fn campaign(args: &CampaignArgs) -> anyhow::Result<u8> {
     let mut wrote = Ok(());
     let overdue = Overdue::default();
     let run = |run: &RunRequest, alteration: &Alteration| {
-        overdue.run(run.seed, || run_with(run, alteration))
+        let told = if alteration.plan.is_some() {
+            "with a plan that its campaign made up".to_owned()
+        } else {
+            let planted = run.mutant.as_deref();
+            let mutant = MUTANTS.iter().find(|it| Some(it.name) == planted);
+            let settings = Settings {
+                mutant,
+                ..request.settings.clone()
+            };
+            settings.reproduce(&output::program(), run.seed, REVISION)
+        };
+        overdue.run(run.seed, told, || run_with(run, alteration))
     };
     let observe = |line: &RunLine| {
         progress.inc(1);
@@ -51,13 +68,8 @@ pub(crate) fn campaign(args: &CampaignArgs) -> anyhow::Result<u8> {
             wrote = tell(line);
         }
     };
-    let command = |seed| {
-        let settings = &request.settings;
-        settings.reproduce(&output::program(), seed, REVISION)
-    };
-    let found = overdue.watch(command, || {
-        run_campaign(&request, run, directory.as_ref(), &CALLED_OFF, observe)
-    });
+    let found =
+        overdue.watch(|| run_campaign(&request, run, directory.as_ref(), &CALLED_OFF, observe));
     progress.finish_and_clear();
     let found = found?;
     wrote?;

@@ -25,7 +25,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "drops",
-        about: "messages of one kind to and from the target are lost: acks, replies, accepts, seals, heartbeats, ...",
+        about: "messages of one kind to and from the target are lost: stores, acks, replies, accepts, seals, heartbeats, ...",
         draw: drops,
     },
     Family {
@@ -37,6 +37,11 @@ pub(super) const FAMILIES: &[Family] = &[
         name: "coups",
         about: "a sequencer is cut off from all but a few nodes, or late, and shows no sign of life; those crash once they sealed, lose seals or are slow",
         draw: coups,
+    },
+    Family {
+        name: "last_words",
+        about: "some of the last stores that a sequencer sends are lost, and soon after it ends, stands still or is cut off",
+        draw: last_words,
     },
     Family {
         name: "role_partitions",
@@ -138,6 +143,38 @@ fn echoes(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
 
 fn coups(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
     draw.each(count, coup)
+}
+
+/// What a sequencer sends last does not all arrive: a record is stored nowhere while one after it is.
+fn last_words(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let sequencer = Target::Sequencer(draw.log());
+        let lost = FaultKind::DropMessages {
+            which: Traffic::Stores,
+            count: draw.pick(&[1, 2, 3, 5]),
+        };
+        let lost = draw.fault(100..=300, sequencer, lost);
+        let at_us = lost.at_us + draw.rng.within(2..=60) * 1_000;
+        let end = match draw.rng.below(3) {
+            0 => FaultKind::Crash {
+                trigger: Trigger::AtOnce,
+                in_restart: None,
+                restart_us: None,
+            },
+            1 => FaultKind::Pause,
+            _ => FaultKind::Partition {
+                direction: Direction::Both,
+                bridge: NodeSet::EMPTY,
+            },
+        };
+        let end = TimedFault {
+            at_us,
+            until_us: at_us + draw.rng.within(1_000..=3_000) * 1_000,
+            target: sequencer,
+            kind: end,
+        };
+        [lost, end]
+    })
 }
 
 fn role_partitions(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
@@ -242,6 +279,13 @@ fn coup(draw: &mut Draw<'_>) -> Vec<TimedFault> {
     if draw.rng.chance(0.4) {
         let factor = draw.rng.within(5..=50) as u32;
         also.push(FaultKind::SlowDisk { factor });
+    }
+    // Single records that are stored nowhere while others are: holes.
+    if draw.rng.chance(0.4) {
+        also.push(FaultKind::DropMessages {
+            which: Traffic::Stores,
+            count: draw.pick(&[1, 2, 5]),
+        });
     }
     let also = also.into_iter().map(|kind| TimedFault {
         target: Target::Nodes(between),

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::World;
 use super::nodes::End;
 use crate::atlas::Arms;
+use crate::host::Host;
 use crate::plan::FlipPlace;
 use crate::trace::Kind;
 
@@ -82,10 +83,8 @@ impl World {
                 format!("the copy of {lsn} of {log}")
             }
             FlipPlace::Log | FlipPlace::Table => {
-                if !self.atlas.retire(node) {
-                    return false;
-                }
-                let Some(path) = self.host_mut(node).flip_file(place, pick) else {
+                let flip = |host: &mut Host| host.flip_file(place, pick);
+                let Some(path) = self.damage_store(node, flip) else {
                     return false;
                 };
                 path
@@ -94,6 +93,22 @@ impl World {
         self.counts.flipped_bits += 1;
         self.note_damage(node, 2, "flips", &what);
         true
+    }
+
+    /// Damages the store of a node as a whole, if that may be and there is something to damage.
+    fn damage_store<T>(
+        &mut self,
+        node: NodeId,
+        damage: impl FnOnce(&mut Host) -> Option<T>,
+    ) -> Option<T> {
+        // Asked before, granted after: where there is nothing to damage, nothing is.
+        if !self.atlas.may_retire(node) {
+            self.atlas.retire(node);
+            return None;
+        }
+        let done = damage(self.host_mut(node))?;
+        assert!(self.atlas.retire(node), "it was asked just now");
+        Some(done)
     }
 
     /// Flips a bit of one copy, if that may be.
@@ -138,10 +153,11 @@ impl World {
     /// A sector of what the node's store checks was written over another one. False if there are no two, or
     /// none that may be.
     pub(super) fn misdirect(&mut self, node: NodeId, from: u64, to: u64, shows: bool) -> bool {
-        if !self.host(node).is_up() || !self.atlas.retire(node) {
+        if !self.host(node).is_up() {
             return false;
         }
-        let Some([from, to]) = self.host_mut(node).misdirect(from, to, shows) else {
+        let misdirect = |host: &mut Host| host.misdirect(from, to, shows);
+        let Some([from, to]) = self.damage_store(node, misdirect) else {
             return false;
         };
         let what = format!(
@@ -154,10 +170,8 @@ impl World {
 
     /// A sector cannot be read any more. False if there is none, or none that may be.
     pub(super) fn make_unreadable(&mut self, node: NodeId, pick: u64) -> bool {
-        if !self.atlas.retire(node) {
-            return false;
-        }
-        let Some((path, sector)) = self.host_mut(node).make_unreadable(pick) else {
+        let make = |host: &mut Host| host.make_unreadable(pick);
+        let Some((path, sector)) = self.damage_store(node, make) else {
             return false;
         };
         let what = format!("sector {sector} of {path}");

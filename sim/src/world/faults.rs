@@ -1,7 +1,5 @@
 //! Faults strike and are undone; each notes whether it changed anything.
 
-use std::time::Duration;
-
 use hstore_core::{Address, NodeId, NodeSet};
 use serde_json::json;
 
@@ -115,10 +113,8 @@ impl World {
                 }
             }
             FaultKind::StallDisk => {
-                let lasts = Duration::from_micros(fault.until_us - fault.at_us);
                 for node in nodes.iter() {
-                    let host = self.host_mut(node);
-                    host.stalled_until = host.stalled_until.max(now + lasts);
+                    self.host_mut(node).stalls += 1;
                 }
             }
             FaultKind::StallMetadata { .. }
@@ -146,9 +142,9 @@ impl World {
                 self.net.degrade(cause, &inside, &everyone, degradation);
                 self.net.degrade(cause, &everyone, &inside, degradation);
             }
-            FaultKind::SlowDisk { factor } => {
+            FaultKind::SlowDisk { .. } => {
                 for node in nodes.iter() {
-                    self.host_mut(node).slow = factor;
+                    self.host_mut(node).slow = self.slowness(node);
                 }
             }
         }
@@ -224,11 +220,20 @@ impl World {
             | FaultKind::RotRecord { .. }
             | FaultKind::Misdirect { .. }
             | FaultKind::BadSector { .. }
-            | FaultKind::StallDisk
             | FaultKind::Corrupt { .. }
             | FaultKind::StallMetadata { .. }
             | FaultKind::Echo { .. }
             | FaultKind::DropMessages { .. } => {}
+            FaultKind::StallDisk => {
+                for node in nodes.iter() {
+                    self.host_mut(node).stalls -= 1;
+                    if self.host(node).stalls == 0 {
+                        for scheduled in self.stalled.remove(&node).unwrap_or_default() {
+                            self.agenda.push(now, scheduled);
+                        }
+                    }
+                }
+            }
             FaultKind::Pause => {
                 for node in nodes.iter() {
                     let still = self.is_struck(node, |kind| matches!(kind, FaultKind::Pause));
@@ -243,10 +248,21 @@ impl World {
             }
             FaultKind::SlowDisk { .. } => {
                 for node in nodes.iter() {
-                    self.host_mut(node).slow = 1;
+                    self.host_mut(node).slow = self.slowness(node);
                 }
             }
         }
+    }
+
+    /// How many times as long the syncs of a node take: as the slowest of the faults in force has it.
+    fn slowness(&self, node: NodeId) -> u32 {
+        let faults = self.plan.faults.iter().zip(&self.faults);
+        let in_force = faults.filter(|(_, struck)| struck.strikes(node));
+        let factors = in_force.filter_map(|(fault, _)| match fault.kind {
+            FaultKind::SlowDisk { factor } => Some(factor),
+            _ => None,
+        });
+        factors.max().unwrap_or(1)
     }
 
     /// Whether a fault of a kind has struck a node and goes on.

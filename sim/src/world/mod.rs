@@ -163,6 +163,8 @@ pub struct World {
     hosts: Vec<Host>,
     /// What reached a paused process, in order.
     held: BTreeMap<NodeId, Vec<Scheduled>>,
+    /// Completions of disks that stand still, in the order in which they would have come.
+    stalled: BTreeMap<NodeId, Vec<Scheduled>>,
     net: SimNet,
     /// What clogged links hold.
     clogged: clogs::Held,
@@ -289,6 +291,7 @@ impl World {
             phase: Phase::Warmup,
             phase_began: Timestamp::ZERO,
             held: BTreeMap::new(),
+            stalled: BTreeMap::new(),
             slots: Vec::new(),
             slot_of: BTreeMap::new(),
             next_client: 1,
@@ -464,15 +467,10 @@ impl World {
                 "at least one planned fault takes effect".to_owned(),
                 format!("all {} were inert", counts.planned_faults),
             )
-        } else if counts.planned_moves > 0
-            && counts.leader_moves_under_load
-                + counts.nodeset_changes_under_load
-                + counts.quorum_changes_under_load
-                == 0
-        {
+        } else if counts.planned_moves > 0 && counts.moves_begun == 0 {
             (
                 "effective-moves",
-                "at least one planned move takes effect while an append is in flight".to_owned(),
+                "at least one planned move begins an epoch".to_owned(),
                 format!("none of {} did", counts.planned_moves),
             )
         } else {
@@ -525,11 +523,10 @@ impl World {
             return;
         }
         if let Next::SyncEnds(node) | Next::DiskDone(node, ..) = scheduled.next
-            && self.host(node).stalled_until > self.now
+            && self.host(node).stalls > 0
         {
-            // One after the other, in the order in which they would have come.
             self.mark_effective(node, |kind| matches!(kind, FaultKind::StallDisk));
-            self.agenda.push(self.host(node).stalled_until, scheduled);
+            self.stalled.entry(node).or_default().push(scheduled);
             return;
         }
         let next = scheduled.next;

@@ -125,6 +125,7 @@ impl World {
                     quorums: *quorums_changed,
                     stalled_since: drained.unwrap_or(self.now),
                 };
+                self.counts.moves_begun += 1;
                 self.moves.begun.insert((*log, *epoch), begun);
             }
             Event::Opened { log, epoch } => {

@@ -402,7 +402,6 @@ impl World {
             let holders: NodeSet = hosts.iter().filter(holds).map(|host| host.id).collect();
             holders.union(atlas.lost(log, lsn.epoch))
         };
-        self.findings.on_event(event);
         let violation = self.invariants.on_event(now, node, event, holders_of);
         self.judge(violation);
     }

@@ -192,6 +192,19 @@ impl World {
         self.probes.iter().all(|probe| probe.done)
     }
 
+    /// Why each of the logs that does not work cannot. Without a reason for one of them there is none.
+    fn excuse(&self) -> Option<String> {
+        let logs = self.config.logs.keys().copied().enumerate();
+        let stuck = logs.filter(|(index, log)| {
+            let answered = self.probes.get(*index).is_some_and(|probe| probe.done);
+            let served = self.phase == Phase::FinalRead || self.is_served_everywhere(*log);
+            !(answered && served)
+        });
+        let excuses = stuck.map(|(_, log)| recoverability::excuse(&self.atlas, log));
+        let excuses: Option<Vec<String>> = excuses.collect();
+        excuses.filter(|it| !it.is_empty()).map(|it| it.join("; "))
+    }
+
     pub(super) fn late(&mut self, what: &str, phase: &str) {
         let mut operations = Vec::new();
         for host in &self.hosts {
@@ -210,8 +223,7 @@ impl World {
             };
             operations.push(format!("{}: {state}", host.id));
         }
-        let logs = self.config.logs.keys();
-        let excuse = { logs }.find_map(|&log| recoverability::excuse(&self.atlas, log));
+        let excuse = self.excuse();
         let seen = match &excuse {
             None => "it did not".to_owned(),
             Some(excuse) => format!("it did not, and could not: {excuse}"),

@@ -89,6 +89,9 @@ impl World {
             ?operation,
             "begins"
         );
+        if let Operation::Trim { log, upto } = operation {
+            self.findings.on_trim(log, upto);
+        }
         let mut out = ClientOutputs::default();
         let it = &mut self.slots[slot];
         let op = it.begin(now, operation, is_final, &mut self.recorder, &mut out);
@@ -168,6 +171,11 @@ impl World {
             Ended::Trimmed => counts.trims += 1,
             Ended::TrimFailed => {}
             Ended::Unanswered => {}
+        }
+        if let Ended::AppendMismatched(log, ..) = ended
+            && self.slots[slot].worker
+        {
+            self.workload.mismatched(slot as u32, *log);
         }
         if matches!(ended, Ended::Appended(..) | Ended::Read(_))
             && let Some(probe) = self.probes.iter_mut().find(|probe| probe.slot == slot)
