@@ -186,8 +186,8 @@ impl World {
             let frame = match last {
                 Some((said, spoken, frame)) if spoken == version && said == message => frame,
                 _ => {
+                    self.findings.on_message(self.now, &message);
                     if self.options.white_box {
-                        self.findings.on_message(self.now, &message);
                         let violation = self.invariants.on_message(self.now, node, &message);
                         self.judge(violation);
                     }
