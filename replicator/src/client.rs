@@ -18,7 +18,7 @@ use hstore_core::{
 };
 use serde::Serialize;
 
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, Timing};
 use crate::find_time::Search;
 use crate::message::{
     ClientAnswer, ClientAsk, Conditions, EpochSpan, Fetched, Message, Mismatch, Move, Refusal,
@@ -32,8 +32,6 @@ use crate::reader::{Delivery, GapKind, Range, Reader};
 pub const CALLS_MAX: usize = 1024;
 /// How long a client remembers that a node was slow to answer a reader.
 const DOWN_FOR: Duration = Duration::from_millis(500);
-/// An answer takes no longer than so many pauses between requests, as long as nothing else is known.
-const ANSWER_TAKES: u32 = 8;
 /// Of so many requests it is remembered when they were sent.
 const SENT_MAX: usize = 64;
 
@@ -194,6 +192,11 @@ pub struct ClientOutputs {
     pub messages: Vec<(NodeId, Message)>,
     /// Calls that ended.
     pub done: Vec<(CallId, Outcome)>,
+}
+
+/// How long an answer is waited for at least: so long as nothing else is known, that suffices.
+fn answer_takes(timing: &Timing) -> Duration {
+    timing.client_retry * 8
 }
 
 /// A client process.
@@ -406,15 +409,14 @@ impl Client {
                     self.ask(now, id, out);
                 }
                 Phase::Asking { node, retry_at, .. } if retry_at <= now => {
-                    if running.exposed && !running.call.may_repeat() {
+                    let must_wait = running.exposed && !running.call.may_repeat();
+                    let log = running.call.log();
+                    self.forget_leader(log, node);
+                    if must_wait {
                         probe!("client.must-not-ask-again");
-                        // Asking again could append twice. Whoever is asked next need not be this one.
-                        let log = running.call.log();
-                        self.forget_leader(log, node);
+                        // Asking again could append twice.
                         self.wait_on(id);
                     } else {
-                        let log = running.call.log();
-                        self.forget_leader(log, node);
                         self.ask(now, id, out);
                     }
                 }
@@ -483,10 +485,9 @@ impl Client {
             Call::IsEmpty { .. } => ClientAsk::IsEmpty,
         };
         let patience = self.patience.get(&node).copied().unwrap_or_default();
-        let timing = &self.config.timing;
-        let patience = patience.after(0, timing.client_retry * ANSWER_TAKES);
+        let patience = patience.after(0, answer_takes(&self.config.timing));
         // However long answers took: a node that is gone must not take all of a call's time.
-        let patience = patience.min(timing.operation_timeout / 3);
+        let patience = patience.min(self.config.timing.operation_timeout / 3);
         running.phase = Phase::Asking {
             node,
             number,
@@ -509,7 +510,7 @@ impl Client {
         // Also of an answer that comes when the node was asked again, or another one: where all are late,
         // nothing else would ever be learned.
         if let Some(sent) = self.sent.remove(&reply.number) {
-            let shortest = self.config.timing.client_retry * ANSWER_TAKES;
+            let shortest = answer_takes(&self.config.timing);
             let patience = self.patience.entry(from).or_default();
             patience.answered(now.since(sent), shortest);
         }
@@ -866,7 +867,6 @@ mod tests {
     use hstore_core::quorum::Location;
 
     use super::*;
-    use crate::config::Timing;
 
     const NODE: NodeId = NodeId(0);
     const LOG: LogId = LogId(1);

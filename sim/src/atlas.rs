@@ -205,6 +205,13 @@ impl FaultAtlas {
         self.clean.get(&log).is_some_and(|clean| *clean >= epoch)
     }
 
+    /// Whether an epoch is what it was with these nodes damaged, whatever it is made of.
+    fn survives(&self, log: LogId, epoch: Epoch, damaged: NodeSet) -> bool {
+        let systems = self.systems.get(&log).into_iter();
+        let mut systems = systems.flat_map(|it| it.of(epoch));
+        systems.all(|system| tolerates(system, damaged))
+    }
+
     /// Whether `node` may lose data of these epochs; if so it has, from now on.
     pub fn lose(
         &mut self,
@@ -216,8 +223,7 @@ impl FaultAtlas {
         let tolerated = self.beyond
             || each.all(|(log, epoch)| {
                 let damaged = self.lost(log, epoch).union(NodeSet::only(node));
-                let systems = self.systems.get(&log);
-                systems.is_none_or(|it| it.of(epoch).all(|system| tolerates(system, damaged)))
+                self.survives(log, epoch, damaged)
             });
         if !tolerated {
             self.refused += 1;
@@ -257,9 +263,7 @@ impl FaultAtlas {
             .flat_map(Systems::all)
             .all(|it| tolerates(it, damaged))
             && lost.all(|(&(log, epoch), lost)| {
-                let systems = self.systems.get(&log);
-                let mut systems = systems.into_iter().flat_map(|it| it.of(epoch));
-                self.is_clean(log, epoch) || systems.all(|it| tolerates(it, lost.union(damaged)))
+                self.is_clean(log, epoch) || self.survives(log, epoch, lost.union(damaged))
             });
         if !tolerated {
             self.refused += 1;
@@ -300,11 +304,7 @@ impl FaultAtlas {
         let mut lost = self.lost.iter();
         left.len() > self.metadata.len() / 2
             && self.systems.values().flat_map(Systems::all).all(works)
-            && lost.all(|(&(log, epoch), lost)| {
-                let systems = self.systems.get(&log);
-                let mut systems = systems.into_iter().flat_map(|it| it.of(epoch));
-                systems.all(|system| tolerates(system, lost.union(down)))
-            })
+            && lost.all(|(&(log, epoch), lost)| self.survives(log, epoch, lost.union(down)))
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use hstore_core::{Entry, LogId, Lsn, Timestamp, WallTime};
 use hstore_replicator::message::{Fetched, Message, StorageAnswer};
 
+use crate::invariants::violation;
 use crate::report::Violation;
 
 /// The records that readers were served.
@@ -78,14 +79,12 @@ impl Findings {
     ) -> Option<Violation> {
         let mut known = self.known(log, since);
         let (lsn, its) = known.find(|(lsn, its)| *lsn < found && *its >= time)?;
-        Some(Violation {
-            property: "times-are-found".to_owned(),
-            checker: "invariant".to_owned(),
-            expected: format!("no record of {log} before {found} is of {time} or later"),
-            seen: format!("the record at {lsn} is of {its}, and was served before that was asked"),
-            operations: Vec::new(),
-            at: now,
-        })
+        Some(violation(
+            now,
+            "times-are-found",
+            format!("no record of {log} before {found} is of {time} or later"),
+            format!("the record at {lsn} is of {its}, and was served before that was asked"),
+        ))
     }
 
     /// Who asked at `since` was told that a log is empty.
@@ -96,14 +95,12 @@ impl Findings {
         log: LogId,
     ) -> Option<Violation> {
         let (lsn, _) = self.known(log, since).next()?;
-        Some(Violation {
-            property: "empty-is-true".to_owned(),
-            checker: "invariant".to_owned(),
-            expected: format!("{log} is empty, as a client was told"),
-            seen: format!("the record at {lsn} was served before that was asked"),
-            operations: Vec::new(),
-            at: now,
-        })
+        Some(violation(
+            now,
+            "empty-is-true",
+            format!("{log} is empty, as a client was told"),
+            format!("the record at {lsn} was served before that was asked"),
+        ))
     }
 }
 

@@ -469,7 +469,13 @@ fn name(entry: &Entry) -> String {
     }
 }
 
-fn violation(at: Timestamp, property: &str, expected: String, seen: String) -> Violation {
+/// An invariant does not hold.
+pub(crate) fn violation(
+    at: Timestamp,
+    property: &str,
+    expected: String,
+    seen: String,
+) -> Violation {
     Violation {
         property: property.to_owned(),
         checker: "invariant".to_owned(),

@@ -107,6 +107,10 @@ fn check_kind(kind: &FaultKind) -> Result<(), String> {
                     file_operation: 0, ..
                 },
             ..
+        }
+        | FaultKind::Crash {
+            in_restart: Some(0),
+            ..
         } => Err("file operations are counted from 1".to_owned()),
         FaultKind::Degrade(degradation) => {
             check_share(degradation.loss)?;
@@ -118,24 +122,16 @@ fn check_kind(kind: &FaultKind) -> Result<(), String> {
             delay_us_min,
             delay_us_max,
         } => {
-            if *permille > 1_000 {
-                return Err(format!("permille is at most 1000, not {permille}"));
-            }
+            check_permille(*permille)?;
             check_range(*delay_us_min, *delay_us_max)
         }
-        FaultKind::Corrupt { permille, .. } if *permille > 1_000 => {
-            Err(format!("permille is at most 1000, not {permille}"))
-        }
+        FaultKind::Corrupt { permille, .. } => check_permille(*permille),
         FaultKind::Throttle(band) if band.bytes_per_second == 0 => {
             Err("at least 1 byte a second passes".to_owned())
         }
         FaultKind::Loop { up_us, down_us, .. } if *up_us == 0 || *down_us == 0 => {
             Err("a process is up and down for at least 1 us each".to_owned())
         }
-        FaultKind::Crash {
-            in_restart: Some(0),
-            ..
-        } => Err("file operations are counted from 1".to_owned()),
         FaultKind::ClockDrift { ppm } if ppm.unsigned_abs() > DRIFT_PPM_MAX => Err(format!(
             "a clock is at most {DRIFT_PPM_MAX} millionths too fast or too slow, not {ppm}"
         )),
@@ -150,6 +146,13 @@ fn check_kind(kind: &FaultKind) -> Result<(), String> {
         FaultKind::SlowDisk { factor: 0 } => Err("a factor is at least 1".to_owned()),
         _ => Ok(()),
     }
+}
+
+fn check_permille(permille: u32) -> Result<(), String> {
+    if permille > 1_000 {
+        return Err(format!("permille is at most 1000, not {permille}"));
+    }
+    Ok(())
 }
 
 fn check_range(min: u64, max: u64) -> Result<(), String> {

@@ -3,8 +3,7 @@
 //! A log that was given back all its nodes has to come to work again, unless what it would need is gone for
 //! good. That is shown, not supposed: from the quorum system of each epoch and from what struck.
 
-use hstore_core::quorum::QuorumSystem;
-use hstore_core::{LogId, NodeSet};
+use hstore_core::LogId;
 
 use crate::atlas::FaultAtlas;
 
@@ -26,7 +25,8 @@ pub fn excuse(atlas: &FaultAtlas, log: LogId) -> Option<String> {
                 "{epoch} of {log} cannot be recovered from what is known: its copies on {damaged} were damaged, and the others are no seal quorum of {system}"
             ));
         }
-        lacks_writers(system, gone).then(|| {
+        let writers = system.nodes().difference(gone);
+        (!system.is_write_quorum(writers)).then(|| {
             format!(
                 "{epoch} of {log} has no write quorum left of {system}: the stores of {gone} are beyond repair"
             )
@@ -34,12 +34,9 @@ pub fn excuse(atlas: &FaultAtlas, log: LogId) -> Option<String> {
     })
 }
 
-fn lacks_writers(system: &QuorumSystem, gone: NodeSet) -> bool {
-    !system.is_write_quorum(system.nodes().difference(gone))
-}
-
 #[cfg(test)]
 mod tests {
+    use hstore_core::quorum::QuorumSystem;
     use hstore_core::{Epoch, NodeId};
 
     use super::*;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hstore_core::{Epoch, LogId, Timestamp};
-use hstore_replicator::client::{Call, ClientOutputs, Outcome};
+use hstore_replicator::client::{Call, Outcome};
 use hstore_replicator::effects::Event;
 use hstore_replicator::message::Move;
 use serde_json::json;
@@ -70,9 +70,7 @@ impl World {
             },
             by_hand: planned.by_hand,
         };
-        let mut out = ClientOutputs::default();
-        self.slots[slot].client.call(now, call, &mut out);
-        self.carry_out_client(slot, out);
+        self.call(slot, call);
     }
 
     /// A move has ended, as the administrator sees it.

@@ -1,7 +1,7 @@
 //! The clients' side of the world: operations begin, end, and are recorded.
 
 use hstore_core::{Address, ClientId, LogId};
-use hstore_replicator::client::ClientOutputs;
+use hstore_replicator::client::{Call, ClientOutputs};
 use hstore_replicator::wire;
 use hstore_workloads::{Ask, Operation, Place, Step};
 use jepsen_lite::check::Check;
@@ -98,6 +98,13 @@ impl World {
         if let Some(watch) = &mut self.watch {
             watch.invoked(self.recorder.history(), op);
         }
+        self.carry_out_client(slot, out);
+    }
+
+    /// Has a client ask for what no workload does, and no history tells.
+    pub(super) fn call(&mut self, slot: usize, call: Call) {
+        let mut out = ClientOutputs::default();
+        self.slots[slot].client.call(self.now, call, &mut out);
         self.carry_out_client(slot, out);
     }
 
