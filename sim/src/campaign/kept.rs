@@ -56,24 +56,30 @@ impl Kept {
         again: impl FnOnce() -> RunArtifacts,
         amend: impl FnOnce(&RunLine) -> Result<(), CampaignError>,
     ) -> Result<(), CampaignError> {
-        let Some(signature) = &line.signature else {
+        let Some(signature) = line.signature.clone() else {
             return Ok(());
         };
-        if !self.wants(signature) {
+        if !self.wants(&signature) {
             return Ok(());
         }
         let place = self.place(line.seed);
         if !place.exists() {
             let artifacts = again();
             if artifacts.report.trace_hash != line.trace_hash {
-                line.outcome = Outcome::NonDeterministic;
-                line.signature = Some(Signature {
+                let unlike = Signature {
                     outcome: Outcome::NonDeterministic,
                     checker: "campaign".to_owned(),
                     property: SAME_TRACE.to_owned(),
                     about: String::new(),
-                });
+                };
+                line.outcome = unlike.outcome;
+                line.signature = Some(unlike.clone());
                 amend(line)?;
+                // It counts as what its line says: a campaign that goes on reads no more than that.
+                self.forget(&signature);
+                if !self.wants(&unlike) {
+                    return Ok(());
+                }
             }
             let fresh = FreshDir::stage(&place)?;
             run_dir::write(fresh.path(), artifacts, settings)?;
@@ -97,6 +103,18 @@ impl Kept {
         let sum = self.bytes.saturating_add(bytes);
         self.bytes = sum.min(self.bytes_max);
         sum <= self.bytes_max
+    }
+
+    /// Takes back that a failure was counted.
+    fn forget(&mut self, signature: &Signature) {
+        let kept = self
+            .of_signature
+            .get_mut(signature)
+            .expect("it was counted");
+        *kept -= 1;
+        if *kept == 0 {
+            self.of_signature.remove(signature);
+        }
     }
 
     /// Counts a failure, and says whether it is one of the first of its signature and there is room.

@@ -179,6 +179,7 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
     use std::num::NonZeroUsize;
     use std::path::Path;
@@ -332,14 +333,14 @@ mod tests {
         let (_, summary) = go_on(&request(45, 99, 2), &place, usize::MAX);
         assert_eq!(summary.failed, 50);
         let kept = |seed: u64| place.join(format!("seed-{seed}"));
-        // One is vacuous, one is stuck, the others are inconclusive.
-        for seed in 50..=54 {
+        // One is vacuous, one is stuck, one flips, the others are inconclusive.
+        for seed in 50..=55 {
             let run = read_run(&kept(seed)).expect("a whole run directory");
             assert_eq!(run.verdict.seed, seed);
             assert_eq!(run.verdict.lines.map(|lines| lines.trace), Some(1));
         }
-        assert_eq!(54 - 52 + 1, KEPT_OF_A_SIGNATURE_MAX);
-        assert!(!kept(49).exists() && !kept(55).exists());
+        assert_eq!([52, 54, 55].len(), KEPT_OF_A_SIGNATURE_MAX);
+        assert!(!kept(49).exists() && !kept(56).exists());
 
         let lines = fs::read_to_string(place.join(RUNS_FILE)).expect("a file");
         assert_eq!(lines.lines().count(), 55);
@@ -359,6 +360,36 @@ mod tests {
         assert_eq!(counts, expected);
         assert_eq!(view.failures[3].kind.property, SAME_TRACE);
         assert_eq!(summary.outcomes[&Outcome::NonDeterministic], 1);
+    }
+
+    #[test]
+    fn the_same_is_kept_wherever_a_campaign_was_interrupted() {
+        let again = |seed| artifacts(&Settings::default().request(seed, true));
+        let lines = (50..60).map(|seed| {
+            let failed = artifacts(&Settings::default().request(seed, false));
+            RunLine::new(&failed.report, None)
+        });
+        let lines: Vec<RunLine> = lines.collect();
+        let keep = |place: &Path, lines: &mut [RunLine]| {
+            let mut kept = Kept::new(place, KEPT_BYTES_MAX);
+            for line in lines {
+                let seed = line.seed;
+                kept.failure(line, &Settings::default(), || again(seed), |_| Ok(()))
+                    .expect("written");
+            }
+            let entries = fs::read_dir(place).expect("there");
+            let names = entries.map(|entry| entry.expect("an entry").file_name());
+            names.collect::<BTreeSet<_>>()
+        };
+        let whole = tempfile::tempdir().expect("a directory");
+        let expected = keep(whole.path(), &mut lines.clone());
+        assert_eq!(expected.len(), 6);
+        for cut in 0..lines.len() {
+            let room = tempfile::tempdir().expect("a directory");
+            let mut lines = lines.clone();
+            keep(room.path(), &mut lines[..cut]);
+            assert_eq!(keep(room.path(), &mut lines), expected, "cut at {cut}");
+        }
     }
 
     #[test]
