@@ -164,8 +164,12 @@ fn find_time_in_epoch<S: LogStore + ?Sized>(
     // those that may be a record is `found`.
     let (mut low, mut high) = (u64::from(first.offset.0), u64::from(last.offset.0) + 1);
     let mut found = None;
+    // Most of an epoch's offsets lie behind its last record, so the first steps are short, and each is
+    // twice the one before it: the search takes as long as the records are many, not the offsets.
+    let mut step = 1u64;
     while low < high {
-        let middle = low + (high - low) / 2;
+        let middle = low + ((high - low) / 2).min(step);
+        step = step.saturating_mul(2);
         let (from, to) = (lsn(middle as u32), lsn((high - 1) as u32));
         let mut copies = store.scan(log, from, to, 1)?.copies;
         if matches!(&copies[..], [(at, copy)] if time_at(log, *at, copy).is_none()) {

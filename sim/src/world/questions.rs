@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use hstore_core::{LogId, Rng, Timestamp, WallTime};
-use hstore_replicator::client::{Call, ClientOutputs, Outcome};
+use hstore_replicator::client::{Call, Outcome};
 use serde_json::json;
 
 use super::{Next, Phase, World};
 use crate::trace::Kind;
 
 /// So long it pauses between two questions, in milliseconds.
-const PAUSE_MS: std::ops::RangeInclusive<u64> = 50..=800;
+const PAUSE_MS: std::ops::RangeInclusive<u64> = 1_000..=7_000;
 
 /// The client, and what it waits for.
 #[derive(Debug)]
@@ -78,9 +78,7 @@ impl World {
             &[],
             || json!({"client": slot, "asks": told}),
         );
-        let mut out = ClientOutputs::default();
-        self.slots[slot].client.call(now, call, &mut out);
-        self.carry_out_client(slot, out);
+        self.call(slot, call);
     }
 
     /// The question was answered, or not.

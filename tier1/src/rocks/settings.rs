@@ -11,6 +11,8 @@
 //!   and is to be opened anew. (On its own environment RocksDB may still wait for room on a full
 //!   device; the store fails all the same.)
 
+use std::sync::OnceLock;
+
 use hstore_core::ports::log_store::StoreError;
 use rocksdb::statistics::StatsLevel;
 use rocksdb::{
@@ -59,10 +61,7 @@ const LOG_FILE_BYTES: usize = 16 << 20;
 impl RocksSettings {
     /// The options of the database and of its one column family.
     pub(super) fn options(&self, env: Option<&rocksdb::Env>) -> Result<Options, StoreError> {
-        // There are no methods for these.
-        let mut options = Options::default()
-            .get_options_from_string("max_bgerror_resume_count=0;max_manifest_space_amp_pct=0")
-            .map_err(|error| engine_error(&error))?;
+        let mut options = base()?;
         options.create_if_missing(true);
         // After a power failure the unsynced end of the log may be torn anywhere. What lies behind the
         // first record that is not whole was not synced, or it would be whole.
@@ -112,6 +111,18 @@ impl RocksSettings {
     fn wal_bytes(&self) -> u64 {
         self.flush_bytes.saturating_mul(2).max(16 << 20)
     }
+}
+
+/// Options that differ from RocksDB's default by what there are no methods for. Each set of defaults has a
+/// block cache of its own that nobody uses, and is made once for that.
+fn base() -> Result<Options, StoreError> {
+    static BASE: OnceLock<Result<Options, StoreError>> = OnceLock::new();
+    let make = || {
+        Options::default()
+            .get_options_from_string("max_bgerror_resume_count=0;max_manifest_space_amp_pct=0")
+            .map_err(|error| engine_error(&error))
+    };
+    BASE.get_or_init(make).clone()
 }
 
 fn one_shard_cache(bytes: usize) -> Cache {
