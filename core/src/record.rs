@@ -229,13 +229,17 @@ impl Stamp {
     /// epoch).
     #[must_use]
     pub fn after(before: Self, log: LogId, lsn: Lsn, now: WallTime, record: &Record) -> Self {
-        let time = now.max(before.time);
-        let previous = before.own;
-        let own = chain(previous, log, lsn, time, record.crc32c);
+        Self::linked(before.own, log, lsn, now.max(before.time), record)
+    }
+
+    /// The stamp of a record that got `lsn` at `time`, after one whose chain value is `previous`: it follows
+    /// from these.
+    #[must_use]
+    pub fn linked(previous: Chain, log: LogId, lsn: Lsn, time: WallTime, record: &Record) -> Self {
         Self {
             time,
             previous,
-            own,
+            own: chain(previous, log, lsn, time, record.crc32c),
         }
     }
 }
