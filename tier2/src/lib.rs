@@ -1,7 +1,11 @@
 //! The second tier: history in an object store.
 //!
 //! - [`segment`]: the file that holds a range of a log.
+//! - [`memory`]: an object store in memory, the model of what any must do.
+//! - [`contract`]: what any must do, as a suite.
 
 #![deny(missing_docs)]
 
+pub mod contract;
+pub mod memory;
 pub mod segment;

@@ -5,6 +5,7 @@ use hstore_core::{Attributes, Chain, LogId, Lsn, Offset, Record, Stamp, Stamped,
 use hstore_replicator::reader::{Delivery, GapKind};
 
 use super::error::Damage;
+use super::layout::BlockEntry;
 
 const RECORD: u8 = 0;
 const RECORD_WITH_ATTRIBUTES: u8 = 1;
@@ -116,15 +117,17 @@ pub struct Block {
     log: LogId,
     first: Lsn,
     last: Lsn,
+    records: u32,
     raw: Bytes,
 }
 
 impl Block {
-    pub(super) fn new(log: LogId, first: Lsn, last: Lsn, raw: Bytes) -> Self {
+    pub(super) fn new(log: LogId, entry: &BlockEntry, raw: Bytes) -> Self {
         Self {
             log,
-            first,
-            last,
+            first: entry.first,
+            last: entry.last,
+            records: entry.records,
             raw,
         }
     }
@@ -146,7 +149,9 @@ impl Block {
             time: WallTime(0),
             chain: None,
         };
-        let mut deliveries = Vec::new();
+        // An item is a byte at least: a record that is not there takes no memory.
+        let room = items.len().min(self.records as usize + 1);
+        let mut deliveries = Vec::with_capacity(room);
         while !walk.items.is_empty() {
             let at = end - walk.items.len();
             // Behind the last record comes the proof of its run.

@@ -175,12 +175,7 @@ impl BlockReader<'_> {
         checked(stored, entry.crc32c).map_err(of_block)?;
         let raw = self.decompressor.decompress(stored, entry.raw);
         let raw = raw.map_err(of_block)?;
-        Ok(Block::new(
-            self.segment.info.log,
-            entry.first,
-            entry.last,
-            raw.into(),
-        ))
+        Ok(Block::new(self.segment.info.log, entry, raw.into()))
     }
 
     /// What stands in a block.
