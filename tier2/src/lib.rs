@@ -1,11 +1,13 @@
 //! The second tier: history in an object store.
 //!
 //! - [`segment`]: the file that holds a range of a log.
+//! - [`manifest`]: what of a log lies in the second tier, as replicated state.
 //! - [`memory`]: an object store in memory, the model of what any must do.
 //! - [`contract`]: what any must do, as a suite.
 
 #![deny(missing_docs)]
 
 pub mod contract;
+pub mod manifest;
 pub mod memory;
 pub mod segment;

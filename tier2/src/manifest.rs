@@ -1,0 +1,337 @@
+//! The manifest: what of a log lies in the second tier, as replicated state.
+//!
+//! It stands in the log's register and is changed by compare-and-swap, by whoever sequences the log. This is the
+//! value and the changes there are, without I/O: each change applies whole, or says why it does not apply and
+//! leaves everything as it was. What lies in the object store *follows* from it, never the other way round.
+//!
+//! # A segment's life
+//!
+//! 1. An [`Intent`] says which range is to be uploaded under which key, before a byte of it is. Its number is
+//!    never used again, so no two uploads share a key.
+//! 2. The upload is put, read back and compared.
+//! 3. [`Manifest::commit`] makes it part of the log's history, in the order of ranges. Only what is committed
+//!    may be trimmed from the first tier.
+//! 4. A trim drops it: readers are not sent to it any more. Its object is deleted some time later, when those
+//!    who were sent to it before have had time to finish ([`Manifest::drop_upto`], [`Manifest::forget`]).
+//!
+//! An offloader that was deposed can still put its object. It cannot commit it: the register refuses that, as the
+//! one who deposed it has changed the epoch. Its intent is given up by the next offloader ([`Manifest::abort`]),
+//! and what it put is garbage.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use hstore_core::ports::object_store::ObjectKey;
+use hstore_core::{Epoch, LogId, Lsn, WallTime};
+use serde::{Deserialize, Serialize};
+
+use crate::segment::Finished;
+
+/// A manifest has no more segments: nothing is uploaded until some were dropped.
+pub const SEGMENTS_MAX: usize = 8_192;
+/// Uploads of a log that are under way at a time at most.
+pub const INTENTS_MAX: usize = 4;
+/// Dropped segments that wait for being deleted at most; more are dropped later.
+pub const DROPPED_MAX: usize = 256;
+
+/// Numbers the uploads of a log. Never reused.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct IntentId(pub u64);
+
+/// An upload: what it is to hold, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Intent {
+    /// Its number.
+    pub id: IntentId,
+    /// The epoch of the offloader, which is a part of the key.
+    pub epoch: Epoch,
+    /// The first LSN.
+    pub first: Lsn,
+    /// The last LSN.
+    pub last: Lsn,
+}
+
+impl Intent {
+    /// Where the upload is put: `<root>/log-7/e3/<first>-<last>-<id>.seg`, so that keys sort like LSNs.
+    ///
+    /// # Panics
+    /// If `root` is so long that there is no such key.
+    #[must_use]
+    pub fn key(&self, root: &ObjectKey, log: LogId) -> ObjectKey {
+        let Self {
+            id,
+            epoch,
+            first,
+            last,
+        } = self;
+        let (first, last) = (first.as_u64(), last.as_u64());
+        let parts = format!(
+            "{root}/log-{}/e{}/{first:016x}-{last:016x}-{}.seg",
+            log.0, epoch.0, id.0
+        );
+        parts.parse().expect("a root leaves room for a key")
+    }
+}
+
+/// A segment that is part of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SegmentRef {
+    /// The upload: the range, and the key.
+    pub intent: Intent,
+    /// How long the object is, in bytes.
+    pub file_bytes: u64,
+    /// How many of them are the tail.
+    pub tail_bytes: u32,
+    /// XXH3-128 of the object.
+    pub hash: u128,
+    /// How many records are in it.
+    pub records: u64,
+    /// How many bytes of payload they have.
+    pub payload_bytes: u64,
+    /// The latest time of a record.
+    pub latest: WallTime,
+}
+
+impl SegmentRef {
+    /// The segment that was made for an intent.
+    #[must_use]
+    pub fn new(intent: Intent, finished: &Finished) -> Self {
+        let info = &finished.info;
+        Self {
+            intent,
+            file_bytes: info.file_bytes,
+            tail_bytes: info.tail_bytes,
+            hash: finished.hash,
+            records: info.records,
+            payload_bytes: info.payload_bytes,
+            latest: info.latest,
+        }
+    }
+}
+
+/// A segment that is part of the log no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Dropped {
+    /// The upload.
+    pub intent: Intent,
+    /// When it was dropped, by the clock of the node that did.
+    pub at: WallTime,
+}
+
+/// What of a log lies in the second tier.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Oldest first, each where the one before it ends.
+    segments: VecDeque<SegmentRef>,
+    /// Uploads under way, each where the one before it ends, the first behind the segments.
+    intents: VecDeque<Intent>,
+    /// Where the next intent begins: behind everything; at first, where the log begins.
+    next: Option<Lsn>,
+    /// The next intent's number.
+    next_id: IntentId,
+    /// Segments that are to be deleted, in the order in which they were dropped.
+    dropped: VecDeque<Dropped>,
+}
+
+/// Why a change does not apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum NotApplied {
+    /// It does not begin where the manifest ends.
+    #[error("the upload begins at {found}, {expected} is next")]
+    Place {
+        /// Where the manifest ends.
+        expected: Lsn,
+        /// Where the upload begins.
+        found: Lsn,
+    },
+    /// There are as many as there can be.
+    #[error("{INTENTS_MAX} uploads are under way, or the log has {SEGMENTS_MAX} segments")]
+    Full,
+    /// There is no such upload, or it is not the first of those under way.
+    #[error("upload {} is not the next to be committed", .0.0)]
+    NotNext(IntentId),
+    /// The upload is not of that range or that epoch.
+    #[error("upload {} is of another range or epoch", .0.0)]
+    Other(IntentId),
+}
+
+impl Manifest {
+    /// The segments, oldest first.
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &SegmentRef> + ExactSizeIterator {
+        self.segments.iter()
+    }
+
+    /// The uploads under way.
+    pub fn intents(&self) -> impl ExactSizeIterator<Item = &Intent> {
+        self.intents.iter()
+    }
+
+    /// The segments that are to be deleted.
+    pub fn dropped(&self) -> impl ExactSizeIterator<Item = &Dropped> {
+        self.dropped.iter()
+    }
+
+    /// Where the next upload begins, if there was any before.
+    #[must_use]
+    pub fn next(&self) -> Option<Lsn> {
+        self.next
+    }
+
+    /// The last LSN that lies in the second tier, committed; `None` if nothing does.
+    #[must_use]
+    pub fn last(&self) -> Option<Lsn> {
+        Some(self.segments.back()?.intent.last)
+    }
+
+    /// The segment in which `lsn` lies.
+    #[must_use]
+    pub fn segment_of(&self, lsn: Lsn) -> Option<&SegmentRef> {
+        let number = self.segments.partition_point(|it| it.intent.last < lsn);
+        let segment = self.segments.get(number)?;
+        (segment.intent.first <= lsn).then_some(segment)
+    }
+
+    /// The bytes of payload in the second tier: each record counts once, whatever the first tier holds.
+    #[must_use]
+    pub fn payload_bytes(&self) -> u64 {
+        self.segments.iter().map(|it| it.payload_bytes).sum()
+    }
+
+    /// Whether the manifest knows of an upload: its object is not garbage.
+    #[must_use]
+    pub fn knows(&self, id: IntentId) -> bool {
+        let segments = self.segments.iter().map(|it| it.intent.id);
+        let intents = self.intents.iter().map(|it| it.id);
+        let dropped = self.dropped.iter().map(|it| it.intent.id);
+        segments.chain(intents).chain(dropped).any(|it| it == id)
+    }
+
+    /// Announces an upload by the offloader of `epoch`.
+    ///
+    /// # Errors
+    /// If it does not begin where the manifest ends, or too many are under way.
+    pub fn begin(&mut self, epoch: Epoch, first: Lsn, last: Lsn) -> Result<Intent, NotApplied> {
+        let expected = self.next.unwrap_or(first);
+        if first != expected || last < first {
+            let found = first;
+            return Err(NotApplied::Place { expected, found });
+        }
+        let segments = self.segments.len() + self.intents.len();
+        if self.intents.len() >= INTENTS_MAX || segments >= SEGMENTS_MAX {
+            return Err(NotApplied::Full);
+        }
+        let id = self.next_id;
+        let intent = Intent {
+            id,
+            epoch,
+            first,
+            last,
+        };
+        self.intents.push_back(intent);
+        self.next_id = IntentId(id.0 + 1);
+        self.next = Some(last.successor());
+        Ok(intent)
+    }
+
+    /// Makes a verified upload a part of the log. Where it is one already nothing happens.
+    ///
+    /// # Errors
+    /// If it is not the first upload under way: it was given up, or others come before.
+    pub fn commit(&mut self, segment: SegmentRef) -> Result<(), NotApplied> {
+        let intent = segment.intent;
+        if self.segments.iter().any(|it| it.intent.id == intent.id) {
+            return Ok(());
+        }
+        match self.intents.front() {
+            Some(first) if first.id != intent.id => Err(NotApplied::NotNext(intent.id)),
+            Some(first) if *first != intent => Err(NotApplied::Other(intent.id)),
+            Some(_) => {
+                self.intents.pop_front();
+                self.segments.push_back(segment);
+                Ok(())
+            }
+            None => Err(NotApplied::NotNext(intent.id)),
+        }
+    }
+
+    /// Gives up an upload, and those behind it. Where there is none such, nothing happens.
+    pub fn abort(&mut self, id: IntentId) {
+        if let Some(place) = self.intents.iter().position(|it| it.id == id) {
+            self.next = Some(self.intents[place].first);
+            self.intents.truncate(place);
+        }
+    }
+
+    /// Drops the segments of which nothing lies behind `trim`, as long as there is room for them, and gives up
+    /// uploads of which something lies at or before it: what was given up does not come back. Says whether
+    /// anything changed.
+    pub fn drop_upto(&mut self, trim: Lsn, now: WallTime) -> bool {
+        let mut changed = false;
+        while let Some(oldest) = self.segments.front()
+            && oldest.intent.last <= trim
+            && self.dropped.len() < DROPPED_MAX
+        {
+            let intent = oldest.intent;
+            self.dropped.push_back(Dropped { intent, at: now });
+            self.segments.pop_front();
+            changed = true;
+        }
+        if let Some(intent) = self.intents.iter().find(|it| it.first <= trim) {
+            self.abort(intent.id);
+            changed = true;
+        }
+        // With nothing left, the next upload begins behind the trim.
+        let is_empty = self.segments.is_empty() && self.intents.is_empty();
+        if is_empty && self.next.is_some_and(|next| next <= trim) {
+            self.next = None;
+            changed = true;
+        }
+        changed
+    }
+
+    /// Forgets a dropped segment: its object is deleted.
+    pub fn forget(&mut self, id: IntentId) {
+        self.dropped.retain(|it| it.intent.id != id);
+    }
+
+    /// As bytes: what the register keeps.
+    ///
+    /// ```text
+    /// | version u8: 1 | the manifest in postcard's encoding |
+    /// ```
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let bytes = postcard::to_extend(self, vec![VERSION]);
+        bytes.expect("plain data can be written").into()
+    }
+
+    /// The inverse of [`Manifest::encode`]. No bytes are a manifest of nothing.
+    ///
+    /// # Errors
+    /// If they are no manifest, or one of a later version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
+        match bytes {
+            [] => Ok(Self::default()),
+            [VERSION, rest @ ..] => postcard::from_bytes(rest).map_err(ManifestError::Bytes),
+            [other, ..] => Err(ManifestError::Version(*other)),
+        }
+    }
+}
+
+const VERSION: u8 = 1;
+
+/// Bytes that are not a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// It was written by a later build.
+    #[error(
+        "the manifest is of version {0}, this program reads version {VERSION}: use a later one"
+    )]
+    Version(u8),
+    /// It was not written by any.
+    #[error("the manifest cannot be read: {0}")]
+    Bytes(postcard::Error),
+}
