@@ -4,8 +4,8 @@
 //! *together*: each can be spared, as another stands in for it, but not all. The others are *irrelevant*; and
 //! those that changed nothing were *inert*. All of that is found by making runs, as [`crate::shrink`] does.
 //!
-//! The failure was *inevitable* from the first event on after which it comes even though the cluster is healed
-//! there and left alone, whatever chance decides afterwards.
+//! The failure was *inevitable* from the first event on after which it comes, the same one, even though the cluster
+//! is healed there and left alone, whatever chance decides afterwards.
 
 use std::num::NonZeroUsize;
 
@@ -14,7 +14,6 @@ use serde::Serialize;
 use crate::capsule::Capsule;
 use crate::events;
 use crate::ordered::for_each_in_order;
-use crate::outcome::Outcome;
 use crate::run::{Course, View, run_course};
 use crate::shrink::ddmin::{Groups, ddmin};
 use crate::shrink::items::{self, Item};
@@ -59,7 +58,7 @@ pub enum Role {
     Together,
     /// It has nothing to do with it.
     Irrelevant,
-    /// It changed nothing.
+    /// It changed nothing, and nothing changes without it.
     Inert,
 }
 
@@ -82,7 +81,9 @@ pub struct Moment {
     pub t_us: u64,
     /// What happens.
     pub words: String,
-    /// What is planned for later, or goes on then, and no longer matters.
+    /// When the chaos begins, in microseconds of virtual time: the times of faults and moves count from there.
+    pub chaos_us: u64,
+    /// What is planned for later, and no longer matters.
     pub too_late: Vec<String>,
     /// How many events the run has in all.
     pub events: u64,
@@ -126,7 +127,7 @@ pub fn explain(
     });
     let parts = parts.collect();
     let events = artifacts.report.trace_events;
-    let inevitable = inevitable(&course, view, events, jobs, |more| {
+    let inevitable = inevitable(&course, view, &signature, events, jobs, |more| {
         runs += more;
         let stage = "since when it was inevitable";
         observe(Progress { stage, runs });
@@ -142,42 +143,57 @@ pub fn explain(
 /// The roles of the parts of the plan.
 fn roles(course: &Course, effective: &[bool], lab: &mut Lab<'_>) -> Vec<Role> {
     let all = items::of(&course.plan);
-    let with = |some: &dyn Fn(usize) -> bool| {
-        let kept = all.iter().enumerate().filter(|(index, _)| some(*index));
-        let kept: Vec<Item> = kept.map(|(_, item)| item.clone()).collect();
+    let with = |kept: &Vec<usize>| {
+        let kept: Vec<Item> = kept.iter().map(|&index| all[index].clone()).collect();
         Course {
             plan: items::plan(&kept),
             ..course.clone()
         }
     };
-    let mut roles = vec![Role::Irrelevant; all.len()];
-    let mut spare = Vec::new();
+    let is_inert = |index| effective.get(index) == Some(&false);
+    roles_of(all.len(), is_inert, |candidates| {
+        let courses: Vec<Course> = candidates.iter().map(with).collect();
+        Some(lab.first(&courses, SEEDS)?.index)
+    })
+}
+
+/// The roles of so many parts. `first` names the first of some sets of parts, each in order, with which the
+/// failure comes; with all parts it does.
+fn roles_of(
+    count: usize,
+    is_inert: impl Fn(usize) -> bool,
+    mut first: impl FnMut(&[Vec<usize>]) -> Option<usize>,
+) -> Vec<Role> {
+    let mut roles = vec![Role::Irrelevant; count];
     for (index, role) in roles.iter_mut().enumerate() {
-        let alone = [with(&|it| it != index)];
-        if lab.first(&alone, SEEDS).is_none() {
+        let others = (0..count).filter(|it| *it != index).collect();
+        if first(&[others]).is_none() {
             *role = Role::Necessary;
-        } else if effective.get(index) == Some(&false) {
+        } else if is_inert(index) {
             *role = Role::Inert;
-        } else {
-            spare.push(index);
         }
     }
     let necessary: Vec<bool> = roles.iter().map(|role| *role == Role::Necessary).collect();
-    // What stands in for what: the least of those that can be spared, and the least without each of these.
-    let mut least = |spare: Vec<usize>| {
-        ddmin(spare, Groups::AloneToo, |candidates| {
-            let courses: Vec<Course> = candidates
-                .iter()
-                .map(|kept| with(&|it| necessary[it] || kept.contains(&it)))
-                .collect();
-            Some(lab.first(&courses, SEEDS)?.index)
+    let with_necessary = |kept: &Vec<usize>| -> Vec<usize> {
+        let is_kept = |it: &usize| necessary[*it] || kept.contains(it);
+        (0..count).filter(is_kept).collect()
+    };
+    // The least of what can be spared that brings the failure, without one of them. What changed nothing is
+    // looked at only where the rest is not enough: it stands in for something then.
+    let mut least = |without: Option<usize>| {
+        let spared = |it: &usize| !necessary[*it] && Some(*it) != without;
+        let spare: Vec<usize> = (0..count).filter(spared).collect();
+        let moving: Vec<usize> = spare.iter().copied().filter(|it| !is_inert(*it)).collect();
+        let is_enough = first(&[with_necessary(&moving)]).is_some();
+        let items = if is_enough { moving } else { spare };
+        ddmin(items, Groups::AloneToo, |candidates| {
+            let candidates: Vec<Vec<usize>> = candidates.iter().map(with_necessary).collect();
+            first(&candidates)
         })
     };
-    let first = least(spare.clone());
-    for &one in &first {
+    for one in least(None) {
         roles[one] = Role::Together;
-        let others: Vec<usize> = spare.iter().copied().filter(|it| *it != one).collect();
-        for other in least(others) {
+        for other in least(Some(one)) {
             roles[other] = Role::Together;
         }
     }
@@ -188,6 +204,7 @@ fn roles(course: &Course, effective: &[bool], lab: &mut Lab<'_>) -> Vec<Role> {
 fn inevitable(
     course: &Course,
     view: View,
+    signature: &Signature,
     events: u64,
     jobs: NonZeroUsize,
     mut made: impl FnMut(u64),
@@ -198,16 +215,18 @@ fn inevitable(
                 healed_after: Some((after, salt)),
                 ..view
             };
-            run_course(course.clone(), view).report.outcome
+            let report = run_course(course.clone(), view).report;
+            Signature::of(report.outcome, report.violation.as_ref())
         };
-        let passed = for_each_in_order(0..CHANCES, jobs, work, |_, outcome| {
+        // To fail otherwise is to be spared this failure.
+        let spared = for_each_in_order(0..CHANCES, jobs, work, |_, found| {
             made(1);
-            match outcome {
-                Outcome::Passed | Outcome::Vacuous => Err(()),
-                _ => Ok(()),
+            match found {
+                Some(found) if found == *signature => Ok(()),
+                _ => Err(()),
             }
         });
-        passed.is_err()
+        spared.is_err()
     };
     if !may_pass(0) {
         return Inevitable::FromTheStart;
@@ -233,12 +252,13 @@ fn inevitable(
         .find(|line| line.contains("\"phase\":\"Chaos\""));
     let began_us = began.map_or(0, |line| events::parse(std::slice::from_ref(line))[0].t_us);
     let later = |item: &&Item| match item {
-        Item::Fault(fault) => began_us + fault.until_us > event.t_us,
+        Item::Fault(fault) => began_us + fault.at_us > event.t_us,
         Item::Move(planned) => began_us + planned.at_us > event.t_us,
     };
     Inevitable::Since(Moment {
         event: late,
         t_us: event.t_us,
+        chaos_us: began_us,
         words: event.words(),
         too_late: items::of(&course.plan)
             .iter()
@@ -247,4 +267,36 @@ fn inevitable(
             .collect(),
         events,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of five parts, of which the fourth and the fifth change nothing; `fails` says what brings the failure.
+    fn roles(fails: impl Fn(&[usize]) -> bool) -> Vec<Role> {
+        roles_of(5, |it| it >= 3, |sets| sets.iter().position(|it| fails(it)))
+    }
+
+    #[test]
+    fn what_stands_in_for_another_is_found_even_where_it_changed_nothing() {
+        use Role::{Inert, Irrelevant, Necessary, Together};
+        let has = |set: &[usize], it| set.contains(&it);
+        assert_eq!(
+            roles(|set| has(set, 0)),
+            [Necessary, Irrelevant, Irrelevant, Inert, Inert]
+        );
+        assert_eq!(
+            roles(|set| has(set, 0) && (has(set, 1) || has(set, 2))),
+            [Necessary, Together, Together, Inert, Inert]
+        );
+        assert_eq!(
+            roles(|set| has(set, 0) && (has(set, 1) || has(set, 3))),
+            [Necessary, Together, Irrelevant, Together, Inert]
+        );
+        assert_eq!(
+            roles(|_| true),
+            [Irrelevant, Irrelevant, Irrelevant, Inert, Inert]
+        );
+    }
 }

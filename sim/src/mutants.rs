@@ -167,7 +167,7 @@ pub const MUTANTS: &[Mutant] = &[
         number: 6,
         name: "wiped-says-empty",
         about: "a node that has run begins anew on an empty store, under its old number",
-        caught_by: &[Durability, Monotony],
+        caught_by: &[Durability],
     },
     Mutant {
         number: 7,

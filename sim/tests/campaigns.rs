@@ -322,6 +322,8 @@ fn shards_united_are_the_whole() {
 fn a_guided_campaign_depends_on_neither_its_jobs_nor_interruptions_and_names_its_runs() {
     let room = room();
     let what = "--seeds 1..100 --engine model --mutant ack-before-fsync --guided --white-box off";
+    let nowhere = call(&room, &format!("campaign {what}"));
+    assert_refused(&nowhere, "add --out DIR");
     let whole = call(
         &room,
         &format!("campaign {what} --jobs 1 --json --out whole"),

@@ -190,6 +190,21 @@ fn what_was_edited_wrongly_is_said_with_its_place() {
             "from 0 to 1",
         ),
         (
+            &|it| it.options.disk.read_us = u64::MAX,
+            "options.disk.read_us",
+            "more than makes sense",
+        ),
+        (
+            &|it| it.options.net.latency_us_max = 1 << 60,
+            "options.net.latency_us",
+            "more than makes sense",
+        ),
+        (
+            &|it| it.options.metadata_nodes = 200,
+            "options.metadata_nodes",
+            "as there are nodes",
+        ),
+        (
             &|it| it.operations.as_mut().expect("some")[5].client = 1_000,
             "operations[5]",
             "there is no client 1000",

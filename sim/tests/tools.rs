@@ -198,7 +198,7 @@ fn a_run_stops_where_it_is_told_to_and_shows_every_machine() {
     let crash = until("crash 1", 0);
     let down = |node: &Value| node["state"] == "down";
     assert!(crash["nodes"].as_array().expect("nodes").iter().any(down));
-    assert_eq!(until("violation", 1)["reached"], false);
+    assert_eq!(until("violation", 2)["reached"], false);
     let words = ["run", "--seed", "3", "--until", "sometime"];
     expect(2, &call(room.path(), &words));
     let words = ["run", "--seed", "3", "--engine", "model", "--until", "2s"];

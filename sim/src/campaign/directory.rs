@@ -19,6 +19,7 @@ use hstore_reports::directory::{CAMPAIGN_FILE, RUNS_FILE, SUMMARY_FILE};
 use serde::Serialize;
 
 use super::error::CampaignError;
+use super::journal::Journal;
 use super::request::Asked;
 use crate::fresh_dir::{FreshDir, WriteError};
 use crate::run_dir::write_value;
@@ -60,6 +61,7 @@ impl CampaignDir {
             return Err(CampaignError::refused(path, why));
         }
         remove_torn_runs(path)?;
+        complete_the_last_step(path)?;
         Ok(Self {
             path: path.to_owned(),
             _lock: lock,
@@ -99,24 +101,55 @@ impl CampaignDir {
         self.path.join(RUNS_FILE)
     }
 
-    /// Writes the summary, which makes it complete.
+    /// Puts the lines in order and writes the summary, which makes it complete.
+    ///
+    /// Both files are written and durable before the first gets its name, so that whoever finds the lines in
+    /// order and no summary has to do no more than give that its name, too.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn complete(&self, summary: &impl Serialize) -> Result<(), WriteError> {
-        let place = self.path.join(SUMMARY_FILE);
-        let partial = place.with_extension("partial");
+    pub fn complete(
+        &self,
+        journal: &Journal,
+        summary: &impl Serialize,
+    ) -> Result<(), CampaignError> {
+        journal.write_sorted(&partial(&self.path, RUNS_FILE))?;
+        let place = partial(&self.path, SUMMARY_FILE);
         let write = || {
-            let mut file = File::create(&partial)?;
+            let mut file = File::create(&place)?;
             serde_json::to_writer_pretty(&mut file, summary)?;
             file.write_all(b"\n")?;
-            file.sync_all()?;
-            fs::rename(&partial, &place)?;
-            // The renames of this directory survive a power failure from here on.
-            File::open(&self.path)?.sync_all()
+            file.sync_all()
         };
-        write().map_err(WriteError::at(&place))
+        write().map_err(WriteError::at(&place))?;
+        give_name(&self.path, RUNS_FILE)?;
+        give_name(&self.path, SUMMARY_FILE)?;
+        Ok(())
     }
+}
+
+/// A file that is being written.
+fn partial(directory: &Path, name: &str) -> PathBuf {
+    directory.join(name).with_extension("partial")
+}
+
+/// Gives a file that is written its name. It has it after a power failure, too.
+fn give_name(directory: &Path, name: &str) -> Result<(), WriteError> {
+    let place = directory.join(name);
+    let rename = || {
+        fs::rename(partial(directory, name), &place)?;
+        File::open(directory)?.sync_all()
+    };
+    rename().map_err(WriteError::at(&place))
+}
+
+/// Makes a campaign complete whose process was killed at its last step.
+fn complete_the_last_step(directory: &Path) -> Result<(), WriteError> {
+    let lines_are_in_order = !partial(directory, RUNS_FILE).exists();
+    if lines_are_in_order && partial(directory, SUMMARY_FILE).exists() {
+        give_name(directory, SUMMARY_FILE)?;
+    }
+    Ok(())
 }
 
 /// Removes what a killed process had written of a run directory.

@@ -8,7 +8,7 @@
 //! Invariants: a seed that has a line is never run again; of two lines of a seed, the later counts.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -130,25 +130,22 @@ impl Journal {
         Ok(())
     }
 
-    /// Puts the lines in the order of seeds, without what they cost, and makes them durable.
+    /// Writes the lines to `place`, in the order of seeds, without what they cost, and makes them durable.
     ///
     /// # Errors
-    /// If that cannot be written; the file is left as it was then.
-    pub fn finish(self) -> Result<(), CampaignError> {
-        let mut sorted = self.path.clone();
-        sorted.set_extension("partial");
-        let file = File::create(&sorted).map_err(WriteError::at(&sorted))?;
+    /// If that cannot be written.
+    pub fn write_sorted(&self, place: &Path) -> Result<(), CampaignError> {
+        let file = File::create(place).map_err(WriteError::at(place))?;
         let mut file = BufWriter::new(file);
         for seed in self.seeds() {
             let mut line = self.find(seed)?.expect("it is done");
             (line.spent, line.states) = (None, Vec::new());
-            write_line(&mut file, &line).map_err(WriteError::at(&sorted))?;
+            write_line(&mut file, &line).map_err(WriteError::at(place))?;
         }
         let synced = file.into_inner().map_err(io::IntoInnerError::into_error);
         synced
             .and_then(|file| file.sync_all())
-            .map_err(WriteError::at(&sorted))?;
-        fs::rename(&sorted, &self.path).map_err(WriteError::at(&self.path))?;
+            .map_err(WriteError::at(place))?;
         Ok(())
     }
 }

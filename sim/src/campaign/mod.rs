@@ -156,11 +156,10 @@ pub fn campaign(
         provenance: provenance(&request.settings),
     };
     let summary = totals.summary(request, frame);
-    if let (Some(directory), Some(journal)) = (directory, journal)
+    if let (Some(directory), Some(journal)) = (directory, &journal)
         && summary.complete
     {
-        journal.finish()?;
-        directory.complete(&summary)?;
+        directory.complete(journal, &summary)?;
     }
     Ok(summary)
 }
@@ -455,6 +454,29 @@ mod tests {
         assert_eq!(seeds.len(), 20 - done + 1);
         assert_eq!(seeds[0], done as u64);
         assert!(summary.complete);
+    }
+
+    #[test]
+    fn a_campaign_that_is_killed_at_its_last_steps_is_completed_and_not_run_again() {
+        let room = tempfile::tempdir().expect("a directory");
+        let place = room.path().join("campaign");
+        let request = request(1, 20, 1);
+        go_on(&request, &place, usize::MAX);
+        let whole = found(&place);
+        let file = |name| place.join(name);
+        // The lines are in order, and the summary is written and has no name yet.
+        fs::rename(file("summary.json"), file("summary.partial")).expect("there");
+        let directory = CampaignDir::open(&place, &request.asked()).expect("a place");
+        assert!(directory.is_complete());
+        assert_eq!(found(&place), whole);
+        drop(directory);
+        // Neither has its name: what is written may be torn, and is made again of the lines as they were.
+        fs::remove_file(file("summary.json")).expect("there");
+        fs::write(file("summary.partial"), "{").expect("written");
+        fs::copy(file(RUNS_FILE), file("runs.partial")).expect("there");
+        let (seeds, summary) = go_on(&request, &place, usize::MAX);
+        assert!(summary.complete && seeds.is_empty());
+        assert_eq!(found(&place), whole);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use hstore_workloads::{Ask, Step};
 
 use super::{Capsule, FORMAT};
 use crate::mutants::MUTANTS;
+use crate::net::Bandwidth;
 use crate::options::SimOptions;
 use crate::outcome::Outcome;
 use crate::plan::FaultPlan;
@@ -15,6 +16,8 @@ use crate::plan_check::{TIME_US_MAX, check_share};
 
 /// More bytes than this in a record are certainly a mistake.
 const RECORD_BYTES_MAX: u32 = 1 << 20;
+/// More bytes than this on a link are certainly a mistake.
+const BYTES_MAX: u64 = 1 << 40;
 /// More clients or logs than this are certainly a mistake.
 const COUNT_MAX: u32 = 1_000;
 
@@ -106,37 +109,29 @@ fn check_options(options: &SimOptions) -> Result<(), Flaw> {
             "one share has to be more than 0",
         ));
     }
-    for (place, min, max) in [
-        (
-            "options.workload.payload_bytes",
-            u64::from(workload.payload_bytes_min),
-            u64::from(workload.payload_bytes_max),
-        ),
-        (
-            "options.net.latency_us",
-            options.net.latency_us_min,
-            options.net.latency_us_max,
-        ),
-        (
-            "options.disk.sync_us",
-            options.disk.sync_us_min,
-            options.disk.sync_us_max,
-        ),
-    ] {
-        if min > max {
-            let what = format!("the least, {min}, is above the most, {max}");
-            return Err(flaw(format!("{place}_min"), what));
-        }
+    let nodes = options.locations.len();
+    if !(1..=nodes).contains(&usize::from(options.metadata_nodes)) {
+        let what = format!("there are 1 to {nodes}, as there are nodes");
+        return Err(flaw("options.metadata_nodes", what));
     }
+    check_ranges(options)?;
+    let links = options.net.links.as_ref();
     for (name, share) in [
         ("tail_probability", options.net.tail_probability),
         ("loss", options.net.loss),
         ("duplication", options.net.duplication),
+        ("links.far", links.map_or(0.0, |it| it.far)),
+        ("links.detour", links.map_or(0.0, |it| it.detour)),
     ] {
         check_share(share).map_err(|what| flaw(format!("options.net.{name}"), what))?;
     }
-    if options.chaos_us > TIME_US_MAX {
-        return Err(flaw("options.chaos_us", "that is more than an hour"));
+    if options
+        .net
+        .bandwidth
+        .is_some_and(|it| it.bytes_per_second == 0)
+    {
+        let what = "nothing would ever arrive: leave `bandwidth` out for links without a limit";
+        return Err(flaw("options.net.bandwidth.bytes_per_second", what));
     }
     if let Some(name) = &options.mutant
         && !MUTANTS.iter().any(|mutant| mutant.name == name)
@@ -146,6 +141,65 @@ fn check_options(options: &SimOptions) -> Result<(), Flaw> {
     }
     let cluster = options.try_cluster().and_then(|it| it.validate());
     cluster.map_err(|error| flaw("options", error.to_string()))
+}
+
+/// What lies between two bounds: none of it is so much that a run makes no sense, or times do not fit.
+fn check_ranges(options: &SimOptions) -> Result<(), Flaw> {
+    let (net, disk, workload) = (&options.net, &options.disk, &options.workload);
+    let far = net.links.as_ref();
+    let far = far.map_or((0, 0), |it| (it.far_us_min, it.far_us_max));
+    let bandwidth = net.bandwidth.unwrap_or(Bandwidth {
+        bytes_per_second: 1,
+        buffer_bytes: 0,
+    });
+    for (place, min, max, most) in [
+        (
+            "workload.payload_bytes",
+            u64::from(workload.payload_bytes_min),
+            u64::from(workload.payload_bytes_max),
+            u64::from(RECORD_BYTES_MAX),
+        ),
+        ("workload.think_us", 0, workload.think_us_max, TIME_US_MAX),
+        (
+            "net.latency_us",
+            net.latency_us_min,
+            net.latency_us_max,
+            TIME_US_MAX,
+        ),
+        ("net.tail_us", 0, net.tail_us_max, TIME_US_MAX),
+        ("net.links.far_us", far.0, far.1, TIME_US_MAX),
+        (
+            "net.bandwidth.bytes_per_second",
+            0,
+            bandwidth.bytes_per_second,
+            BYTES_MAX,
+        ),
+        (
+            "net.bandwidth.buffer_bytes",
+            0,
+            bandwidth.buffer_bytes,
+            BYTES_MAX,
+        ),
+        (
+            "disk.sync_us",
+            disk.sync_us_min,
+            disk.sync_us_max,
+            TIME_US_MAX,
+        ),
+        ("disk.read_us", 0, disk.read_us, TIME_US_MAX),
+        ("chaos_us", 0, options.chaos_us, TIME_US_MAX),
+        ("quiet_us", 0, options.quiet_us, options.chaos_us),
+    ] {
+        if min > max {
+            let what = format!("the least, {min}, is above the most, {max}");
+            return Err(flaw(format!("options.{place}_min"), what));
+        }
+        if max > most {
+            let what = format!("{max} is more than makes sense: {most} at most");
+            return Err(flaw(format!("options.{place}"), what));
+        }
+    }
+    Ok(())
 }
 
 /// What there is to be named.

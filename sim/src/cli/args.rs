@@ -28,7 +28,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  passed
   1  safety: something happened that never may
-  2  bad input: wrong arguments, or a file that cannot be read or written
+  2  bad input: wrong arguments, a place that a run never comes to, or a file that cannot be read or written
   3  inconclusive: a checker could not tell
   4  liveness: the cluster did not come to work again after it was healed
   5  panic: an assertion of the product failed
@@ -220,7 +220,8 @@ pub(crate) struct CampaignArgs {
     #[arg(long, value_enum, default_value_t = Switch::On)]
     canary: Switch,
     /// Prefer fault plans that lead to abstract states of the cluster in which no run has been: of half the seeds,
-    /// children of such plans are run instead of what they draw. Each shard guides itself
+    /// children of such plans are run instead of what they draw. Each shard guides itself. What fails so is made
+    /// again from the plan in the campaign directory
     #[arg(long)]
     guided: bool,
     /// Keep a campaign directory: a line for each run, a run directory for each of the first 3 failures of a kind

@@ -32,6 +32,11 @@ pub(crate) fn campaign(args: &CampaignArgs) -> anyhow::Result<u8> {
     if seeds < shards {
         bail!("{seeds} seeds are too few for {shards} shards: some would run nothing, and pass");
     }
+    if request.guided && place.is_none() {
+        bail!(
+            "--guided makes plans up, and keeps those that fail in a campaign directory: add --out DIR"
+        );
+    }
     let directory = place
         .as_deref()
         .map(|place| CampaignDir::open(place, &request.asked()))

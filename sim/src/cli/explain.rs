@@ -58,8 +58,9 @@ fn text(explained: &Explanation) -> String {
         )),
         Inevitable::Since(moment) => {
             let since = format!(
-                "since {:.6} s, event {} of {}: healed just before, it may pass; healed after, it never did",
+                "since {:.6} s, {:.3} s of chaos, event {} of {}: healed just before, it may pass; healed after, it never did",
                 moment.t_us as f64 / 1e6,
+                moment.t_us.saturating_sub(moment.chaos_us) as f64 / 1e6,
                 moment.event,
                 moment.events
             );

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::output;
 
-/// The run ended before it came there.
-const NOT_REACHED: u8 = 1;
+/// The run ended before it came there: what was asked for is not in it.
+const NOT_REACHED: u8 = 2;
 
 /// What `--json` prints.
 #[derive(Serialize)]

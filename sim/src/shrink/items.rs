@@ -42,7 +42,7 @@ impl fmt::Display for Item {
             Self::Fault(fault) => {
                 write!(f, "{} of {}", fault.kind.name(), fault.target)?;
                 let (at, until) = (seconds(fault.at_us), seconds(fault.until_us));
-                write!(f, ", {at:.3} s to {until:.3} s")
+                write!(f, ", {at:.3} s to {until:.3} s of chaos")
             }
             Self::Move(planned) => {
                 write!(f, "move of {}", planned.log)?;
@@ -52,7 +52,7 @@ impl fmt::Display for Item {
                 if let Some(quorums) = &planned.quorums {
                     write!(f, " on {quorums}")?;
                 }
-                write!(f, ", {:.3} s", seconds(planned.at_us))
+                write!(f, ", {:.3} s of chaos", seconds(planned.at_us))
             }
         }
     }
