@@ -33,6 +33,8 @@ for entry in "${required[@]}"; do
     command -v "${entry%%:*}" >/dev/null || packages+=("${entry#*:}")
 done
 has_libclang || packages+=("libclang-dev")
+# The S3 server of the tests runs in a Python environment of its own.
+python3 -c 'import ensurepip' >/dev/null 2>&1 || packages+=("python3-venv")
 
 if [ "${#packages[@]}" -gt 0 ]; then
     install=(apt-get install --yes --no-install-recommends "${packages[@]}")

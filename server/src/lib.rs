@@ -19,6 +19,7 @@
 //! | [`transport`] | frames, handshakes, deadlines, queues |
 //! | [`daemon`] | the task that steps the node |
 //! | [`metrics`] | what is counted and measured, and how a node tells it |
+//! | [`objects`] | the object store, by URL |
 //! | [`ports`] | finds ports to listen on |
 //! | [`logging`] | where the programs' logs go |
 //! | [`client`] | hosts the protocol's client for programs |
@@ -41,6 +42,7 @@ pub mod daemon;
 pub mod identity;
 pub mod logging;
 pub mod metrics;
+pub mod objects;
 pub mod ports;
 pub mod storage;
 pub mod transport;

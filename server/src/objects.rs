@@ -1,0 +1,335 @@
+//! The object-store port on real stores, each named by a URL.
+//!
+//! | URL | store |
+//! |---|---|
+//! | `file:///path` | a directory, which must be there |
+//! | `s3://bucket/path` | S3, and what speaks its protocol (`AWS_ENDPOINT_URL`) |
+//! | `gs://bucket/path` | Google Cloud Storage |
+//! | `az://container/path` | Azure |
+//! | `https://host/path` | WebDAV: read-only |
+//!
+//! Credentials come from the environment, or from the files that it names, as each vendor documents it
+//! (`AWS_ACCESS_KEY_ID` and so on, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_KEY`), or from the
+//! machine the program runs on. A URL that has some in it is refused, and none of them is ever told: what stores
+//! answer in words is not passed on.
+//!
+//! A call is made once. Whoever asks knows what may be asked again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use hstore_core::WallTime;
+use hstore_core::ports::object_store::{
+    Capabilities, Listed, ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
+};
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    ClientOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode,
+    PutOptions, RetryConfig,
+};
+use url::Url;
+
+/// A page of a list has no more objects than this.
+const PAGE: usize = 1_000;
+/// A call that takes longer has failed.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// So much of what a store says is passed on, in characters.
+const DETAIL_MAX: usize = 200;
+
+/// An object store.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    store: Arc<dyn ObjectStore>,
+    /// Keys lie below this.
+    root: Path,
+    capabilities: Capabilities,
+    /// Lists come sorted by key, page by page.
+    lists_in_order: bool,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is not a URL, or not one of a store.
+    #[error(
+        "`{url}` does not name an object store: {why}. Examples: file:///srv/history, s3://bucket/history, gs://bucket/history, az://container/history, https://host/history"
+    )]
+    Url {
+        /// As it was given, without what may be secret.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// It has credentials in it.
+    #[error(
+        "the URL of the object store has credentials in it; leave them out, and set them in the environment (for S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+    )]
+    Credentials,
+    /// The directory is not there.
+    #[error(
+        "the object store `{path}` is not a directory: {why}; create it, or mount what is to be there"
+    )]
+    Directory {
+        /// Where it should be.
+        path: String,
+        /// In the system's words.
+        why: String,
+    },
+    /// Something is missing that the store needs to be told.
+    #[error("the object store `{url}` cannot be opened: {why}")]
+    Setup {
+        /// Which store.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Tells a builder what the environment says of its kind of store.
+macro_rules! configured {
+    ($builder:expr, $prefix:literal, $environment:expr) => {{
+        let mut builder = $builder;
+        for (name, value) in $environment {
+            if name.starts_with($prefix)
+                && let Ok(key) = name.to_ascii_lowercase().parse()
+            {
+                builder = builder.with_config(key, value);
+            }
+        }
+        builder
+    }};
+}
+
+impl Objects {
+    /// The store that `url` names, with what the environment says of it: `std::env::vars()`. It is not asked
+    /// anything yet.
+    ///
+    /// # Errors
+    /// If the URL names none, or something is missing that the store needs to be told.
+    pub fn open(
+        url: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, OpenError> {
+        let parsed = Url::parse(url).map_err(|error| OpenError::Url {
+            url: plain(url),
+            why: error.to_string(),
+        })?;
+        // The account stands before the `@` of some of Azure's URLs; a password never does.
+        let is_azure = parsed.scheme().starts_with("abfs") || parsed.scheme() == "az";
+        let has_user = !parsed.username().is_empty() && !is_azure;
+        if parsed.password().is_some() || has_user || parsed.query().is_some() {
+            return Err(OpenError::Credentials);
+        }
+        let wrong = |why: String| OpenError::Url {
+            url: plain(url),
+            why,
+        };
+        let setup = |error: Error| OpenError::Setup {
+            url: plain(url),
+            why: said(&error),
+        };
+        let (scheme, path) =
+            ObjectStoreScheme::parse(&parsed).map_err(|_| wrong("its scheme is unknown".into()))?;
+        let client = ClientOptions::new().with_timeout(CALL_TIMEOUT);
+        let retry = RetryConfig {
+            max_retries: 0,
+            ..RetryConfig::default()
+        };
+        let mut capabilities = Capabilities::ALL;
+        let mut root = path;
+        let store: Arc<dyn ObjectStore> = match scheme {
+            ObjectStoreScheme::Local => {
+                root = Path::default();
+                Arc::new(directory(&parsed)?)
+            }
+            ObjectStoreScheme::AmazonS3 => {
+                let builder = AmazonS3Builder::new().with_client_options(client);
+                let builder = configured!(builder, "AWS_", environment);
+                let builder = builder.with_url(url).with_retry(retry);
+                Arc::new(builder.build().map_err(setup)?)
+            }
+            ObjectStoreScheme::GoogleCloudStorage => {
+                let builder = GoogleCloudStorageBuilder::new().with_client_options(client);
+                let builder = configured!(builder, "GOOGLE_", environment);
+                let builder = builder.with_url(url).with_retry(retry);
+                Arc::new(builder.build().map_err(setup)?)
+            }
+            ObjectStoreScheme::MicrosoftAzure => {
+                let builder = MicrosoftAzureBuilder::new().with_client_options(client);
+                let builder = configured!(builder, "AZURE_", environment);
+                let builder = builder.with_url(url).with_retry(retry);
+                Arc::new(builder.build().map_err(setup)?)
+            }
+            ObjectStoreScheme::Http => {
+                // WebDAV has no put that spares what is there.
+                capabilities.put_if_absent = false;
+                let builder = HttpBuilder::new().with_url(&parsed[..url::Position::BeforePath]);
+                let builder = builder.with_client_options(client.with_allow_http(true));
+                Arc::new(builder.with_retry(retry).build().map_err(setup)?)
+            }
+            _ => return Err(wrong("history is not kept in such a store".to_owned())),
+        };
+        let lists_in_order = !matches!(scheme, ObjectStoreScheme::Local | ObjectStoreScheme::Http);
+        Ok(Self {
+            store,
+            root,
+            capabilities,
+            lists_in_order,
+        })
+    }
+
+    /// What the store can do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    /// Asks the store.
+    ///
+    /// # Errors
+    /// As [the port](hstore_core::ports::object_store) has it.
+    pub async fn call(&self, ask: &ObjectAsk) -> Result<ObjectAnswer, ObjectError> {
+        match self.answer(ask).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.failed(ask, &error).await),
+        }
+    }
+
+    async fn answer(&self, ask: &ObjectAsk) -> Result<ObjectAnswer, Error> {
+        match ask {
+            ObjectAsk::PutIfAbsent { key, bytes } => {
+                let options = PutOptions::from(PutMode::Create);
+                let path = self.path(key);
+                let put = self.store.put_opts(&path, bytes.clone().into(), options);
+                put.await.map(|_| ObjectAnswer::Put)
+            }
+            ObjectAsk::Get { key, range } => {
+                let path = self.path(key);
+                let got = self.store.get_range(&path, range.clone());
+                got.await.map(ObjectAnswer::Got)
+            }
+            ObjectAsk::List { prefix, after } => self.list(prefix, after.as_ref()).await,
+            ObjectAsk::Delete { key } => match self.store.delete(&self.path(key)).await {
+                Ok(()) | Err(Error::NotFound { .. }) => Ok(ObjectAnswer::Deleted),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    async fn list(
+        &self,
+        prefix: &ObjectKey,
+        after: Option<&ObjectKey>,
+    ) -> Result<ObjectAnswer, Error> {
+        let below = self.path(prefix);
+        let found = match after {
+            Some(after) => self.store.list_with_offset(Some(&below), &self.path(after)),
+            None => self.store.list(Some(&below)),
+        };
+        // What has no key of ours is none of our objects.
+        let found = found.try_filter_map(async |meta| Ok(self.listed(&meta)));
+        let mut objects: Vec<Listed> = if self.lists_in_order {
+            let page = futures_util::StreamExt::take(found, PAGE + 1);
+            page.try_collect().await?
+        } else {
+            let mut all: Vec<Listed> = found.try_collect().await?;
+            all.sort_by(|a, b| a.key.cmp(&b.key));
+            all
+        };
+        let more = objects.len() > PAGE;
+        objects.truncate(PAGE);
+        Ok(ObjectAnswer::Listed { objects, more })
+    }
+
+    fn listed(&self, meta: &ObjectMeta) -> Option<Listed> {
+        let parts = meta.location.prefix_match(&self.root)?;
+        let parts: Vec<String> = parts.map(|it| it.as_ref().to_owned()).collect();
+        let micros = u64::try_from(meta.last_modified.timestamp_micros()).unwrap_or(0);
+        Some(Listed {
+            key: parts.join("/").parse().ok()?,
+            bytes: meta.size,
+            put_at: WallTime(micros),
+        })
+    }
+
+    fn path(&self, key: &ObjectKey) -> Path {
+        let below = self
+            .root
+            .parts()
+            .chain(key.as_str().split('/').map(Into::into));
+        below.collect()
+    }
+
+    async fn failed(&self, ask: &ObjectAsk, error: &Error) -> ObjectError {
+        use ObjectErrorKind::{Denied, Exists, NotFound, Unavailable, Unsupported};
+        let fail = |kind, detail: String| ObjectError::of(ask, kind, detail);
+        match error {
+            Error::NotFound { .. } => fail(NotFound, "there is no such object".into()),
+            Error::AlreadyExists { .. } | Error::Precondition { .. } => {
+                fail(Exists, "there is an object already".into())
+            }
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+                let why = "access was refused; check the credentials in the environment, and their rights";
+                fail(Denied, why.into())
+            }
+            Error::NotSupported { .. } | Error::NotImplemented { .. } => {
+                fail(Unsupported, "the store cannot do that".into())
+            }
+            other => {
+                // Stores have several ways to say that a range begins behind the end.
+                if let ObjectAsk::Get { key, range } = ask
+                    && let Ok(meta) = self.store.head(&self.path(key)).await
+                    && meta.size <= range.start
+                {
+                    return fail(NotFound, format!("it ends at byte {}", meta.size));
+                }
+                fail(Unavailable, said(other))
+            }
+        }
+    }
+}
+
+/// The directory that a `file` URL names.
+fn directory(url: &Url) -> Result<LocalFileSystem, OpenError> {
+    let wrong = |path: String, why: String| OpenError::Directory { path, why };
+    let path = url.to_file_path().map_err(|()| {
+        wrong(
+            url.path().to_owned(),
+            "the URL names another host".to_owned(),
+        )
+    })?;
+    let shown = path.display().to_string();
+    let is_directory = std::fs::metadata(&path).map(|it| it.is_dir());
+    match is_directory {
+        Ok(true) => {}
+        Ok(false) => return Err(wrong(shown, "it is a file".to_owned())),
+        Err(error) => return Err(wrong(shown, error.to_string())),
+    }
+    let store = LocalFileSystem::new_with_prefix(path);
+    let store = store.map_err(|error| wrong(shown, said(&error)))?;
+    // What was put stays, whatever happens to the machine.
+    Ok(store.with_fsync(true))
+}
+
+/// A URL without what may be secret in it.
+fn plain(url: &str) -> String {
+    let without_query = url.split(['?', '#']).next().unwrap_or_default();
+    match (without_query.split_once("://"), without_query.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => format!("{scheme}://...{}", &without_query[at..]),
+        _ => without_query.to_owned(),
+    }
+}
+
+/// What an error says, without what the store said: that may name keys and signatures.
+fn said(error: &Error) -> String {
+    let text = error.to_string();
+    let head = text.split(['<', '{', '\n', '?']).next().unwrap_or_default();
+    let head = head.trim_end_matches([':', ' ']);
+    head.chars().take(DETAIL_MAX).collect()
+}

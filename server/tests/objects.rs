@@ -1,0 +1,235 @@
+//! Object stores by URL: local files and an S3 server keep the contract, and what cannot be is said.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use bytes::Bytes;
+use hstore_core::ports::object_store::{
+    Capabilities, ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey, ObjectStore,
+};
+use hstore_server::objects::{Objects, OpenError};
+use hstore_server::ports;
+use hstore_tier2::contract::check_object_store;
+use tokio::runtime::Runtime;
+
+const KEY_ID: &str = "AKIDFORTESTS";
+const SECRET: &str = "a-secret-that-nobody-may-see";
+
+/// A store whose answers are waited for.
+struct Waited {
+    objects: Objects,
+    runtime: Runtime,
+}
+
+impl Waited {
+    fn open(url: &str, environment: &[(&str, &str)]) -> Self {
+        let owned = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self {
+            objects: Objects::open(url, owned).expect("the URL names a store"),
+            runtime: Runtime::new().expect("a runtime"),
+        }
+    }
+}
+
+impl ObjectStore for Waited {
+    fn capabilities(&self) -> Capabilities {
+        self.objects.capabilities()
+    }
+
+    fn call(&mut self, ask: &ObjectAsk) -> Result<ObjectAnswer, ObjectError> {
+        self.runtime.block_on(self.objects.call(ask))
+    }
+}
+
+/// An S3 server of its own, with one bucket. It ends when this is dropped.
+struct S3 {
+    port: u16,
+    stdin: Option<ChildStdin>,
+    child: Child,
+}
+
+impl S3 {
+    fn start() -> Self {
+        let port = ports::free(1).expect("a port")[0];
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/s3-server.sh");
+        let mut child = Command::new(script)
+            .arg(port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the script is there");
+        let mut told = BufReader::new(child.stderr.take().expect("piped"));
+        let mut said = String::new();
+        while !said.contains("Running on") {
+            let before = said.len();
+            told.read_line(&mut said).expect("text");
+            assert!(said.len() > before, "the S3 server did not start: {said}");
+        }
+        // What it says must not fill the pipe.
+        let drain = move || std::io::copy(&mut told, &mut std::io::sink());
+        let drain = std::thread::Builder::new().spawn(drain);
+        drain.expect("the system has room for a thread");
+        let s3 = Self {
+            port,
+            stdin: child.stdin.take(),
+            child,
+        };
+        s3.make_bucket("bucket");
+        s3
+    }
+
+    fn make_bucket(&self, name: &str) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        let ask = format!(
+            "PUT /{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(ask.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    fn open(&self, url: &str) -> Waited {
+        let endpoint = format!("http://127.0.0.1:{}", self.port);
+        Waited::open(
+            url,
+            &[
+                ("AWS_ENDPOINT_URL", &endpoint),
+                ("AWS_ALLOW_HTTP", "true"),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_ACCESS_KEY_ID", KEY_ID),
+                ("AWS_SECRET_ACCESS_KEY", SECRET),
+            ],
+        )
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        // The script ends with its standard input, and kills the server.
+        drop(self.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn key(text: &str) -> ObjectKey {
+    text.parse().expect("a key")
+}
+
+fn put(store: &mut Waited, name: &str) -> Result<ObjectAnswer, ObjectError> {
+    store.call(&ObjectAsk::PutIfAbsent {
+        key: key(name),
+        bytes: Bytes::from_static(b"something"),
+    })
+}
+
+#[test]
+fn local_files_keep_the_contract() {
+    let room = tempfile::tempdir().expect("a directory");
+    let url = format!("file://{}", room.path().display());
+    let mut store = Waited::open(&url, &[]);
+    check_object_store(&mut store, &key("root"));
+    // What somebody else has put there is none of ours, and harms nothing.
+    std::fs::write(room.path().join("root/list/strange file!"), "x").expect("written");
+    let ask = ObjectAsk::List {
+        prefix: key("root/list"),
+        after: None,
+    };
+    let Ok(ObjectAnswer::Listed { objects, .. }) = store.call(&ask) else {
+        panic!("it is listed");
+    };
+    assert_eq!(objects.len(), 6);
+}
+
+#[test]
+fn an_s3_server_keeps_the_contract() {
+    let s3 = S3::start();
+    check_object_store(&mut s3.open("s3://bucket/a/place"), &key("root"));
+    // Elsewhere in the bucket nothing is seen of it.
+    let mut beside = s3.open("s3://bucket/another");
+    let ask = ObjectAsk::List {
+        prefix: key("root"),
+        after: None,
+    };
+    let listed = beside.call(&ask).expect("it is there");
+    assert_eq!(
+        listed,
+        ObjectAnswer::Listed {
+            objects: Vec::new(),
+            more: false
+        }
+    );
+    let missing = put(&mut s3.open("s3://no-such-bucket/x"), "a").expect_err("there is none");
+    assert_eq!(missing.kind, ObjectErrorKind::NotFound);
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_unavailable_and_tells_no_secret() {
+    let port = ports::free(1).expect("a port")[0];
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let mut store = Waited::open(
+        "s3://bucket/x",
+        &[
+            ("AWS_ENDPOINT_URL", &endpoint),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_ACCESS_KEY_ID", KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", SECRET),
+        ],
+    );
+    let error = put(&mut store, "a").expect_err("nobody listens");
+    assert_eq!(error.kind, ObjectErrorKind::Unavailable);
+    let said = format!("{error} {error:?} {:?}", store.objects);
+    assert!(!said.contains(SECRET), "{said}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot put `a` in the object store: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn webdav_is_read_only_and_says_so() {
+    let store = Waited::open("https://example.org/history", &[]);
+    let error = store
+        .capabilities()
+        .check_offload()
+        .expect_err("it is read-only");
+    assert!(
+        error.to_string().contains("cannot refuse to overwrite"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_url_that_names_no_store_is_refused_with_what_would_do() {
+    let refused = |url: &str| Objects::open(url, []).expect_err("it is refused");
+    for (url, why) in [
+        ("history", "does not name an object store: relative URL"),
+        (
+            "ftp://host/x",
+            "does not name an object store: its scheme is unknown",
+        ),
+        ("memory:///x", "history is not kept in such a store"),
+        ("file:///no/such/place", "is not a directory: No such file"),
+        ("file:///etc/hostname", "is not a directory: it is a file"),
+    ] {
+        let said = refused(url).to_string();
+        assert!(said.contains(why), "{url}: {said}");
+    }
+    for url in [
+        "s3://AKID:secret@bucket/x",
+        "s3://AKID@bucket/x",
+        "https://user:secret@host/x",
+        "https://host/x?sig=secret",
+    ] {
+        let error = refused(url);
+        assert!(matches!(error, OpenError::Credentials), "{url}: {error:?}");
+        assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+}
