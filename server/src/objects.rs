@@ -250,11 +250,11 @@ impl Objects {
     fn listed(&self, meta: &ObjectMeta) -> Option<Listed> {
         let parts = meta.location.prefix_match(&self.root)?;
         let parts: Vec<String> = parts.map(|it| it.as_ref().to_owned()).collect();
-        let micros = u64::try_from(meta.last_modified.timestamp_micros()).unwrap_or(0);
+        let millis = u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0);
         Some(Listed {
             key: parts.join("/").parse().ok()?,
             bytes: meta.size,
-            put_at: WallTime(micros),
+            put_at: WallTime(millis),
         })
     }
 

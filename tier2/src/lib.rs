@@ -2,6 +2,8 @@
 //!
 //! - [`segment`]: the file that holds a range of a log.
 //! - [`manifest`]: what of a log lies in the second tier, as replicated state.
+//! - [`policy`]: what is to be uploaded, handed over and given up: the planner.
+//! - [`offloader`]: moves the history of a log, as a machine.
 //! - [`memory`]: an object store in memory, the model of what any must do.
 //! - [`contract`]: what any must do, as a suite.
 
@@ -10,4 +12,6 @@
 pub mod contract;
 pub mod manifest;
 pub mod memory;
+pub mod offloader;
+pub mod policy;
 pub mod segment;

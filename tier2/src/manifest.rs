@@ -18,7 +18,7 @@
 //! one who deposed it has changed the epoch. Its intent is given up by the next offloader ([`Manifest::abort`]),
 //! and what it put is garbage.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use hstore_core::ports::object_store::ObjectKey;
@@ -31,7 +31,7 @@ use crate::segment::Finished;
 pub const SEGMENTS_MAX: usize = 8_192;
 /// Uploads of a log that are under way at a time at most.
 pub const INTENTS_MAX: usize = 4;
-/// Dropped segments that wait for being deleted at most; more are dropped later.
+/// Dropped uploads that wait for being deleted at most; more segments are dropped later.
 pub const DROPPED_MAX: usize = 256;
 
 /// Numbers the uploads of a log. Never reused.
@@ -112,13 +112,66 @@ impl SegmentRef {
     }
 }
 
-/// A segment that is part of the log no more.
+/// An upload that is part of the log no more, or never was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Dropped {
     /// The upload.
     pub intent: Intent,
     /// When it was dropped, by the clock of the node that did.
     pub at: WallTime,
+}
+
+/// What is wrong with a segment's object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Anomaly {
+    /// It is not there.
+    Missing,
+    /// It is not what was committed.
+    Damaged,
+}
+
+/// What an object is, by its key below those of its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectName {
+    /// An upload: see [`Intent::key`].
+    Segment {
+        /// The epoch of the offloader.
+        epoch: Epoch,
+        /// The upload.
+        id: IntentId,
+    },
+    /// A copy of the manifest.
+    Copy {
+        /// The epoch of the offloader.
+        epoch: Epoch,
+        /// The version of what the register held.
+        version: u64,
+    },
+}
+
+impl ObjectName {
+    /// What lies under `key`, where all of the log's objects lie below `prefix`; `None` if it is none of ours.
+    #[must_use]
+    pub fn read(key: &ObjectKey, prefix: &ObjectKey) -> Option<Self> {
+        let rest = key
+            .as_str()
+            .strip_prefix(prefix.as_str())?
+            .strip_prefix('/')?;
+        let (directory, name) = rest.split_once('/')?;
+        if directory == "manifest" {
+            let (epoch, version) = name.split_once('-')?;
+            return Some(Self::Copy {
+                epoch: Epoch(u32::from_str_radix(epoch, 16).ok()?),
+                version: u64::from_str_radix(version, 16).ok()?,
+            });
+        }
+        let id = name.strip_suffix(".seg")?.rsplit('-').next()?;
+        Some(Self::Segment {
+            epoch: Epoch(directory.strip_prefix('e')?.parse().ok()?),
+            id: IntentId(id.parse().ok()?),
+        })
+    }
 }
 
 /// What of a log lies in the second tier.
@@ -132,8 +185,10 @@ pub struct Manifest {
     next: Option<Lsn>,
     /// The next intent's number.
     next_id: IntentId,
-    /// Segments that are to be deleted, in the order in which they were dropped.
+    /// Uploads whose objects are to be deleted, in the order in which they were dropped.
     dropped: VecDeque<Dropped>,
+    /// Segments that were found not to be in order.
+    anomalies: BTreeMap<IntentId, Anomaly>,
 }
 
 /// Why a change does not apply.
@@ -160,7 +215,9 @@ pub enum NotApplied {
 
 impl Manifest {
     /// The segments, oldest first.
-    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &SegmentRef> + ExactSizeIterator {
+    pub fn segments(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = &SegmentRef> + ExactSizeIterator + Clone {
         self.segments.iter()
     }
 
@@ -169,7 +226,7 @@ impl Manifest {
         self.intents.iter()
     }
 
-    /// The segments that are to be deleted.
+    /// The uploads whose objects are to be deleted.
     pub fn dropped(&self) -> impl ExactSizeIterator<Item = &Dropped> {
         self.dropped.iter()
     }
@@ -257,17 +314,26 @@ impl Manifest {
         }
     }
 
-    /// Gives up an upload, and those behind it. Where there is none such, nothing happens.
-    pub fn abort(&mut self, id: IntentId) {
+    /// Gives up an upload, and those behind it: their objects, if they are put, are deleted later. Where there is
+    /// none such, nothing happens.
+    pub fn abort(&mut self, id: IntentId, now: WallTime) {
         if let Some(place) = self.intents.iter().position(|it| it.id == id) {
             self.next = Some(self.intents[place].first);
-            self.intents.truncate(place);
+            for intent in self.intents.split_off(place) {
+                self.drop_object(intent, now);
+            }
         }
     }
 
-    /// Drops the segments of which nothing lies behind `trim`, as long as there is room for them, and gives up
-    /// uploads of which something lies at or before it: what was given up does not come back. Says whether
-    /// anything changed.
+    /// An object is to be deleted. For want of room it may be forgotten: it is garbage all the same.
+    fn drop_object(&mut self, intent: Intent, at: WallTime) {
+        if self.dropped.len() < DROPPED_MAX {
+            self.dropped.push_back(Dropped { intent, at });
+        }
+    }
+
+    /// Drops the segments of which nothing lies behind `trim`, as long as there is room for them, and then the
+    /// uploads of which nothing does: what was given up does not come back. Says whether anything changed.
     pub fn drop_upto(&mut self, trim: Lsn, now: WallTime) -> bool {
         let mut changed = false;
         while let Some(oldest) = self.segments.front()
@@ -275,12 +341,17 @@ impl Manifest {
             && self.dropped.len() < DROPPED_MAX
         {
             let intent = oldest.intent;
-            self.dropped.push_back(Dropped { intent, at: now });
+            self.drop_object(intent, now);
+            self.anomalies.remove(&intent.id);
             self.segments.pop_front();
             changed = true;
         }
-        if let Some(intent) = self.intents.iter().find(|it| it.first <= trim) {
-            self.abort(intent.id);
+        while self.segments.is_empty()
+            && let Some(oldest) = self.intents.front().copied()
+            && oldest.last <= trim
+        {
+            self.intents.pop_front();
+            self.drop_object(oldest, now);
             changed = true;
         }
         // With nothing left, the next upload begins behind the trim.
@@ -290,6 +361,22 @@ impl Manifest {
             changed = true;
         }
         changed
+    }
+
+    /// Notes what is wrong with a segment, or that nothing is any more.
+    pub fn mark(&mut self, id: IntentId, anomaly: Option<Anomaly>) {
+        match anomaly {
+            Some(anomaly) if self.segments.iter().any(|it| it.intent.id == id) => {
+                self.anomalies.insert(id, anomaly);
+            }
+            _ => drop(self.anomalies.remove(&id)),
+        }
+    }
+
+    /// What is wrong with a segment, as far as is known.
+    #[must_use]
+    pub fn anomaly(&self, id: IntentId) -> Option<Anomaly> {
+        self.anomalies.get(&id).copied()
     }
 
     /// Forgets a dropped segment: its object is deleted.

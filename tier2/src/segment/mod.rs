@@ -23,7 +23,7 @@
 //!
 //! Whoever knows the length of the tail (a manifest says it) needs two ranged reads for any record: the tail,
 //! and a block. All integers are little-endian. An LSN is a `u64`: epoch in the high half, offset in the low.
-//! Times are microseconds since 1970, as the sequencers' clocks showed them.
+//! Times are milliseconds since 1970, as the sequencers' clocks showed them.
 //!
 //! ```text
 //! index entry

@@ -129,6 +129,12 @@ impl SegmentWriter {
         self.next
     }
 
+    /// So many bytes of payload were taken.
+    #[must_use]
+    pub fn payload_bytes(&self) -> u64 {
+        self.payload_bytes
+    }
+
     /// So many bytes were taken, raw.
     #[must_use]
     pub fn raw_bytes(&self) -> u64 {

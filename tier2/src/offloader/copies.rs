@@ -1,0 +1,119 @@
+//! Copies of the manifest in the object store, for whoever has nothing but the bucket.
+//!
+//! Each is an object of its own, `<root>/log-7/manifest/<epoch>-<version>`, both in hexadecimal, so that the newest
+//! is the last by key. None is ever changed; older ones are deleted once a newer one is known to be there. An
+//! offloader that begins puts one in any case: what the one before it did is not known.
+
+use hstore_core::Timestamp;
+use hstore_core::ports::object_store::{
+    ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
+};
+
+use super::upload::whole;
+use super::{Effect, Event, Job, Offloader};
+
+/// What is done about copies.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Copies {
+    /// The version of the newest copy of this epoch that is known to be there.
+    put: Option<u64>,
+    /// The call that is under way, and of which version.
+    stage: Stage,
+    /// Not before then.
+    due: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Idle,
+    Putting(u64),
+    /// It may be there already.
+    ToCompare(u64),
+    Comparing(u64),
+}
+
+impl Copies {
+    /// The version of the newest copy of this epoch that is known to be there.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.put
+    }
+
+    /// When something is to be done, where the register holds this version.
+    pub(super) fn deadline(&self, held: u64) -> Option<Timestamp> {
+        match self.stage {
+            Stage::Idle => (self.put != Some(held)).then_some(self.due),
+            Stage::ToCompare(_) => Some(self.due),
+            Stage::Putting(_) | Stage::Comparing(_) => None,
+        }
+    }
+}
+
+impl Offloader {
+    pub(super) fn go_on_with_copies(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let version = self.held.version;
+        if self.copies.deadline(version).is_none_or(|due| due > now) {
+            return;
+        }
+        match self.copies.stage {
+            Stage::Idle => {
+                let ask = ObjectAsk::PutIfAbsent {
+                    key: self.copy_key(version),
+                    bytes: self.held.manifest.encode(),
+                };
+                self.copies.stage = Stage::Putting(version);
+                self.calls.ask(Job::Copies, ask, out);
+            }
+            Stage::ToCompare(version) => {
+                let bytes = self.held.manifest.encode().len() as u64;
+                self.copies.stage = Stage::Comparing(version);
+                let ask = whole(self.copy_key(version), bytes);
+                self.calls.ask(Job::Copies, ask, out);
+            }
+            Stage::Putting(_) | Stage::Comparing(_) => {}
+        }
+    }
+
+    pub(super) fn on_copies(
+        &mut self,
+        answer: Result<ObjectAnswer, ObjectError>,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let (stage, copies) = (self.copies.stage, &mut self.copies);
+        copies.stage = Stage::Idle;
+        copies.due = now;
+        match (stage, answer) {
+            (Stage::Putting(version), Ok(_)) => copies.put = Some(version),
+            (Stage::Comparing(version), Ok(ObjectAnswer::Got(bytes))) => {
+                let is_it = bytes == self.held.manifest.encode();
+                if version == self.held.version && is_it {
+                    copies.put = Some(version);
+                } else {
+                    // Of another version meanwhile, that one is put. Where somebody else has put something
+                    // under this key, only the next version helps.
+                    copies.due = now + self.policy.backoff;
+                }
+            }
+            (Stage::Putting(version), Err(error)) => {
+                let exists = error.kind == ObjectErrorKind::Exists;
+                copies.stage = Stage::ToCompare(version);
+                if !exists {
+                    copies.due = now + self.policy.backoff;
+                    out.push(Effect::Event(Event::Failed(error)));
+                }
+            }
+            (_, Err(error)) => {
+                copies.due = now + self.policy.backoff;
+                out.push(Effect::Event(Event::Failed(error)));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn copy_key(&self, version: u64) -> ObjectKey {
+        let (root, log, epoch) = (&self.root, self.log.0, self.epoch.0);
+        let key = format!("{root}/log-{log}/manifest/{epoch:08x}-{version:016x}");
+        key.parse().expect("a root leaves room for a key")
+    }
+}

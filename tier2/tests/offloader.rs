@@ -1,0 +1,532 @@
+//! The offloader against an object store that fails, and a death after every single call it makes: nothing is lost,
+//! nothing is doubled, and after the grace period nothing is left over.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hstore_core::ports::object_store::{
+    ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey, ObjectStore,
+};
+use hstore_core::{Epoch, LogId, Lsn, Record, Rng, Stamp, Stamped, Timestamp, WallTime};
+use hstore_replicator::reader::{Delivery, GapKind};
+use hstore_tier2::manifest::{Anomaly, Manifest, ObjectName};
+use hstore_tier2::memory::MemoryObjectStore;
+use hstore_tier2::offloader::{Effect, Event, Held, Offloader};
+use hstore_tier2::policy::{Policy, Retention};
+use hstore_tier2::segment::{Codec, Segment, WriterOptions};
+
+const LOG: LogId = LogId(7);
+const RECORDS: u32 = 60;
+/// Payloads are this long.
+const BYTES: u64 = 100;
+
+fn root() -> ObjectKey {
+    "history".parse().expect("a key")
+}
+
+fn policy() -> Policy {
+    Policy {
+        segment_bytes: 1_200,
+        segment_age: Duration::from_secs(5),
+        uploads: 2,
+        bytes_per_second: 1 << 20,
+        local: Retention::default(),
+        total: Retention::default(),
+        grace: Duration::from_secs(60),
+        care_interval: Duration::from_secs(10),
+        backoff: Duration::from_millis(100),
+        writer: WriterOptions {
+            codec: Codec::Lz4,
+            level: 1,
+            block_bytes: 400,
+            dictionary_bytes: 0,
+        },
+    }
+}
+
+/// Records, a hole, the end of an epoch, more records.
+fn log() -> Vec<Delivery> {
+    let mut told = Vec::new();
+    let mut next = Lsn::FIRST;
+    let mut stamp = Stamp::default();
+    for number in 0..RECORDS {
+        let gap = |kind, last| Delivery::Gap {
+            kind,
+            first: next,
+            last,
+        };
+        let delivery = match number {
+            17 => gap(GapKind::Hole, next),
+            33 => {
+                stamp = Stamp::default();
+                gap(GapKind::Bridge, Lsn::end_of(next.epoch))
+            }
+            _ => {
+                let payload = vec![number as u8; BYTES as usize];
+                let record = Record::new(payload.into());
+                stamp = Stamp::after(
+                    stamp,
+                    LOG,
+                    next,
+                    WallTime(1_000 * u64::from(number)),
+                    &record,
+                );
+                Delivery::Record(next, Stamped { stamp, record })
+            }
+        };
+        next = delivery.last().successor();
+        told.push(delivery);
+    }
+    told
+}
+
+/// What goes wrong with calls.
+type Fault = Box<dyn FnMut(&ObjectAsk) -> Wrong>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    Nothing,
+    /// It is not done.
+    Undone,
+    /// It is done, and the answer is lost.
+    Unanswered,
+    /// A put stores only its first half, and is answered.
+    Cut,
+}
+
+struct World {
+    log: Vec<Delivery>,
+    store: MemoryObjectStore,
+    /// The register.
+    held: Held,
+    epoch: Epoch,
+    trim: Lsn,
+    now: Timestamp,
+    offloader: Offloader,
+    waiting: VecDeque<Effect>,
+    events: Vec<Event>,
+    /// Calls and changes made.
+    made: u64,
+    puts: BTreeMap<ObjectKey, u64>,
+    fault: Fault,
+}
+
+impl World {
+    fn new(policy: Policy) -> Self {
+        let epoch = Epoch(2);
+        let held = Held::default();
+        Self {
+            log: log(),
+            store: MemoryObjectStore::default(),
+            offloader: Offloader::new(LOG, epoch, root(), policy, held.clone()),
+            held,
+            epoch,
+            trim: Lsn::MIN,
+            now: Timestamp::from_millis(1_000_000),
+            waiting: VecDeque::new(),
+            events: Vec::new(),
+            made: 0,
+            puts: BTreeMap::new(),
+            fault: Box::new(|_| Wrong::Nothing),
+        }
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime(self.now.0 / 1_000_000)
+    }
+
+    /// Another offloader begins, with what the register holds.
+    fn take_over(&mut self, policy: Policy) {
+        self.epoch = self.epoch.next();
+        self.waiting.clear();
+        self.offloader = Offloader::new(LOG, self.epoch, root(), policy, self.held.clone());
+    }
+
+    /// Lets the offloader do what it can now. False if it would do nothing.
+    fn tick(&mut self) {
+        let mut out = Vec::new();
+        let released = self.log[self.log.len() - 1].last();
+        self.offloader.on_bounds(released, self.trim);
+        if let Some((from, until)) = self.offloader.wants() {
+            let trim = self.trim;
+            let trimmed = (from <= trim).then_some(Delivery::Gap {
+                kind: GapKind::Trim,
+                first: from,
+                last: trim,
+            });
+            let rest = self
+                .log
+                .iter()
+                .filter(|it| it.first() >= from && it.last() < until);
+            let told: Vec<Delivery> = trimmed.into_iter().chain(rest.cloned()).collect();
+            self.offloader.on_read(&told, self.now, &mut out);
+        }
+        self.offloader.on_time(self.now, self.wall(), &mut out);
+        self.take(out);
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Event(event) => self.events.push(event),
+                other => self.waiting.push_back(other),
+            }
+        }
+    }
+
+    /// Carries out the next call or change, and gives the answer to the offloader unless it is lost with it.
+    fn carry_out(&mut self, effect: Effect, is_answered: bool) {
+        self.made += 1;
+        let mut out = Vec::new();
+        match effect {
+            Effect::Change(held) => {
+                assert_eq!(held.version, self.held.version + 1, "one change at a time");
+                let last = held.manifest.last().unwrap_or(Lsn::MIN);
+                assert!(
+                    held.handed <= last.max(self.trim),
+                    "only what is committed is handed over"
+                );
+                self.held = held.clone();
+                if is_answered {
+                    self.offloader.on_held(held, &mut out);
+                }
+            }
+            Effect::Ask { token, ask } => {
+                self.store.set_now(self.wall());
+                let answer = self.call(&ask);
+                if is_answered {
+                    let (now, wall) = (self.now, self.wall());
+                    self.offloader.on_answer(token, answer, now, wall, &mut out);
+                }
+            }
+            Effect::Trim(upto) => self.trim = self.trim.max(upto),
+            Effect::Event(_) => unreachable!("they do not wait"),
+        }
+        self.take(out);
+    }
+
+    fn call(&mut self, ask: &ObjectAsk) -> Result<ObjectAnswer, ObjectError> {
+        let lost = || {
+            Err(ObjectError::of(
+                ask,
+                ObjectErrorKind::Unavailable,
+                "it went wrong",
+            ))
+        };
+        if let ObjectAsk::PutIfAbsent { key, .. } = ask {
+            *self.puts.entry(key.clone()).or_default() += 1;
+        }
+        match (self.fault)(ask) {
+            Wrong::Nothing => self.store.call(ask),
+            Wrong::Undone => lost(),
+            Wrong::Unanswered => {
+                let _ = self.store.call(ask);
+                lost()
+            }
+            Wrong::Cut => match ask {
+                ObjectAsk::PutIfAbsent { key, bytes } => self.store.call(&ObjectAsk::PutIfAbsent {
+                    key: key.clone(),
+                    bytes: bytes.slice(..bytes.len() / 2),
+                }),
+                other => self.store.call(other),
+            },
+        }
+    }
+
+    /// Goes on until `until` has passed, or so many calls and changes were made.
+    fn run(&mut self, until: Timestamp, most: u64) {
+        while self.made < most {
+            self.tick();
+            if let Some(effect) = self.waiting.pop_front() {
+                self.carry_out(effect, true);
+                continue;
+            }
+            match self.offloader.deadline() {
+                Some(due) if due <= until => {
+                    self.now = self.now.max(due) + Duration::from_micros(1)
+                }
+                _ => {
+                    self.now = self.now.max(until);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn run_for(&mut self, seconds: u64) {
+        self.run(self.now + Duration::from_secs(seconds), u64::MAX);
+    }
+
+    /// What lies in the second tier is the log, once, and nothing else lies in the store.
+    fn check(&self, expected: &[Delivery]) {
+        let manifest = &self.held.manifest;
+        let objects: BTreeMap<&ObjectKey, &Bytes> = self.store.objects().collect();
+        let mut told = Vec::new();
+        for it in manifest.segments() {
+            let bytes = objects[&it.intent.key(&root(), LOG)];
+            let segment = Segment::verify(bytes).expect("it is in order");
+            assert_eq!(segment.info().first, it.intent.first);
+            assert_eq!(segment.info().file_bytes, it.file_bytes);
+            let mut reader = segment.reader();
+            for number in 0..segment.blocks().len() {
+                let range = segment.range(number);
+                let stored = &bytes[range.start as usize..range.end as usize];
+                told.extend(reader.deliveries(number, stored).expect("in order"));
+            }
+        }
+        assert!(told == expected, "{} of {}", told.len(), expected.len());
+        assert_eq!(manifest.intents().len(), 0);
+        assert_eq!(manifest.dropped().len(), 0);
+        let prefix = root().child("log-7").expect("a key");
+        let copies: Vec<&Bytes> = objects
+            .iter()
+            .filter(|(key, _)| {
+                matches!(
+                    ObjectName::read(key, &prefix),
+                    Some(ObjectName::Copy { .. })
+                )
+            })
+            .map(|(_, bytes)| *bytes)
+            .collect();
+        assert_eq!(copies.len(), 1, "one copy of the manifest is left");
+        assert_eq!(Manifest::decode(copies[0]).as_ref(), Ok(manifest));
+        assert_eq!(
+            objects.len(),
+            manifest.segments().len() + 1,
+            "nothing is left over"
+        );
+    }
+}
+
+#[test]
+fn a_log_is_moved_whole() {
+    let mut world = World::new(policy());
+    world.run_for(200);
+    world.check(&log());
+    let segments = world.held.manifest.segments().len();
+    assert!((4..20).contains(&segments), "{segments}");
+    let committed = |it: &&Event| matches!(it, Event::Committed(_));
+    assert_eq!(world.events.iter().filter(committed).count(), segments);
+    // Once for each segment and each copy of the manifest.
+    assert!(world.puts.values().all(|count| *count == 1));
+    // With nothing to do it only looks after what is there.
+    let made = world.made;
+    world.run_for(95);
+    assert!(world.made - made <= 2 * 11, "{}", world.made - made);
+}
+
+#[test]
+fn a_death_after_every_single_call_loses_nothing_doubles_nothing_and_leaves_nothing() {
+    let mut calls = 0;
+    for most in 0.. {
+        for is_answered in [true, false] {
+            let mut world = World::new(policy());
+            world.run(world.now + Duration::from_secs(30), most);
+            if let Some(effect) = world.waiting.pop_front().filter(|_| !is_answered) {
+                // It is done, and nobody hears of it.
+                world.carry_out(effect, false);
+            }
+            calls = world.made;
+            world.take_over(policy());
+            world.run_for(400);
+            world.check(&log());
+        }
+        if calls < most {
+            assert!(most > 20, "{most} calls were enough");
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_offloader_that_was_deposed_puts_what_it_can_and_harms_nothing() {
+    for most in 1..40 {
+        let mut world = World::new(policy());
+        world.run(world.now + Duration::from_secs(30), most);
+        // What it had asked for comes to the store late: after the next one has done all its work.
+        let late: Vec<Effect> = world.waiting.drain(..).collect();
+        world.take_over(policy());
+        world.run_for(100);
+        for effect in late {
+            if let Effect::Ask { ask, .. } = effect {
+                world.store.set_now(world.wall());
+                let _ = world.store.call(&ask);
+            }
+        }
+        world.run_for(300);
+        world.check(&log());
+    }
+}
+
+#[test]
+fn a_store_that_fails_all_the_time_is_got_the_better_of() {
+    for seed in 0..200 {
+        let mut world = World::new(policy());
+        let mut rng = Rng::from_seed(seed);
+        world.fault = Box::new(move |_| match rng.below(10) {
+            0 | 1 => Wrong::Undone,
+            2 | 3 => Wrong::Unanswered,
+            4 => Wrong::Cut,
+            _ => Wrong::Nothing,
+        });
+        for most in [40, 80, 120] {
+            world.run(world.now + Duration::from_secs(60), most);
+            world.take_over(policy());
+        }
+        world.fault = Box::new(|_| Wrong::Nothing);
+        world.run_for(600);
+        world.check(&log());
+    }
+}
+
+#[test]
+fn a_trim_drops_segments_later_and_their_ranges_do_not_come_back() {
+    for most in 1..60 {
+        let mut world = World::new(policy());
+        world.run(world.now + Duration::from_secs(30), most);
+        world.trim = Lsn::new(1, 20);
+        let before = world.store.objects().count();
+        world.run_for(30);
+        // Readers that were sent there may still read.
+        assert!(world.store.objects().count() >= before);
+        world.run_for(400);
+        let rest: Vec<Delivery> = log()
+            .into_iter()
+            .filter(|it| it.last() > world.trim)
+            .collect();
+        let first = world
+            .held
+            .manifest
+            .segments()
+            .next()
+            .expect("there is more")
+            .intent;
+        assert!(first.last > world.trim);
+        let whole: Vec<Delivery> = log()
+            .into_iter()
+            .filter(|it| it.first() >= first.first)
+            .collect();
+        assert!(whole.len() >= rest.len());
+        world.check(&whole);
+    }
+}
+
+#[test]
+fn what_is_not_kept_is_given_up_and_each_byte_counts_once() {
+    let keep = 20;
+    let mut world = World::new(Policy {
+        total: Retention {
+            bytes: Some(keep * BYTES),
+            age: None,
+        },
+        ..policy()
+    });
+    world.run_for(600);
+    let manifest = &world.held.manifest;
+    let kept = manifest.payload_bytes();
+    assert!(kept >= keep * BYTES, "{kept}");
+    let oldest = manifest.segments().next().expect("some are kept");
+    assert!(
+        kept - oldest.payload_bytes < keep * BYTES,
+        "no more than has to be"
+    );
+    assert!(world.trim > Lsn::MIN && world.trim < oldest.intent.first);
+}
+
+#[test]
+fn the_first_tier_forgets_what_is_committed_and_in_order_and_not_more_than_it_may() {
+    let mut world = World::new(Policy {
+        local: Retention {
+            bytes: Some(10 * BYTES),
+            age: None,
+        },
+        ..policy()
+    });
+    world.run_for(100);
+    let segments: Vec<_> = world.held.manifest.segments().cloned().collect();
+    let behind = |lsn: Lsn| -> u64 {
+        let newer = segments.iter().filter(|it| it.intent.first > lsn);
+        newer.map(|it| it.payload_bytes).sum()
+    };
+    assert!(behind(world.held.handed) >= 10 * BYTES);
+    assert!(
+        segments
+            .iter()
+            .any(|it| it.intent.last == world.held.handed)
+    );
+    // All but what has to stay.
+    let next = segments
+        .iter()
+        .find(|it| it.intent.first > world.held.handed)
+        .expect("it stays");
+    assert!(behind(next.intent.last) < 10 * BYTES);
+}
+
+#[test]
+fn damage_in_the_store_is_found_and_noted_and_keeps_the_first_tier_from_forgetting() {
+    let mut world = World::new(policy());
+    world.run_for(60);
+    let second = world.held.manifest.segments().nth(1).expect("some").clone();
+    let third = world.held.manifest.segments().nth(2).expect("some").clone();
+    let key = second.intent.key(&root(), LOG);
+    let whole = world
+        .store
+        .objects()
+        .find(|(it, _)| **it == key)
+        .expect("there")
+        .1
+        .clone();
+    let mut bytes = whole.to_vec();
+    bytes[100] ^= 1;
+    world.store.tamper(&key, Some(bytes.into()));
+    world.store.tamper(&third.intent.key(&root(), LOG), None);
+    world.run_for(200);
+    let manifest = &world.held.manifest;
+    assert_eq!(manifest.anomaly(second.intent.id), Some(Anomaly::Damaged));
+    assert_eq!(manifest.anomaly(third.intent.id), Some(Anomaly::Missing));
+    let noted = |it: &&Event| matches!(it, Event::Anomaly(_, Some(_)));
+    assert_eq!(
+        world.events.iter().filter(noted).count(),
+        2,
+        "each is told once"
+    );
+    let forgetful = Policy {
+        local: Retention {
+            bytes: Some(0),
+            age: None,
+        },
+        ..policy()
+    };
+    world.take_over(forgetful);
+    world.run_for(60);
+    assert!(world.held.handed < second.intent.first);
+    // It is in order again.
+    world.store.tamper(&key, Some(whole));
+    world.run_for(200);
+    assert_eq!(world.held.manifest.anomaly(second.intent.id), None);
+    assert_eq!(world.held.handed, second.intent.last);
+}
+
+#[test]
+fn bytes_move_no_faster_than_they_may() {
+    let slow = Policy {
+        bytes_per_second: 200,
+        ..policy()
+    };
+    let mut world = World::new(slow);
+    let start = world.now;
+    world.run_for(1);
+    while world.held.manifest.segments().len() < 4 {
+        world.run_for(1);
+    }
+    let moved: u64 = world
+        .held
+        .manifest
+        .segments()
+        .map(|it| 2 * it.file_bytes)
+        .sum();
+    let took = world.now.since(start).as_secs();
+    assert!(took + 10 >= moved / 200, "{moved} bytes in {took} s");
+    assert!(took <= moved / 200 + 20, "{moved} bytes in {took} s");
+}
