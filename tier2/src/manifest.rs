@@ -384,15 +384,16 @@ impl Manifest {
         self.dropped.retain(|it| it.intent.id != id);
     }
 
-    /// As bytes: what the register keeps.
+    /// As bytes: what the register keeps, and what lies in the object store.
     ///
     /// ```text
-    /// | version u8: 1 | the manifest in postcard's encoding |
+    /// | version u8: 1 | CRC32C of what follows u32, little-endian | the manifest in postcard's encoding |
     /// ```
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let bytes = postcard::to_extend(self, vec![VERSION]);
-        bytes.expect("plain data can be written").into()
+        let body = postcard::to_stdvec(self).expect("plain data can be written");
+        let crc32c = crc32c::crc32c(&body).to_le_bytes();
+        [&[VERSION][..], &crc32c, &body].concat().into()
     }
 
     /// The inverse of [`Manifest::encode`]. No bytes are a manifest of nothing.
@@ -400,11 +401,17 @@ impl Manifest {
     /// # Errors
     /// If they are no manifest, or one of a later version.
     pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
-        match bytes {
-            [] => Ok(Self::default()),
-            [VERSION, rest @ ..] => postcard::from_bytes(rest).map_err(ManifestError::Bytes),
-            [other, ..] => Err(ManifestError::Version(*other)),
+        let Some((&version, rest)) = bytes.split_first() else {
+            return Ok(Self::default());
+        };
+        if version != VERSION {
+            return Err(ManifestError::Version(version));
         }
+        let (crc32c, body) = rest.split_first_chunk().ok_or(ManifestError::Damaged)?;
+        if crc32c::crc32c(body) != u32::from_le_bytes(*crc32c) {
+            return Err(ManifestError::Damaged);
+        }
+        postcard::from_bytes(body).map_err(|_| ManifestError::Damaged)
     }
 }
 
@@ -418,7 +425,7 @@ pub enum ManifestError {
         "the manifest is of version {0}, this program reads version {VERSION}: use a later one"
     )]
     Version(u8),
-    /// It was not written by any.
-    #[error("the manifest cannot be read: {0}")]
-    Bytes(postcard::Error),
+    /// It is not what was written.
+    #[error("the manifest is damaged: its checksum is wrong, or it is cut short")]
+    Damaged,
 }

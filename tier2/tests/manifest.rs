@@ -210,5 +210,22 @@ fn a_key_says_whose_the_upload_is() {
 fn what_is_no_manifest_is_refused() {
     assert_eq!(Manifest::decode(&[]), Ok(Manifest::default()));
     assert_eq!(Manifest::decode(&[2, 0]), Err(ManifestError::Version(2)));
-    Manifest::decode(&[1, 255]).expect_err("it is cut short");
+    let mut manifest = Manifest::default();
+    manifest
+        .begin(Epoch(1), lsn(1), lsn(9))
+        .expect("it is the first");
+    let bytes = manifest.encode();
+    for length in 1..bytes.len() {
+        let cut = Manifest::decode(&bytes[..length]);
+        assert_eq!(cut, Err(ManifestError::Damaged), "{length}");
+    }
+    for bit in 8..bytes.len() * 8 {
+        let mut flipped = bytes.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(
+            Manifest::decode(&flipped),
+            Err(ManifestError::Damaged),
+            "{bit}"
+        );
+    }
 }

@@ -93,6 +93,8 @@ enum Wrong {
     Unanswered,
     /// A put stores only its first half, and is answered.
     Cut,
+    /// A put is not answered, and stores its first half later.
+    CutLate,
 }
 
 struct World {
@@ -110,6 +112,19 @@ struct World {
     made: u64,
     puts: BTreeMap<ObjectKey, u64>,
     fault: Fault,
+    /// Puts that come to the store later: after so many calls.
+    late: Vec<(u64, ObjectAsk)>,
+    /// Changes do not come to the register.
+    is_cut_off: bool,
+}
+
+/// A put of the first half; anything else as it is.
+fn cut(ask: &ObjectAsk) -> ObjectAsk {
+    let mut cut = ask.clone();
+    if let ObjectAsk::PutIfAbsent { bytes, .. } = &mut cut {
+        bytes.truncate(bytes.len() / 2);
+    }
+    cut
 }
 
 impl World {
@@ -129,6 +144,8 @@ impl World {
             made: 0,
             puts: BTreeMap::new(),
             fault: Box::new(|_| Wrong::Nothing),
+            late: Vec::new(),
+            is_cut_off: false,
         }
     }
 
@@ -207,6 +224,10 @@ impl World {
     }
 
     fn call(&mut self, ask: &ObjectAsk) -> Result<ObjectAnswer, ObjectError> {
+        let made = self.made;
+        for (_, late) in self.late.extract_if(.., |(due, _)| *due <= made) {
+            let _ = self.store.call(&late);
+        }
         let lost = || {
             Err(ObjectError::of(
                 ask,
@@ -224,13 +245,11 @@ impl World {
                 let _ = self.store.call(ask);
                 lost()
             }
-            Wrong::Cut => match ask {
-                ObjectAsk::PutIfAbsent { key, bytes } => self.store.call(&ObjectAsk::PutIfAbsent {
-                    key: key.clone(),
-                    bytes: bytes.slice(..bytes.len() / 2),
-                }),
-                other => self.store.call(other),
-            },
+            Wrong::Cut => self.store.call(&cut(ask)),
+            Wrong::CutLate => {
+                self.late.push((self.made + 2, cut(ask)));
+                lost()
+            }
         }
     }
 
@@ -238,7 +257,9 @@ impl World {
     fn run(&mut self, until: Timestamp, most: u64) {
         while self.made < most {
             self.tick();
-            if let Some(effect) = self.waiting.pop_front() {
+            let is_held_up = |it: &Effect| self.is_cut_off && matches!(it, Effect::Change(_));
+            if let Some(next) = self.waiting.iter().position(|it| !is_held_up(it)) {
+                let effect = self.waiting.remove(next).expect("it waits");
                 self.carry_out(effect, true);
                 continue;
             }
@@ -368,14 +389,31 @@ fn a_store_that_fails_all_the_time_is_got_the_better_of() {
             0 | 1 => Wrong::Undone,
             2 | 3 => Wrong::Unanswered,
             4 => Wrong::Cut,
+            5 => Wrong::CutLate,
             _ => Wrong::Nothing,
         });
         for most in [40, 80, 120] {
-            world.run(world.now + Duration::from_secs(60), most);
             world.take_over(policy());
+            world.run(world.now + Duration::from_secs(60), most);
         }
         world.fault = Box::new(|_| Wrong::Nothing);
         world.run_for(600);
+        world.check(&log());
+    }
+}
+
+#[test]
+fn what_waits_for_being_committed_is_no_garbage_however_long_it_waits() {
+    for most in 1..30 {
+        let mut world = World::new(policy());
+        world.run(world.now + Duration::from_secs(30), most);
+        world.is_cut_off = true;
+        world.run_for(300);
+        let collected =
+            |it: &Event| matches!(it, Event::Collected(key) if key.as_str().ends_with(".seg"));
+        assert!(!world.events.iter().any(collected), "cut off after {most}");
+        world.is_cut_off = false;
+        world.run_for(300);
         world.check(&log());
     }
 }

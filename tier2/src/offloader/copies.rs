@@ -21,6 +21,8 @@ pub(super) struct Copies {
     stage: Stage,
     /// Not before then.
     due: Timestamp,
+    /// Under the newest version's key lies something else. Only a newer version helps.
+    is_spoiled: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,10 +41,20 @@ impl Copies {
         self.put
     }
 
+    /// Whether the register is to hold a newer version, though nothing else has changed.
+    pub(super) fn is_spoiled(&self) -> bool {
+        self.is_spoiled
+    }
+
+    /// The register holds a newer version.
+    pub(super) fn is_newer(&mut self) {
+        self.is_spoiled = false;
+    }
+
     /// When something is to be done, where the register holds this version.
     pub(super) fn deadline(&self, held: u64) -> Option<Timestamp> {
         match self.stage {
-            Stage::Idle => (self.put != Some(held)).then_some(self.due),
+            Stage::Idle => (self.put != Some(held) && !self.is_spoiled).then_some(self.due),
             Stage::ToCompare(_) => Some(self.due),
             Stage::Putting(_) | Stage::Comparing(_) => None,
         }
@@ -84,15 +96,14 @@ impl Offloader {
         copies.stage = Stage::Idle;
         copies.due = now;
         match (stage, answer) {
-            (Stage::Putting(version), Ok(_)) => copies.put = Some(version),
+            // An answer says that it was put, not what.
+            (Stage::Putting(version), Ok(_)) => copies.stage = Stage::ToCompare(version),
             (Stage::Comparing(version), Ok(ObjectAnswer::Got(bytes))) => {
-                let is_it = bytes == self.held.manifest.encode();
-                if version == self.held.version && is_it {
-                    copies.put = Some(version);
-                } else {
-                    // Of another version meanwhile, that one is put. Where somebody else has put something
-                    // under this key, only the next version helps.
-                    copies.due = now + self.policy.backoff;
+                // Of another version meanwhile, that one is put.
+                if version == self.held.version {
+                    let is_it = bytes == self.held.manifest.encode();
+                    copies.put = is_it.then_some(version);
+                    copies.is_spoiled = !is_it;
                 }
             }
             (Stage::Putting(version), Err(error)) => {

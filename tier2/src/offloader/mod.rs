@@ -283,6 +283,7 @@ impl Offloader {
     /// The register holds this now.
     pub fn on_held(&mut self, held: Held, out: &mut Vec<Effect>) {
         self.changing = None;
+        self.copies.is_newer();
         let before = std::mem::replace(&mut self.held, held);
         let manifest = &self.held.manifest;
         let segments: BTreeSet<IntentId> = manifest.segments().map(|it| it.intent.id).collect();
@@ -343,7 +344,8 @@ impl Offloader {
         self.go_on_with_care(now, wall, out);
         if self.changing.is_none() {
             let next = self.change(wall);
-            if next.manifest != self.held.manifest || next.handed != self.held.handed {
+            let is_new = next.manifest != self.held.manifest || next.handed != self.held.handed;
+            if is_new || self.copies.is_spoiled() {
                 self.changing = Some(next.clone());
                 out.push(Effect::Change(next));
             }
