@@ -3,17 +3,25 @@
 //!
 //! `cargo bench -p hstore-tier2`
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::hint::black_box;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hstore_core::{LogId, Lsn, Record, Rng, Stamp, Stamped, WallTime};
+use hstore_core::ports::object_store::{ObjectAnswer, ObjectAsk, ObjectKey};
+use hstore_core::{Epoch, LogId, Lsn, Record, Rng, Stamp, Stamped, WallTime};
 use hstore_replicator::reader::Delivery;
+use hstore_tier2::cold::{ColdOutputs, ColdRead, ColdReads};
+use hstore_tier2::manifest::{Manifest, SegmentRef};
 use hstore_tier2::segment::{Codec, Segment, SegmentWriter, WriterOptions};
 
 const LOG: LogId = LogId(1);
-const PAYLOAD_BYTES: u64 = 32 << 20;
+const SEGMENTS: u32 = 4;
+const SEGMENT_BYTES: u64 = 16 << 20;
+const CACHE_BYTES: usize = 8 << 20;
+const AHEAD_BYTES: u64 = 1 << 20;
 
 /// Readings of sensors as lines of JSON, of about `bytes` each.
 fn payload(rng: &mut Rng, bytes: usize) -> Vec<u8> {
@@ -30,35 +38,106 @@ fn payload(rng: &mut Rng, bytes: usize) -> Vec<u8> {
     line.into_bytes()
 }
 
-fn segment(codec: Codec, bytes: usize) -> (File, Segment) {
+/// A log in segments, each in a file.
+struct Log {
+    segments: Vec<SegmentRef>,
+    files: BTreeMap<ObjectKey, (File, Segment)>,
+    payload_bytes: u64,
+}
+
+fn root() -> ObjectKey {
+    "history".parse().expect("a key")
+}
+
+fn log(codec: Codec, bytes: usize) -> Log {
     let mut rng = Rng::from_seed(7);
     let options = WriterOptions {
         codec,
         dictionary_bytes: 0,
         ..WriterOptions::default()
     };
-    let mut writer = SegmentWriter::new(LOG, Lsn::FIRST, options);
+    let mut manifest = Manifest::default();
+    let mut files = BTreeMap::new();
     let mut stamp = Stamp::default();
-    while writer.raw_bytes() < PAYLOAD_BYTES {
-        let record = Record::new(payload(&mut rng, bytes).into());
-        let lsn = writer.next();
-        let now = WallTime(stamp.time.0 + rng.within(100..=2_000));
-        stamp = Stamp::after(stamp, LOG, lsn, now, &record);
-        let delivery = Delivery::Record(lsn, Stamped { stamp, record });
-        writer.push(&delivery).expect("it is in order");
+    let mut next = Lsn::FIRST;
+    for _ in 0..SEGMENTS {
+        let mut writer = SegmentWriter::new(LOG, next, options);
+        while writer.payload_bytes() < SEGMENT_BYTES {
+            let record = Record::new(payload(&mut rng, bytes).into());
+            let now = WallTime(stamp.time.0 + rng.within(0..=3));
+            stamp = Stamp::after(stamp, LOG, next, now, &record);
+            let delivery = Delivery::Record(next, Stamped { stamp, record });
+            writer.push(&delivery).expect("it is in order");
+            next = writer.next();
+        }
+        let finished = writer.finish().expect("it is not empty");
+        let (first, last) = (finished.info.first, finished.info.last);
+        let intent = manifest.begin(Epoch(1), first, last).expect("it follows");
+        let segment = SegmentRef::new(intent, &finished);
+        manifest.commit(segment).expect("it is the first");
+        let file = tempfile::tempfile().expect("a file");
+        file.write_all_at(&finished.bytes, 0).expect("written");
+        let segment = Segment::verify(&finished.bytes).expect("it is in order");
+        files.insert(intent.key(&root(), LOG), (file, segment));
     }
-    let finished = writer.finish().expect("it is not empty");
-    let segment = Segment::verify(&finished.bytes).expect("it is in order");
-    let file = tempfile::tempfile().expect("a file");
-    file.write_all_at(&finished.bytes, 0).expect("written");
-    (file, segment)
+    Log {
+        segments: manifest.segments().cloned().collect(),
+        files,
+        payload_bytes: manifest.payload_bytes(),
+    }
 }
 
-fn stored(file: &File, segment: &Segment, number: usize) -> Vec<u8> {
-    let range = segment.range(number);
+fn part(file: &File, range: Range<u64>) -> Vec<u8> {
     let mut bytes = vec![0; (range.end - range.start) as usize];
     file.read_exact_at(&mut bytes, range.start).expect("read");
     bytes
+}
+
+/// Reads all of a log, as a node does for a client: so much at a time.
+fn read_all(log: &Log) -> usize {
+    let mut reads = ColdReads::new(root(), CACHE_BYTES);
+    let mut out = ColdOutputs::default();
+    let (mut from, mut records) = (Lsn::FIRST, 0);
+    loop {
+        let asked = ColdRead {
+            log: LOG,
+            segments: log.segments.iter().cloned().collect(),
+            from,
+            until: Lsn::MAX,
+            limit_bytes: 1 << 20,
+            ahead_bytes: AHEAD_BYTES,
+        };
+        reads.read(asked, &mut out);
+        while let Some(call) = out.calls.pop() {
+            let ObjectAsk::Get { key, range } = call.ask else {
+                unreachable!("nothing else is asked");
+            };
+            let bytes = part(&log.files[&key].0, range);
+            reads.on_answer(call.token, Ok(ObjectAnswer::Got(bytes.into())), &mut out);
+        }
+        let told = out.answers.remove(0).told.expect("it is in order");
+        let Some(last) = told.last() else {
+            return records;
+        };
+        from = last.last().successor();
+        records += black_box(told).len();
+    }
+}
+
+/// Decompresses all blocks of a log, and does nothing else.
+fn decompress_all(log: &Log, codec: Codec) {
+    let mut zstd = zstd::bulk::Decompressor::new().expect("there is memory");
+    for (file, segment) in log.files.values() {
+        for (number, block) in segment.blocks().iter().enumerate() {
+            let stored = part(file, segment.range(number));
+            let raw = block.raw as usize;
+            black_box(match codec {
+                Codec::None => stored,
+                Codec::Lz4 => lz4_flex::block::decompress(&stored, raw).expect("in order"),
+                Codec::Zstd => zstd.decompress(&stored, raw).expect("in order"),
+            });
+        }
+    }
 }
 
 fn read(c: &mut Criterion) {
@@ -68,34 +147,13 @@ fn read(c: &mut Criterion) {
         (Codec::Zstd, 200),
         (Codec::Zstd, 1_000),
     ] {
-        let (file, segment) = segment(codec, bytes);
-        let blocks = segment.blocks();
+        let log = log(codec, bytes);
+        assert!(read_all(&log) > 0);
         let mut group = c.benchmark_group(format!("{codec}, records of {bytes} bytes"));
-        group.throughput(Throughput::Bytes(segment.info().payload_bytes));
+        group.throughput(Throughput::Bytes(log.payload_bytes));
         group.sample_size(20);
-        group.bench_function("read", |b| {
-            b.iter(|| {
-                let mut reader = segment.reader();
-                for number in 0..blocks.len() {
-                    let stored = stored(&file, &segment, number);
-                    black_box(reader.deliveries(number, &stored).expect("in order"));
-                }
-            });
-        });
-        group.bench_function("decompress", |b| {
-            let mut zstd = zstd::bulk::Decompressor::new().expect("there is memory");
-            b.iter(|| {
-                for (number, block) in blocks.iter().enumerate() {
-                    let stored = stored(&file, &segment, number);
-                    let raw = block.raw as usize;
-                    black_box(match codec {
-                        Codec::None => stored,
-                        Codec::Lz4 => lz4_flex::block::decompress(&stored, raw).expect("in order"),
-                        Codec::Zstd => zstd.decompress(&stored, raw).expect("in order"),
-                    });
-                }
-            });
-        });
+        group.bench_function("read", |b| b.iter(|| read_all(&log)));
+        group.bench_function("decompress", |b| b.iter(|| decompress_all(&log, codec)));
         group.finish();
     }
 }

@@ -25,7 +25,7 @@ use hstore_core::ports::object_store::ObjectKey;
 use hstore_core::{Epoch, LogId, Lsn, WallTime};
 use serde::{Deserialize, Serialize};
 
-use crate::segment::Finished;
+use crate::segment::{Finished, SegmentInfo};
 
 /// A manifest has no more segments: nothing is uploaded until some were dropped.
 pub const SEGMENTS_MAX: usize = 8_192;
@@ -99,12 +99,17 @@ impl SegmentRef {
     /// The segment that was made for an intent.
     #[must_use]
     pub fn new(intent: Intent, finished: &Finished) -> Self {
-        let info = &finished.info;
+        Self::of(intent, &finished.info, finished.hash)
+    }
+
+    /// The segment that `info` tells of, and the XXH3-128 of its object.
+    #[must_use]
+    pub fn of(intent: Intent, info: &SegmentInfo, hash: u128) -> Self {
         Self {
             intent,
             file_bytes: info.file_bytes,
             tail_bytes: info.tail_bytes,
-            hash: finished.hash,
+            hash,
             records: info.records,
             payload_bytes: info.payload_bytes,
             latest: info.latest,
@@ -214,6 +219,38 @@ pub enum NotApplied {
 }
 
 impl Manifest {
+    /// A manifest of these segments, oldest first, each where the one before it ends.
+    ///
+    /// # Panics
+    /// If they do not tile.
+    #[must_use]
+    pub fn of(segments: Vec<SegmentRef>) -> Self {
+        for pair in segments.windows(2) {
+            let (end, begin) = (pair[0].intent.last, pair[1].intent.first);
+            assert_eq!(end.successor(), begin, "segments tile");
+        }
+        let ids = segments.iter().map(|it| it.intent.id.0 + 1);
+        Self {
+            next_id: IntentId(ids.max().unwrap_or(0)),
+            next: segments.last().map(|it| it.intent.last.successor()),
+            segments: segments.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same without what is under way or waits for being deleted: their objects are garbage. The numbers that
+    /// they have are not given again.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        let next = self.segments.back().map(|it| it.intent.last.successor());
+        Self {
+            next,
+            intents: VecDeque::new(),
+            dropped: VecDeque::new(),
+            ..self
+        }
+    }
+
     /// The segments, oldest first.
     pub fn segments(
         &self,

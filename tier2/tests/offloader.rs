@@ -14,6 +14,7 @@ use hstore_tier2::manifest::{Anomaly, Manifest, ObjectName};
 use hstore_tier2::memory::MemoryObjectStore;
 use hstore_tier2::offloader::{Effect, Event, Held, Offloader};
 use hstore_tier2::policy::{Policy, Retention};
+use hstore_tier2::rebuild::{Wanting, rebuild};
 use hstore_tier2::segment::{Codec, Segment, WriterOptions};
 
 const LOG: LogId = LogId(7);
@@ -567,4 +568,85 @@ fn bytes_move_no_faster_than_they_may() {
     let took = world.now.since(start).as_secs();
     assert!(took + 10 >= moved / 200, "{moved} bytes in {took} s");
     assert!(took <= moved / 200 + 20, "{moved} bytes in {took} s");
+}
+
+#[test]
+fn the_manifest_comes_back_from_the_store_alone() {
+    let mut world = World::new(policy());
+    world.run_for(200);
+    let manifest = world.held.manifest.clone();
+    let segments: Vec<_> = manifest.segments().cloned().collect();
+    // By its copy.
+    let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
+    let copy = found.copy.expect("there is one");
+    assert_eq!(
+        (found.manifest, found.wanting),
+        (manifest.clone(), Vec::new())
+    );
+    // By the segments, if the copy is damaged or gone.
+    let bytes = world
+        .store
+        .objects()
+        .find(|(it, _)| **it == copy)
+        .expect("there")
+        .1
+        .clone();
+    world
+        .store
+        .tamper(&copy, Some(bytes.slice(..bytes.len() - 1)));
+    let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
+    assert!(matches!(&found.wanting[..], [Wanting::Copy(key, _)] if *key == copy));
+    assert!(found.manifest.segments().eq(&segments));
+    world.store.tamper(&copy, None);
+    let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
+    assert_eq!((found.copy, found.wanting), (None, Vec::new()));
+    assert!(found.manifest.segments().eq(&segments));
+    assert_eq!(found.manifest.next(), manifest.next());
+    // What is damaged is passed over, and what lies before it is out of reach.
+    let third = segments[2].intent.key(&root(), LOG);
+    let bytes = world
+        .store
+        .objects()
+        .find(|(it, _)| **it == third)
+        .expect("there")
+        .1
+        .clone();
+    world.store.tamper(&third, Some(bytes.slice(1..)));
+    let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
+    assert!(found.manifest.segments().eq(&segments[3..]));
+    let [Wanting::Damaged(key, _), Wanting::Before(first, last)] = &found.wanting[..] else {
+        panic!("{:?}", found.wanting);
+    };
+    assert_eq!(*key, third);
+    assert_eq!((*first, *last), (Lsn::FIRST, segments[3].intent.first));
+}
+
+#[test]
+fn a_manifest_is_made_of_segments_wherever_uploads_were_interrupted() {
+    for most in 1..60 {
+        let mut world = World::new(policy());
+        world.run(world.now + Duration::from_secs(30), most);
+        world.take_over(Policy {
+            segment_bytes: 1_700,
+            ..policy()
+        });
+        // Long enough for all to be moved, and too short for anything to be deleted.
+        world.run_for(30);
+        let copies: Vec<ObjectKey> = world
+            .store
+            .objects()
+            .map(|(key, _)| key.clone())
+            .filter(|key| key.as_str().contains("manifest"))
+            .collect();
+        for key in copies {
+            world.store.tamper(&key, None);
+        }
+        let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
+        let manifest = found.manifest;
+        assert!(manifest.last() >= world.held.manifest.last());
+        let first = manifest.segments().next().expect("some").intent.first;
+        assert_eq!(first, Lsn::FIRST, "{most}");
+        let records: u64 = manifest.segments().map(|it| it.records).sum();
+        assert_eq!(records, u64::from(RECORDS) - 2);
+    }
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use hstore_core::ports::object_store::{
     Listed, ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
-use hstore_core::{Lsn, Timestamp, WallTime, planted};
+use hstore_core::{Lsn, Timestamp, WallTime};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::upload::whole;
@@ -139,8 +139,7 @@ impl Offloader {
         let is_unneeded = match ObjectName::read(&listed.key, &self.prefix()) {
             // Only who sequences a log commits: of the epochs before, nothing more is.
             Some(ObjectName::Segment { epoch, id }) => {
-                let is_settled = epoch < self.epoch || planted!("gc-removes-fence");
-                is_settled && !self.held.manifest.knows(id)
+                epoch < self.epoch && !self.held.manifest.knows(id)
             }
             Some(ObjectName::Copy { epoch, version }) => {
                 let newest = self.copies.newest();

@@ -98,13 +98,13 @@ impl Offloader {
         match (stage, answer) {
             // An answer says that it was put, not what.
             (Stage::Putting(version), Ok(_)) => copies.stage = Stage::ToCompare(version),
-            (Stage::Comparing(version), Ok(ObjectAnswer::Got(bytes))) => {
-                // Of another version meanwhile, that one is put.
-                if version == self.held.version {
-                    let is_it = bytes == self.held.manifest.encode();
-                    copies.put = is_it.then_some(version);
-                    copies.is_spoiled = !is_it;
-                }
+            // Of another version meanwhile, that one is put.
+            (Stage::Comparing(version), Ok(ObjectAnswer::Got(bytes)))
+                if version == self.held.version =>
+            {
+                let is_it = bytes == self.held.manifest.encode();
+                copies.put = is_it.then_some(version);
+                copies.is_spoiled = !is_it;
             }
             (Stage::Putting(version), Err(error)) => {
                 let exists = error.kind == ObjectErrorKind::Exists;

@@ -144,7 +144,7 @@ pub enum Damage {
 }
 
 impl Damage {
-    pub(super) fn of(self, part: Part) -> SegmentError {
+    pub(crate) fn of(self, part: Part) -> SegmentError {
         SegmentError { part, damage: self }
     }
 }

@@ -68,7 +68,7 @@ impl BlockEntry {
     }
 
     /// Which part of the segment the block is.
-    pub(super) fn part(&self, number: usize) -> Part {
+    pub(crate) fn part(&self, number: usize) -> Part {
         Part::Block {
             number,
             offset: self.offset,

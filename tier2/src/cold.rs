@@ -1,0 +1,459 @@
+//! Cold reads: what stands in a range of a log, from its segments, as a machine that is stepped.
+//!
+//! Whoever reads has pinned a part of the manifest: the segments it was told of. Their objects stay for a grace
+//! period after they are dropped, so retention pulls nothing from under a reader that does not take longer. That an
+//! object is missing all the same is an answer of its own ([`ColdError::Missing`]): look at the manifest again, or
+//! in the other tier.
+//!
+//! A segment's tail is read once, and its blocks as they are wanted: a single record costs two calls, the tail and
+//! a block. Neighbouring blocks come in one call. Both are kept in a cache that is bounded in bytes and gives up what
+//! was used longest ago, but first what somebody has read past; what is on its way is not asked for twice. Everything is checked before it is given: tail
+//! and block when they come, every record and the chain of them each time they are told.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hstore_core::ports::object_store::{
+    ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
+};
+use hstore_core::{LogId, Lsn};
+use hstore_replicator::reader::Delivery;
+use lru::LruCache;
+use rustc_hash::FxBuildHasher;
+
+use crate::manifest::SegmentRef;
+use crate::segment::{Block, Damage, Part, Segment, SegmentError};
+
+/// A read.
+#[derive(Clone, Debug)]
+pub struct ColdRead {
+    /// The log.
+    pub log: LogId,
+    /// The segments to read from, oldest first, each where the one before it ends.
+    pub segments: VecDeque<SegmentRef>,
+    /// From here.
+    pub from: Lsn,
+    /// To here, not included. A gap may reach beyond it.
+    pub until: Lsn,
+    /// No more once so many bytes of payload are there.
+    pub limit_bytes: usize,
+    /// So many bytes of blocks, decompressed, come in the same call though they are not needed yet: this read, or
+    /// the next, may come to them. 0 for a single record. No more than the cache can hold.
+    pub ahead_bytes: u64,
+}
+
+/// What came of a read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColdAnswer {
+    /// The number it was given.
+    pub read: u64,
+    /// What stands there, in order; the rest is to be read again from behind the last.
+    pub told: Result<Vec<Delivery>, ColdError>,
+}
+
+/// Why a read failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ColdError {
+    /// The segment's object is not there. It may have been dropped since.
+    #[error("the segment `{0}` is not in the object store")]
+    Missing(ObjectKey),
+    /// The segment's object is not what was committed.
+    #[error("`{key}`: {error}")]
+    Damaged {
+        /// Which.
+        key: ObjectKey,
+        /// What is wrong, and where.
+        error: SegmentError,
+    },
+    /// The store did not answer. Ask again later.
+    #[error(transparent)]
+    Store(ObjectError),
+}
+
+/// A call to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColdCall {
+    /// Names it: see [`ColdReads::on_answer`].
+    pub token: u64,
+    /// What to ask the object store.
+    pub ask: ObjectAsk,
+}
+
+/// What is put out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColdOutputs {
+    /// Calls to make.
+    pub calls: Vec<ColdCall>,
+    /// Reads that are over.
+    pub answers: Vec<ColdAnswer>,
+}
+
+/// The cold reads of a node.
+pub struct ColdReads {
+    root: ObjectKey,
+    cache: Cache,
+    reads: BTreeMap<u64, Read>,
+    next_read: u64,
+    /// What is on its way, by token.
+    calls: BTreeMap<u64, Call>,
+    next_call: u64,
+    /// The same, by what it is.
+    under_way: BTreeSet<(ObjectKey, Piece)>,
+}
+
+/// A piece of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Piece {
+    Tail,
+    Block(usize),
+}
+
+struct Call {
+    key: ObjectKey,
+    segment: SegmentRef,
+    /// `None` for the tail.
+    blocks: Option<(Arc<Segment>, Range<usize>)>,
+}
+
+struct Read {
+    asked: ColdRead,
+    next: Lsn,
+    told: Vec<Delivery>,
+    told_bytes: usize,
+    /// The segment it is in: the cache may not keep its tail until the block is there.
+    tail: Option<(ObjectKey, Arc<Segment>)>,
+    waits_for: Option<(ObjectKey, Piece)>,
+}
+
+#[derive(Clone)]
+enum Cached {
+    Tail(Arc<Segment>),
+    Block(Block),
+}
+
+/// Pieces, bounded in bytes.
+struct Cache {
+    pieces: LruCache<(ObjectKey, Piece), (Cached, usize), FxBuildHasher>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Cache {
+    fn get(&mut self, key: &ObjectKey, piece: Piece) -> Option<Cached> {
+        let (cached, _) = self.pieces.get(&(key.clone(), piece))?;
+        Some(cached.clone())
+    }
+
+    fn has(&self, key: &ObjectKey, piece: Piece) -> bool {
+        self.pieces.contains(&(key.clone(), piece))
+    }
+
+    /// What was used just now is given up first.
+    fn demote(&mut self, key: &ObjectKey, piece: Piece) {
+        self.pieces.demote(&(key.clone(), piece));
+    }
+
+    fn put(&mut self, key: &ObjectKey, piece: Piece, cached: Cached, bytes: usize) {
+        let before = self.pieces.put((key.clone(), piece), (cached, bytes));
+        self.bytes += bytes;
+        self.bytes -= before.map_or(0, |(_, bytes)| bytes);
+        while self.bytes > self.bytes_max {
+            let (_, (_, bytes)) = self.pieces.pop_lru().expect("there are bytes in it");
+            self.bytes -= bytes;
+        }
+    }
+}
+
+impl ColdReads {
+    /// For objects below `root`, with so many bytes of cache.
+    #[must_use]
+    pub fn new(root: ObjectKey, cache_bytes: usize) -> Self {
+        Self {
+            root,
+            cache: Cache {
+                pieces: LruCache::unbounded_with_hasher(FxBuildHasher),
+                bytes: 0,
+                bytes_max: cache_bytes,
+            },
+            reads: BTreeMap::new(),
+            next_read: 0,
+            calls: BTreeMap::new(),
+            next_call: 0,
+            under_way: BTreeSet::new(),
+        }
+    }
+
+    /// How many bytes the cache holds, about.
+    #[must_use]
+    pub fn cached_bytes(&self) -> usize {
+        self.cache.bytes
+    }
+
+    /// Reads that are not over.
+    #[must_use]
+    pub fn open_reads(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// Begins a read, and says what number it has.
+    pub fn read(&mut self, asked: ColdRead, out: &mut ColdOutputs) -> u64 {
+        let number = self.next_read;
+        self.next_read += 1;
+        let read = Read {
+            next: asked.from,
+            asked,
+            told: Vec::new(),
+            told_bytes: 0,
+            tail: None,
+            waits_for: None,
+        };
+        self.reads.insert(number, read);
+        self.go_on(number, None, out);
+        number
+    }
+
+    /// The object store has answered a call.
+    pub fn on_answer(
+        &mut self,
+        token: u64,
+        answer: Result<ObjectAnswer, ObjectError>,
+        out: &mut ColdOutputs,
+    ) {
+        let Some(call) = self.calls.remove(&token) else {
+            return;
+        };
+        let pieces = pieces(&call);
+        for piece in &pieces {
+            self.under_way.remove(&(call.key.clone(), *piece));
+        }
+        let answer = match answer {
+            Ok(ObjectAnswer::Got(bytes)) => Ok(bytes),
+            Ok(_) => unreachable!("a get is answered with bytes"),
+            Err(error) if error.kind == ObjectErrorKind::NotFound => {
+                Err(ColdError::Missing(call.key.clone()))
+            }
+            Err(error) => Err(ColdError::Store(error)),
+        };
+        let got = answer.and_then(|bytes| open(&call, &bytes));
+        let waiting = self.reads.iter().filter(|(_, read)| {
+            let waits_for = read.waits_for.as_ref();
+            waits_for.is_some_and(|(key, piece)| *key == call.key && pieces.contains(piece))
+        });
+        let waiting: Vec<u64> = waiting.map(|(number, _)| *number).collect();
+        match got {
+            Ok(got) => {
+                for (piece, cached, bytes) in &got {
+                    self.cache.put(&call.key, *piece, cached.clone(), *bytes);
+                }
+                for number in waiting {
+                    self.go_on(number, Some((&call.key, &got)), out);
+                }
+            }
+            Err(error) => {
+                for read in waiting {
+                    self.reads.remove(&read);
+                    let told = Err(error.clone());
+                    out.answers.push(ColdAnswer { read, told });
+                }
+            }
+        }
+    }
+
+    /// Goes on with a read as far as what is there allows. `fresh` is what has just come: it may be too much for the
+    /// cache.
+    fn go_on(&mut self, number: u64, fresh: Option<(&ObjectKey, &[Fresh])>, out: &mut ColdOutputs) {
+        let mut read = self.reads.remove(&number).expect("it is not over");
+        read.waits_for = None;
+        let mut failed = None;
+        while let Some(segment) = read.segment() {
+            let key = segment.intent.key(&self.root, read.asked.log);
+            let mut find = |piece| {
+                let fresh = fresh.filter(|(it, _)| **it == key);
+                let fresh = fresh.and_then(|(_, got)| got.iter().find(|(it, ..)| *it == piece));
+                match fresh {
+                    Some((_, cached, _)) => Some(cached.clone()),
+                    None => self.cache.get(&key, piece),
+                }
+            };
+            let held = read.tail.take().filter(|(it, _)| *it == key);
+            let tail = match (held, find(Piece::Tail)) {
+                (Some((_, tail)), _) | (None, Some(Cached::Tail(tail))) => tail,
+                _ => {
+                    self.ask_for_tail(&key, segment, out);
+                    read.waits_for = Some((key, Piece::Tail));
+                    break;
+                }
+            };
+            read.tail = Some((key.clone(), Arc::clone(&tail)));
+            let block = tail
+                .block_of(read.next)
+                .expect("the segment's range is its blocks'");
+            let Some(Cached::Block(opened)) = find(Piece::Block(block)) else {
+                let ahead = read.asked.ahead_bytes;
+                self.ask_for_blocks(&key, segment, tail, block, ahead, out);
+                read.waits_for = Some((key, Piece::Block(block)));
+                break;
+            };
+            // Its records are checked each time that they are taken.
+            match opened.deliveries() {
+                Ok(deliveries) => {
+                    read.take(deliveries);
+                    // Whoever reads on does not come back: what it has read need not drive out the rest.
+                    if read.asked.ahead_bytes > 0 && read.next > tail.blocks()[block].last {
+                        self.cache.demote(&key, Piece::Block(block));
+                    }
+                }
+                Err(damage) => {
+                    let error = damage.of(tail.blocks()[block].part(block));
+                    failed = Some(ColdError::Damaged { key, error });
+                    break;
+                }
+            }
+        }
+        if read.waits_for.is_some() {
+            self.reads.insert(number, read);
+        } else {
+            let told = failed.map_or(Ok(read.told), Err);
+            out.answers.push(ColdAnswer { read: number, told });
+        }
+    }
+
+    fn ask_for_tail(&mut self, key: &ObjectKey, segment: SegmentRef, out: &mut ColdOutputs) {
+        let start = segment.file_bytes - u64::from(segment.tail_bytes);
+        let range = start..segment.file_bytes;
+        let call = Call {
+            key: key.clone(),
+            segment,
+            blocks: None,
+        };
+        self.ask(call, range, out);
+    }
+
+    /// Asks for a block, and for those behind it that are not there, as far as `ahead` bytes go.
+    fn ask_for_blocks(
+        &mut self,
+        key: &ObjectKey,
+        segment: SegmentRef,
+        tail: Arc<Segment>,
+        first: usize,
+        ahead: u64,
+        out: &mut ColdOutputs,
+    ) {
+        let start = tail.range(first).start;
+        let mut left = ahead;
+        let is_wanted = |it: &usize| {
+            let (piece, raw) = (Piece::Block(*it), u64::from(tail.blocks()[*it].raw));
+            let is_near = raw <= left;
+            left = left.saturating_sub(raw);
+            let is_there = self.cache.has(key, piece);
+            is_near && !is_there && !self.under_way.contains(&(key.clone(), piece))
+        };
+        let more = (first + 1..tail.blocks().len())
+            .take_while(is_wanted)
+            .count();
+        let blocks = first..first + 1 + more;
+        let range = start..tail.range(blocks.end - 1).end;
+        let call = Call {
+            key: key.clone(),
+            segment,
+            blocks: Some((tail, blocks)),
+        };
+        self.ask(call, range, out);
+    }
+
+    fn ask(&mut self, call: Call, range: Range<u64>, out: &mut ColdOutputs) {
+        let pieces = pieces(&call);
+        if self.under_way.contains(&(call.key.clone(), pieces[0])) {
+            return;
+        }
+        let token = self.next_call;
+        self.next_call += 1;
+        let key = call.key.clone();
+        self.under_way
+            .extend(pieces.into_iter().map(|piece| (key.clone(), piece)));
+        self.calls.insert(token, call);
+        let ask = ObjectAsk::Get { key, range };
+        out.calls.push(ColdCall { token, ask });
+    }
+}
+
+/// A piece that has just come, and how many bytes it takes.
+type Fresh = (Piece, Cached, usize);
+
+/// The pieces that a call brings.
+fn pieces(call: &Call) -> Vec<Piece> {
+    match &call.blocks {
+        None => vec![Piece::Tail],
+        Some((_, blocks)) => blocks.clone().map(Piece::Block).collect(),
+    }
+}
+
+/// Opens what has come, and checks it.
+fn open(call: &Call, bytes: &Bytes) -> Result<Vec<Fresh>, ColdError> {
+    let damaged = |error| ColdError::Damaged {
+        key: call.key.clone(),
+        error,
+    };
+    let Some((tail, blocks)) = &call.blocks else {
+        let segment = Segment::open(bytes, call.segment.file_bytes).map_err(damaged)?;
+        let (info, intent) = (segment.info(), call.segment.intent);
+        if (info.first, info.last) != (intent.first, intent.last) {
+            let why = "it holds another range than the manifest says";
+            let part = Part::File {
+                bytes: info.file_bytes,
+            };
+            let damage = Damage::Contradiction(why);
+            return Err(damaged(SegmentError { part, damage }));
+        }
+        let size = bytes.len();
+        return Ok(vec![(Piece::Tail, Cached::Tail(Arc::new(segment)), size)]);
+    };
+    let start = tail.range(blocks.start).start;
+    let mut reader = tail.reader();
+    let opened = blocks.clone().map(|number| {
+        let range = tail.range(number);
+        let (from, to) = ((range.start - start) as usize, (range.end - start) as usize);
+        // What was cut short is found out by its length.
+        let stored = &bytes[from.min(bytes.len())..to.min(bytes.len())];
+        let block = reader.block(number, stored).map_err(damaged)?;
+        let size = tail.blocks()[number].raw as usize;
+        Ok((Piece::Block(number), Cached::Block(block), size))
+    });
+    opened.collect()
+}
+
+impl Read {
+    /// The segment to go on with; `None` if the read is over.
+    fn segment(&mut self) -> Option<SegmentRef> {
+        if self.next >= self.asked.until || self.told_bytes >= self.asked.limit_bytes {
+            return None;
+        }
+        let segments = &mut self.asked.segments;
+        while segments
+            .front()
+            .is_some_and(|it| it.intent.last < self.next)
+        {
+            segments.pop_front();
+        }
+        let segment = segments.front()?;
+        (segment.intent.first <= self.next).then(|| segment.clone())
+    }
+
+    /// Takes what is wanted of a block.
+    fn take(&mut self, deliveries: Vec<Delivery>) {
+        let behind = deliveries.partition_point(|it| it.last() < self.next);
+        for mut delivery in deliveries.into_iter().skip(behind) {
+            if self.next >= self.asked.until || self.told_bytes >= self.asked.limit_bytes {
+                return;
+            }
+            match &mut delivery {
+                Delivery::Record(_, it) => self.told_bytes += it.record.payload.len().max(1),
+                Delivery::Gap { first, .. } => *first = self.next,
+            }
+            self.next = delivery.last().successor();
+            self.told.push(delivery);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The manifest from the object store alone: for a log whose registers are lost.
+//!
+//! The newest copy that is in order says it. Without any, it is made of the segments themselves: their keys say
+//! what they are, and each is read as a whole to see that it is. What was put there had been released, so a segment
+//! that was never committed tells nothing that is not so; of those that overlap, those are taken that make the
+//! longest row.
+//!
+//! It is told what was found wanting. Records that never came to the second tier cannot be had from it.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use hstore_core::ports::object_store::{
+    Listed, ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey, ObjectStore,
+};
+use hstore_core::{LogId, Lsn};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::manifest::{Intent, Manifest, ManifestError, ObjectName, SegmentRef};
+use crate::segment::{Segment, SegmentError};
+
+/// Objects are got in pieces of this, in bytes.
+const PIECE: u64 = 16 << 20;
+
+/// What was found of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// What lies in the second tier. Nothing is under way, nothing waits for being deleted.
+    pub manifest: Manifest,
+    /// The copy it is from; `None` if it was made of the segments.
+    pub copy: Option<ObjectKey>,
+    /// What was found wanting.
+    pub wanting: Vec<Wanting>,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Wanting {
+    /// A copy of the manifest cannot be read.
+    #[error("the copy `{0}` of the manifest is passed over: {1}")]
+    Copy(ObjectKey, ManifestError),
+    /// A segment that the manifest knows is not there, or is not so long.
+    #[error("the segment `{0}` is not there, or is of another length")]
+    Segment(ObjectKey),
+    /// A segment is passed over.
+    #[error("the segment `{0}` is passed over: {1}")]
+    Damaged(ObjectKey, SegmentError),
+    /// There are older segments, and nothing tells of all that lies between.
+    #[error(
+        "there are segments of {0} and behind that do not reach to {1}, where the manifest begins"
+    )]
+    Before(Lsn, Lsn),
+    /// There are newer segments, and nothing tells of all that lies between.
+    #[error(
+        "there are segments behind {0}, where the manifest ends, up to {1}, that do not begin there"
+    )]
+    Behind(Lsn, Lsn),
+}
+
+/// Finds out what lies of `log` below `root`. Nothing is changed.
+///
+/// # Errors
+/// If the store fails.
+pub fn rebuild(
+    store: &mut dyn ObjectStore,
+    root: &ObjectKey,
+    log: LogId,
+) -> Result<Rebuilt, ObjectError> {
+    let prefix = root.child(&format!("log-{}", log.0));
+    let prefix = prefix.expect("a root leaves room for a key");
+    let objects = list(store, &prefix)?;
+    let mut wanting = Vec::new();
+    let copies = objects
+        .iter()
+        .filter_map(|it| match ObjectName::read(&it.key, &prefix) {
+            Some(ObjectName::Copy { epoch, version }) => Some(((epoch, version), it)),
+            _ => None,
+        });
+    let copies: BTreeMap<_, &Listed> = copies.collect();
+    for copy in copies.values().rev() {
+        match Manifest::decode(&get(store, copy)?) {
+            Ok(manifest) => {
+                let lengths: BTreeMap<&ObjectKey, u64> =
+                    objects.iter().map(|it| (&it.key, it.bytes)).collect();
+                for it in manifest.segments() {
+                    let key = it.intent.key(root, log);
+                    if lengths.get(&key) != Some(&it.file_bytes) {
+                        wanting.push(Wanting::Segment(key));
+                    }
+                }
+                return Ok(Rebuilt {
+                    manifest: manifest.settled(),
+                    copy: Some(copy.key.clone()),
+                    wanting,
+                });
+            }
+            Err(error) => wanting.push(Wanting::Copy(copy.key.clone(), error)),
+        }
+    }
+    let mut segments = Vec::new();
+    for object in &objects {
+        let Some(ObjectName::Segment { epoch, id }) = ObjectName::read(&object.key, &prefix) else {
+            continue;
+        };
+        let bytes = get(store, object)?;
+        match Segment::verify(&bytes) {
+            Ok(segment) => {
+                let info = segment.info();
+                let intent = Intent {
+                    id,
+                    epoch,
+                    first: info.first,
+                    last: info.last,
+                };
+                segments.push(SegmentRef::of(intent, info, xxh3_128(&bytes)));
+            }
+            Err(error) => wanting.push(Wanting::Damaged(object.key.clone(), error)),
+        }
+    }
+    let segments = tiled(segments, &mut wanting);
+    Ok(Rebuilt {
+        manifest: Manifest::of(segments),
+        copy: None,
+        wanting,
+    })
+}
+
+/// Of the segments, those that tile a range and have the most records; of several such, the latest.
+fn tiled(mut segments: Vec<SegmentRef>, wanting: &mut Vec<Wanting>) -> Vec<SegmentRef> {
+    segments.sort_by_key(|it| (it.intent.first, it.intent.last, it.intent.id));
+    // For each, by where it ends: the most records that a row ending with it has, and the one before it.
+    let mut rows: Vec<(u64, Option<usize>)> = Vec::new();
+    let mut ending: BTreeMap<Lsn, usize> = BTreeMap::new();
+    for (number, it) in segments.iter().enumerate() {
+        let before = ending.get(&it.intent.first).copied();
+        let records = it.records + before.map_or(0, |before| rows[before].0);
+        rows.push((records, before));
+        let end = it.intent.last.successor();
+        let best = ending.entry(end).or_insert(number);
+        if rows[*best].0 < records {
+            *best = number;
+        }
+    }
+    let ends = ending
+        .iter()
+        .max_by_key(|(end, number)| (rows[**number].0, **end));
+    let mut row: Vec<SegmentRef> = Vec::new();
+    let mut next = ends.map(|(_, number)| *number);
+    while let Some(number) = next {
+        row.push(segments[number].clone());
+        next = rows[number].1;
+    }
+    row.reverse();
+    if let (Some(first), Some(last)) = (row.first(), row.last()) {
+        let (from, until) = (first.intent.first, last.intent.last.successor());
+        if let Some(oldest) = segments.first().filter(|it| it.intent.first < from) {
+            wanting.push(Wanting::Before(oldest.intent.first, from));
+        }
+        let furthest = segments.iter().map(|it| it.intent.last.successor()).max();
+        if let Some(furthest) = furthest.filter(|it| *it > until) {
+            wanting.push(Wanting::Behind(until, furthest));
+        }
+    }
+    row
+}
+
+fn list(store: &mut dyn ObjectStore, prefix: &ObjectKey) -> Result<Vec<Listed>, ObjectError> {
+    let mut all: Vec<Listed> = Vec::new();
+    loop {
+        let ask = ObjectAsk::List {
+            prefix: prefix.clone(),
+            after: all.last().map(|it| it.key.clone()),
+        };
+        let ObjectAnswer::Listed { objects, more } = store.call(&ask)? else {
+            unreachable!("a list is answered with one");
+        };
+        all.extend(objects);
+        if !more {
+            return Ok(all);
+        }
+    }
+}
+
+/// All of an object, or what is left of it if it has become shorter.
+fn get(store: &mut dyn ObjectStore, object: &Listed) -> Result<Bytes, ObjectError> {
+    let mut whole = BytesMut::new();
+    while (whole.len() as u64) < object.bytes {
+        let start = whole.len() as u64;
+        let ask = ObjectAsk::Get {
+            key: object.key.clone(),
+            range: start..object.bytes.min(start + PIECE),
+        };
+        match store.call(&ask) {
+            Ok(ObjectAnswer::Got(bytes)) => whole.extend_from_slice(&bytes),
+            Ok(_) => unreachable!("a get is answered with bytes"),
+            Err(error) if error.kind == ObjectErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(whole.freeze())
+}
