@@ -122,8 +122,10 @@ struct Read {
     next: Lsn,
     told: Vec<Delivery>,
     told_bytes: usize,
-    /// The segment it is in: the cache may not keep its tail until the block is there.
-    tail: Option<(ObjectKey, Arc<Segment>)>,
+    /// The segment it is in, and its key.
+    place: Option<(SegmentRef, ObjectKey)>,
+    /// Its tail: the cache may not keep it until the block is there.
+    tail: Option<Arc<Segment>>,
     waits_for: Option<(ObjectKey, Piece)>,
 }
 
@@ -206,6 +208,7 @@ impl ColdReads {
             asked,
             told: Vec::new(),
             told_bytes: 0,
+            place: None,
             tail: None,
             waits_for: None,
         };
@@ -267,8 +270,7 @@ impl ColdReads {
         let mut read = self.reads.remove(&number).expect("it is not over");
         read.waits_for = None;
         let mut failed = None;
-        while let Some(segment) = read.segment() {
-            let key = segment.intent.key(&self.root, read.asked.log);
+        while let Some((segment, key)) = read.place(&self.root) {
             let mut find = |piece| {
                 let fresh = fresh.filter(|(it, _)| **it == key);
                 let fresh = fresh.and_then(|(_, got)| got.iter().find(|(it, ..)| *it == piece));
@@ -277,16 +279,15 @@ impl ColdReads {
                     None => self.cache.get(&key, piece),
                 }
             };
-            let held = read.tail.take().filter(|(it, _)| *it == key);
-            let tail = match (held, find(Piece::Tail)) {
-                (Some((_, tail)), _) | (None, Some(Cached::Tail(tail))) => tail,
+            let tail = match (read.tail.take(), find(Piece::Tail)) {
+                (Some(tail), _) | (None, Some(Cached::Tail(tail))) => tail,
                 _ => {
                     self.ask_for_tail(&key, segment, out);
                     read.waits_for = Some((key, Piece::Tail));
                     break;
                 }
             };
-            read.tail = Some((key.clone(), Arc::clone(&tail)));
+            read.tail = Some(Arc::clone(&tail));
             let block = tail
                 .block_of(read.next)
                 .expect("the segment's range is its blocks'");
@@ -425,20 +426,27 @@ fn open(call: &Call, bytes: &Bytes) -> Result<Vec<Fresh>, ColdError> {
 }
 
 impl Read {
-    /// The segment to go on with; `None` if the read is over.
-    fn segment(&mut self) -> Option<SegmentRef> {
+    /// The segment to go on with, and its key; `None` if the read is over.
+    fn place(&mut self, root: &ObjectKey) -> Option<(SegmentRef, ObjectKey)> {
         if self.next >= self.asked.until || self.told_bytes >= self.asked.limit_bytes {
             return None;
         }
-        let segments = &mut self.asked.segments;
-        while segments
-            .front()
-            .is_some_and(|it| it.intent.last < self.next)
-        {
-            segments.pop_front();
+        let is_over = |(segment, _): &(SegmentRef, _)| segment.intent.last < self.next;
+        if self.place.as_ref().is_none_or(is_over) {
+            (self.place, self.tail) = (None, None);
+            let segments = &mut self.asked.segments;
+            while segments
+                .front()
+                .is_some_and(|it| it.intent.last < self.next)
+            {
+                segments.pop_front();
+            }
+            let segment = segments.pop_front()?;
+            let key = segment.intent.key(root, self.asked.log);
+            self.place = Some((segment, key));
         }
-        let segment = segments.front()?;
-        (segment.intent.first <= self.next).then(|| segment.clone())
+        let (segment, _) = self.place.as_ref()?;
+        (segment.intent.first <= self.next).then(|| self.place.clone())?
     }
 
     /// Takes what is wanted of a block.
