@@ -15,6 +15,7 @@
 //!
 //! A call is made once. Whoever asks knows what may be asked again.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const DETAIL_MAX: usize = 200;
 
 /// An object store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     /// Keys lie below this.
@@ -51,6 +52,16 @@ pub struct Objects {
     capabilities: Capabilities,
     /// Lists come sorted by key, page by page.
     lists_in_order: bool,
+}
+
+/// Without what the store's client knows: credentials.
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects")
+            .field("root", &self.root)
+            .field("capabilities", &self.capabilities)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a store cannot be opened.
@@ -319,11 +330,11 @@ fn directory(url: &Url) -> Result<LocalFileSystem, OpenError> {
 
 /// A URL without what may be secret in it.
 fn plain(url: &str) -> String {
-    let without_query = url.split(['?', '#']).next().unwrap_or_default();
-    match (without_query.split_once("://"), without_query.rfind('@')) {
-        (Some((scheme, _)), Some(at)) => format!("{scheme}://...{}", &without_query[at..]),
-        _ => without_query.to_owned(),
+    // Whatever stands before an `@` may be a password, wherever it was meant to stand.
+    if url.contains('@') {
+        return "(a URL with an `@`)".to_owned();
     }
+    url.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
 /// What an error says, without what the store said: that may name keys and signatures.

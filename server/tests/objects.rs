@@ -223,6 +223,14 @@ fn a_url_that_names_no_store_is_refused_with_what_would_do() {
         assert!(said.contains(why), "{url}: {said}");
     }
     for url in [
+        "s3://user:pa#secret@bucket",
+        "AKID:secret@bucket",
+        "s3:user:secret@bucket",
+    ] {
+        let error = refused(url);
+        assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
+    }
+    for url in [
         "s3://AKID:secret@bucket/x",
         "s3://AKID@bucket/x",
         "https://user:secret@host/x",

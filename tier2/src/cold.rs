@@ -18,7 +18,7 @@ use bytes::Bytes;
 use hstore_core::ports::object_store::{
     ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
-use hstore_core::{LogId, Lsn};
+use hstore_core::{LogId, Lsn, Offset};
 use hstore_replicator::reader::Delivery;
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
@@ -67,6 +67,9 @@ pub enum ColdError {
         /// What is wrong, and where.
         error: SegmentError,
     },
+    /// None of the segments tells of it.
+    #[error("no segment that was named tells of {0}")]
+    Elsewhere(Lsn),
     /// The store did not answer. Ask again later.
     #[error(transparent)]
     Store(ObjectError),
@@ -203,8 +206,10 @@ impl ColdReads {
     pub fn read(&mut self, asked: ColdRead, out: &mut ColdOutputs) -> u64 {
         let number = self.next_read;
         self.next_read += 1;
+        let from = asked.from;
         let read = Read {
-            next: asked.from,
+            // Nothing ever stands at offset 0.
+            next: Lsn::at(from.epoch, from.offset.max(Offset::FIRST)),
             asked,
             told: Vec::new(),
             told_bytes: 0,
@@ -255,10 +260,9 @@ impl ColdReads {
                 }
             }
             Err(error) => {
-                for read in waiting {
-                    self.reads.remove(&read);
-                    let told = Err(error.clone());
-                    out.answers.push(ColdAnswer { read, told });
+                for number in waiting {
+                    let read = self.reads.remove(&number).expect("it waits");
+                    out.answers.push(read.ended(number, Some(error.clone())));
                 }
             }
         }
@@ -316,8 +320,7 @@ impl ColdReads {
         if read.waits_for.is_some() {
             self.reads.insert(number, read);
         } else {
-            let told = failed.map_or(Ok(read.told), Err);
-            out.answers.push(ColdAnswer { read: number, told });
+            out.answers.push(read.ended(number, failed));
         }
     }
 
@@ -413,19 +416,37 @@ fn open(call: &Call, bytes: &Bytes) -> Result<Vec<Fresh>, ColdError> {
     };
     let start = tail.range(blocks.start).start;
     let mut reader = tail.reader();
-    let opened = blocks.clone().map(|number| {
+    let mut opened = Vec::new();
+    for number in blocks.clone() {
         let range = tail.range(number);
         let (from, to) = ((range.start - start) as usize, (range.end - start) as usize);
         // What was cut short is found out by its length.
         let stored = &bytes[from.min(bytes.len())..to.min(bytes.len())];
-        let block = reader.block(number, stored).map_err(damaged)?;
-        let size = tail.blocks()[number].raw as usize;
-        Ok((Piece::Block(number), Cached::Block(block), size))
-    });
-    opened.collect()
+        match reader.block(number, stored) {
+            Ok(block) => {
+                let size = tail.blocks()[number].raw as usize;
+                opened.push((Piece::Block(number), Cached::Block(block), size));
+            }
+            Err(error) if opened.is_empty() => return Err(damaged(error)),
+            // Whoever wants it asks for it, and hears so.
+            Err(_) => break,
+        }
+    }
+    Ok(opened)
 }
 
 impl Read {
+    /// It is over, or goes no further. What was told counts; whoever reads on from there hears the rest.
+    fn ended(self, read: u64, failed: Option<ColdError>) -> ColdAnswer {
+        let is_short = self.next < self.asked.until && self.told_bytes < self.asked.limit_bytes;
+        let elsewhere = is_short.then_some(ColdError::Elsewhere(self.next));
+        let told = match failed.or(elsewhere) {
+            Some(error) if self.told.is_empty() => Err(error),
+            _ => Ok(self.told),
+        };
+        ColdAnswer { read, told }
+    }
+
     /// The segment to go on with, and its key; `None` if the read is over.
     fn place(&mut self, root: &ObjectKey) -> Option<(SegmentRef, ObjectKey)> {
         if self.next >= self.asked.until || self.told_bytes >= self.asked.limit_bytes {

@@ -78,7 +78,11 @@ pub fn rebuild(
         });
     let copies: BTreeMap<_, &Listed> = copies.collect();
     for copy in copies.values().rev() {
-        match Manifest::decode(&get(store, copy)?) {
+        let bytes = get(store, copy)?;
+        // No bytes are a manifest of nothing to a register, and none to whoever has lost it.
+        let is_whole = !bytes.is_empty() && bytes.len() as u64 == copy.bytes;
+        let read = is_whole.then(|| Manifest::decode(&bytes));
+        match read.unwrap_or(Err(ManifestError::Damaged)) {
             Ok(manifest) => {
                 let lengths: BTreeMap<&ObjectKey, u64> =
                     objects.iter().map(|it| (&it.key, it.bytes)).collect();

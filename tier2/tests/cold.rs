@@ -186,6 +186,19 @@ fn a_log_is_read_whole_with_few_calls() {
 }
 
 #[test]
+fn an_epoch_is_read_from_its_beginning_and_what_is_elsewhere_is_said_to_be() {
+    for per_segment in 1..80 {
+        let mut world = World::new(120, per_segment, 1 << 20);
+        let asked = world.asked(Lsn::before(Epoch(2)), world.end(), ALL, 0);
+        let told = world.read(asked).expect("it is there");
+        assert_eq!(told, expected(&world.log, Lsn::new(2, 1), world.end()));
+        let end = world.end();
+        let behind = world.asked(end, end.successor(), ALL, 0);
+        assert_eq!(world.read(behind), Err(ColdError::Elsewhere(end)));
+    }
+}
+
+#[test]
 fn what_is_on_its_way_is_not_asked_for_twice() {
     let mut world = World::new(100, 100, 1 << 20);
     let mut out = ColdOutputs::default();
@@ -229,7 +242,16 @@ fn what_is_wrong_is_said_with_its_place_and_keeps_nothing_back() {
         world.store.tamper(&key, Some(bytes.into()));
         world.reads = ColdReads::new(root(), 1 << 20);
         let all = world.asked(world.log[100].first(), world.log[150].first(), ALL, 0);
-        let error = world.read(all).expect_err("it is damaged");
+        // What lies before the damage is told; whoever reads on hears of it.
+        let error = match world.read(all) {
+            Err(error) => error,
+            Ok(told) => {
+                assert!(told[..] == world.log[100..100 + told.len()]);
+                let rest = world.log[100 + told.len()].first();
+                let rest = world.asked(rest, world.log[150].first(), ALL, 1 << 20);
+                world.read(rest).expect_err("it is damaged")
+            }
+        };
         let said = error.to_string();
         assert!(said.contains(part) && said.contains(key.as_str()), "{said}");
     }

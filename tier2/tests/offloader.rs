@@ -117,6 +117,8 @@ struct World {
     late: Vec<(u64, ObjectAsk)>,
     /// Changes do not come to the register.
     is_cut_off: bool,
+    /// So many trims are lost on their way.
+    lost_trims: u32,
 }
 
 /// A put of the first half; anything else as it is.
@@ -147,6 +149,7 @@ impl World {
             fault: Box::new(|_| Wrong::Nothing),
             late: Vec::new(),
             is_cut_off: false,
+            lost_trims: 0,
         }
     }
 
@@ -218,6 +221,7 @@ impl World {
                     self.offloader.on_answer(token, answer, now, wall, &mut out);
                 }
             }
+            Effect::Trim(_) if self.lost_trims > 0 => self.lost_trims -= 1,
             Effect::Trim(upto) => self.trim = self.trim.max(upto),
             Effect::Event(_) => unreachable!("they do not wait"),
         }
@@ -404,6 +408,40 @@ fn a_store_that_fails_all_the_time_is_got_the_better_of() {
 }
 
 #[test]
+fn a_store_that_spoils_all_it_is_given_is_not_beset() {
+    let mut world = World::new(policy());
+    world.fault = Box::new(|_| Wrong::Cut);
+    world.run_for(120);
+    assert!(world.made < 250, "{}", world.made);
+    world.fault = Box::new(|_| Wrong::Nothing);
+    world.run_for(400);
+    world.check(&log());
+}
+
+#[test]
+fn what_cannot_be_deleted_keeps_nothing_else_from_being_looked_after() {
+    let mut world = World::new(policy());
+    world.run_for(60);
+    world.trim = Lsn::new(1, 20);
+    let first = world.held.manifest.segments().next().expect("some").intent;
+    let held = first.key(&root(), LOG);
+    let is_held = held.clone();
+    world.fault = Box::new(move |ask| match ask {
+        ObjectAsk::Delete { key } if *key == is_held => Wrong::Undone,
+        _ => Wrong::Nothing,
+    });
+    world.run_for(400);
+    // All but that one went, and segments are read.
+    let dropped: Vec<_> = world.held.manifest.dropped().map(|it| it.intent).collect();
+    assert_eq!(dropped, [first]);
+    let third = world.held.manifest.segments().nth(1).expect("some").clone();
+    world.store.tamper(&third.intent.key(&root(), LOG), None);
+    world.run_for(200);
+    let anomaly = world.held.manifest.anomaly(third.intent.id);
+    assert_eq!(anomaly, Some(Anomaly::Missing));
+}
+
+#[test]
 fn what_waits_for_being_committed_is_no_garbage_however_long_it_waits() {
     for most in 1..30 {
         let mut world = World::new(policy());
@@ -461,6 +499,7 @@ fn what_is_not_kept_is_given_up_and_each_byte_counts_once() {
         },
         ..policy()
     });
+    world.lost_trims = 5;
     world.run_for(600);
     let manifest = &world.held.manifest;
     let kept = manifest.payload_bytes();
@@ -597,6 +636,10 @@ fn the_manifest_comes_back_from_the_store_alone() {
     let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
     assert!(matches!(&found.wanting[..], [Wanting::Copy(key, _)] if *key == copy));
     assert!(found.manifest.segments().eq(&segments));
+    // So it is if a crash has left it empty.
+    world.store.tamper(&copy, Some(Bytes::new()));
+    let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
+    assert!(found.copy.is_none() && found.manifest.segments().eq(&segments));
     world.store.tamper(&copy, None);
     let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
     assert_eq!((found.copy, found.wanting), (None, Vec::new()));

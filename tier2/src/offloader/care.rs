@@ -34,7 +34,6 @@ enum Stage {
     /// The first is to be deleted.
     ToDelete(VecDeque<Waste>),
     Deleting(VecDeque<Waste>),
-    ToLook,
     Looking(SegmentRef),
 }
 
@@ -56,10 +55,9 @@ impl Default for Care {
 }
 
 impl Care {
-    pub(super) fn deadline(&self, free_at: Timestamp) -> Option<Timestamp> {
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
         match self.stage {
             Stage::Idle(at) => Some(at),
-            Stage::ToLook => Some(free_at),
             Stage::ToList(..) | Stage::ToDelete(_) => Some(Timestamp::ZERO),
             Stage::Listing(_) | Stage::Deleting(_) | Stage::Looking(_) => None,
         }
@@ -73,11 +71,7 @@ impl Offloader {
         wall: WallTime,
         out: &mut Vec<Effect>,
     ) {
-        if self
-            .care
-            .deadline(self.calls.free_at)
-            .is_none_or(|due| due > now)
-        {
+        if self.care.deadline().is_none_or(|due| due > now) {
             return;
         }
         let idle = Stage::Idle(now + self.policy.care_interval);
@@ -92,7 +86,6 @@ impl Offloader {
                 }
                 None => self.look(now, out),
             },
-            Stage::ToLook => self.look(now, out),
             waiting => self.care.stage = waiting,
         }
     }
@@ -178,6 +171,12 @@ impl Offloader {
                 }
                 self.care.stage = Stage::ToDelete(waste);
             }
+            // What cannot be deleted keeps nothing else from it; the next round tries again.
+            (Stage::Deleting(mut waste), Err(error)) => {
+                waste.pop_front();
+                self.care.stage = Stage::ToDelete(waste);
+                out.push(Effect::Event(Event::Failed(error)));
+            }
             (Stage::Looking(segment), Ok(ObjectAnswer::Got(bytes))) => {
                 let is_it =
                     bytes.len() as u64 == segment.file_bytes && xxh3_128(&bytes) == segment.hash;
@@ -191,12 +190,8 @@ impl Offloader {
         }
     }
 
-    /// Reads the next segment, if bytes may move; then the round is over.
+    /// Reads the next segment; then the round is over. Uploads wait for it, and not the other way round.
     fn look(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        if self.calls.free_at > now {
-            self.care.stage = Stage::ToLook;
-            return;
-        }
         let segments = || self.held.manifest.segments();
         let next = segments().find(|it| it.intent.first > self.care.looked);
         let Some(segment) = next.or(segments().next()).cloned() else {

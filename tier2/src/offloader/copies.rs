@@ -4,12 +4,14 @@
 //! is the last by key. None is ever changed; older ones are deleted once a newer one is known to be there. An
 //! offloader that begins puts one in any case: what the one before it did is not known.
 
+use std::time::Duration;
+
 use hstore_core::Timestamp;
 use hstore_core::ports::object_store::{
     ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
 
-use super::upload::whole;
+use super::upload::{backed_off, whole};
 use super::{Effect, Event, Job, Offloader};
 
 /// What is done about copies.
@@ -21,6 +23,8 @@ pub(super) struct Copies {
     stage: Stage,
     /// Not before then.
     due: Timestamp,
+    /// What failed since the last copy that is there.
+    failed: u32,
     /// Under the newest version's key lies something else. Only a newer version helps.
     is_spoiled: bool,
 }
@@ -39,6 +43,12 @@ impl Copies {
     /// The version of the newest copy of this epoch that is known to be there.
     pub(super) fn newest(&self) -> Option<u64> {
         self.put
+    }
+
+    /// What comes next waits for twice as long as the last time.
+    fn fail(&mut self, now: Timestamp, backoff: Duration) {
+        self.due = now + backed_off(backoff, self.failed);
+        self.failed += 1;
     }
 
     /// Whether the register is to hold a newer version, though nothing else has changed.
@@ -105,17 +115,22 @@ impl Offloader {
                 let is_it = bytes == self.held.manifest.encode();
                 copies.put = is_it.then_some(version);
                 copies.is_spoiled = !is_it;
+                if is_it {
+                    copies.failed = 0;
+                } else {
+                    copies.fail(now, self.policy.backoff);
+                }
             }
             (Stage::Putting(version), Err(error)) => {
                 let exists = error.kind == ObjectErrorKind::Exists;
                 copies.stage = Stage::ToCompare(version);
                 if !exists {
-                    copies.due = now + self.policy.backoff;
+                    copies.fail(now, self.policy.backoff);
                     out.push(Effect::Event(Event::Failed(error)));
                 }
             }
             (_, Err(error)) => {
-                copies.due = now + self.policy.backoff;
+                copies.fail(now, self.policy.backoff);
                 out.push(Effect::Event(Event::Failed(error)));
             }
             _ => {}

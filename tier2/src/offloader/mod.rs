@@ -125,8 +125,8 @@ pub struct Offloader {
     copies: Copies,
     care: Care,
     calls: Calls,
-    /// No more than so much was asked to be given up.
-    asked_trim: Lsn,
+    /// What was asked last to be given up, and when.
+    asked_trim: (Lsn, Timestamp),
 }
 
 /// A segment that is being filled.
@@ -162,9 +162,15 @@ impl Calls {
 }
 
 impl Offloader {
-    /// The offloader of `log` in `epoch`, where the register holds `held` when the epoch begins.
+    /// The offloader of `log` in `epoch`, where the register holds `held` when the epoch begins. There is one in
+    /// each epoch.
+    ///
+    /// # Panics
+    /// If there was another in this epoch.
     #[must_use]
     pub fn new(log: LogId, epoch: Epoch, root: ObjectKey, policy: Policy, held: Held) -> Self {
+        let is_older = held.manifest.intents().all(|it| it.epoch < epoch);
+        assert!(is_older, "one offloader an epoch");
         Self {
             log,
             epoch,
@@ -181,7 +187,7 @@ impl Offloader {
             copies: Copies::default(),
             care: Care::default(),
             calls: Calls::default(),
-            asked_trim: Lsn::MIN,
+            asked_trim: (Lsn::MIN, Timestamp::ZERO),
         }
     }
 
@@ -301,7 +307,7 @@ impl Offloader {
                 _ => {
                     let mine = |it: &&Intent| it.epoch == self.epoch && it.first == upload.first();
                     let intent = manifest.intents().find(mine).copied();
-                    *upload = Upload::announced(upload, intent);
+                    upload.announced(intent);
                 }
             }
             upload.intent.is_some() || upload.last() > self.trim
@@ -352,10 +358,14 @@ impl Offloader {
         }
         let newer = self.newer(&self.held.manifest);
         if let Some(upto) = trim_upto(&self.held.manifest, &self.policy, newer, wall)
-            && upto > self.trim.max(self.asked_trim)
+            && upto > self.trim
         {
-            self.asked_trim = upto;
-            out.push(Effect::Trim(upto));
+            // It may have been lost on its way.
+            let (asked, at) = self.asked_trim;
+            if upto > asked || at + self.policy.care_interval <= now {
+                self.asked_trim = (upto, now);
+                out.push(Effect::Trim(upto));
+            }
         }
     }
 
@@ -374,7 +384,7 @@ impl Offloader {
         let others = [
             filling,
             self.copies.deadline(self.held.version),
-            self.care.deadline(self.calls.free_at),
+            self.care.deadline(),
         ];
         uploads.chain(others.into_iter().flatten()).min()
     }

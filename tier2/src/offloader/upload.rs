@@ -1,5 +1,7 @@
 //! One upload: put, read back, compared.
 
+use std::time::Duration;
+
 use hstore_core::ports::object_store::{
     ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
@@ -19,7 +21,9 @@ pub(super) struct Upload {
     /// What the register holds of it, once it does.
     pub(super) intent: Option<Intent>,
     pub(super) stage: Stage,
-    /// Calls that failed in a row.
+    /// Nothing is asked for it before then.
+    not_before: Timestamp,
+    /// What failed since it was made.
     failed: u32,
 }
 
@@ -28,12 +32,12 @@ pub(super) struct Upload {
 pub(super) enum Stage {
     /// The register is to hold its intent first.
     Unannounced,
-    /// It is to be put, not before that time.
-    ToPut(Timestamp),
+    /// It is to be put.
+    ToPut,
     /// It is being put.
     Putting,
-    /// It may be there: it is to be read back, not before that time.
-    ToCompare(Timestamp),
+    /// It may be there: it is to be read back.
+    ToCompare,
     /// It is being read back.
     Comparing,
     /// It is there, byte by byte. It is to be committed.
@@ -48,21 +52,24 @@ impl Upload {
             finished,
             intent: None,
             stage: Stage::Unannounced,
+            not_before: Timestamp::ZERO,
             failed: 0,
         }
     }
 
-    /// The same upload under a new intent, or none.
-    pub(super) fn announced(before: &Self, intent: Option<Intent>) -> Self {
-        let stage = match intent {
-            Some(_) => Stage::ToPut(Timestamp::ZERO),
+    /// It is under a new intent, or none: it begins anew.
+    pub(super) fn announced(&mut self, intent: Option<Intent>) {
+        self.intent = intent;
+        self.stage = match intent {
+            Some(_) => Stage::ToPut,
             None => Stage::Unannounced,
         };
-        Self {
-            intent,
-            stage,
-            ..Self::new(before.finished.clone())
-        }
+    }
+
+    /// Something failed: what comes next waits for twice as long as the last time.
+    fn fail(&mut self, now: Timestamp, backoff: Duration) {
+        self.not_before = now + backed_off(backoff, self.failed);
+        self.failed += 1;
     }
 
     pub(super) fn first(&self) -> Lsn {
@@ -80,7 +87,7 @@ impl Upload {
     /// When something is to be done for it, where bytes may move from `free_at` on.
     pub(super) fn due_at(&self, free_at: Timestamp) -> Option<Timestamp> {
         match self.stage {
-            Stage::ToPut(at) | Stage::ToCompare(at) => Some(at.max(free_at)),
+            Stage::ToPut | Stage::ToCompare => Some(self.not_before.max(free_at)),
             _ => None,
         }
     }
@@ -102,7 +109,7 @@ impl Offloader {
             let bytes = upload.finished.bytes.clone();
             self.calls
                 .charge(now, bytes.len() as u64, self.policy.bytes_per_second);
-            if let Stage::ToPut(_) = upload.stage {
+            if upload.stage == Stage::ToPut {
                 upload.stage = Stage::Putting;
                 let ask = ObjectAsk::PutIfAbsent { key, bytes };
                 self.calls.ask(Job::Put(intent.id), ask, out);
@@ -127,17 +134,16 @@ impl Offloader {
         };
         match answer {
             // It is read back in any case: an answer says that it was put, not what.
-            Ok(_) => upload.stage = Stage::ToCompare(now),
+            Ok(_) => upload.stage = Stage::ToCompare,
             Err(error) if error.kind == ObjectErrorKind::Exists => {
-                upload.stage = Stage::ToCompare(now);
+                upload.stage = Stage::ToCompare;
             }
             Err(error) => {
-                let at = now + backoff * (1 << upload.failed.min(DOUBLINGS_MAX));
-                upload.failed += 1;
+                upload.fail(now, backoff);
                 // It may have been done all the same.
                 upload.stage = match error.kind {
-                    ObjectErrorKind::Unavailable => Stage::ToCompare(at),
-                    _ => Stage::ToPut(at),
+                    ObjectErrorKind::Unavailable => Stage::ToCompare,
+                    _ => Stage::ToPut,
                 };
                 out.push(Effect::Event(Event::Failed(error)));
             }
@@ -161,21 +167,26 @@ impl Offloader {
                 upload.stage = Stage::Verified;
             }
             Ok(_) => {
+                upload.fail(now, backoff);
                 upload.stage = Stage::Spoiled;
                 out.push(Effect::Event(Event::Spoiled(intent)));
             }
             Err(error) => {
-                let at = now + backoff * (1 << upload.failed.min(DOUBLINGS_MAX));
-                upload.failed += 1;
+                upload.fail(now, backoff);
                 // What is not there may be put again: under this key nothing else is ever put.
                 upload.stage = match error.kind {
-                    ObjectErrorKind::NotFound => Stage::ToPut(at),
-                    _ => Stage::ToCompare(at),
+                    ObjectErrorKind::NotFound => Stage::ToPut,
+                    _ => Stage::ToCompare,
                 };
                 out.push(Effect::Event(Event::Failed(error)));
             }
         }
     }
+}
+
+/// The time that comes after so many that were not enough.
+pub(super) fn backed_off(shortest: Duration, failed: u32) -> Duration {
+    shortest * (1 << failed.min(DOUBLINGS_MAX))
 }
 
 /// All of an object that is to be so long, and a byte more: what is longer is another.

@@ -105,15 +105,16 @@ pub(super) enum Decompressor<'a> {
 }
 
 impl<'a> Decompressor<'a> {
-    pub(super) fn new(codec: Codec, dictionary: &'a [u8]) -> Self {
-        match codec {
+    /// Fails if it cannot be a dictionary of that codec.
+    pub(super) fn new(codec: Codec, dictionary: &'a [u8]) -> Result<Self, Damage> {
+        Ok(match codec {
             Codec::None => Self::None,
             Codec::Lz4 => Self::Lz4(dictionary),
             Codec::Zstd => {
                 let decompressor = ZstdDecompressor::with_dictionary(dictionary);
-                Self::Zstd(decompressor.expect("there is memory for a decompressor"))
+                Self::Zstd(decompressor.map_err(|_| Damage::Dictionary)?)
             }
-        }
+        })
     }
 
     /// The `raw` bytes that `stored` was made of.

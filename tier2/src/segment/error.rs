@@ -114,6 +114,9 @@ pub enum Damage {
     /// It names a codec that there is not.
     #[error("its codec is {0}; 0 to 2 are known")]
     Codec(u8),
+    /// It is no dictionary.
+    #[error("the codec cannot use it")]
+    Dictionary,
     /// It cannot be decompressed.
     #[error("it does not decompress to {raw} bytes")]
     Compression {

@@ -46,7 +46,9 @@ impl Segment {
         let dictionary = tail.slice(..dictionary_end);
         let start = file_bytes - tail.len() as u64;
         let part = Part::Dictionary { offset: start };
-        checked(&dictionary, footer.dictionary_crc32c).map_err(|it| it.of(part))?;
+        checked(&dictionary, footer.dictionary_crc32c)
+            .and_then(|()| Decompressor::new(footer.codec, &dictionary).map(drop))
+            .map_err(|it| it.of(part))?;
         let mut index = &tail[dictionary_end..index_end];
         let offset = start + dictionary_end as u64;
         let part = || Part::Index { offset };
@@ -149,7 +151,8 @@ impl Segment {
     pub fn reader(&self) -> BlockReader<'_> {
         BlockReader {
             segment: self,
-            decompressor: Decompressor::new(self.info.codec, &self.dictionary),
+            decompressor: Decompressor::new(self.info.codec, &self.dictionary)
+                .expect("it was tried when the segment was opened"),
         }
     }
 }
