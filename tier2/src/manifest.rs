@@ -61,18 +61,15 @@ impl Intent {
     /// If `root` is so long that there is no such key.
     #[must_use]
     pub fn key(&self, root: &ObjectKey, log: LogId) -> ObjectKey {
-        let Self {
-            id,
-            epoch,
-            first,
-            last,
-        } = self;
-        let (first, last) = (first.as_u64(), last.as_u64());
-        let parts = format!(
-            "{root}/log-{}/e{}/{first:016x}-{last:016x}-{}.seg",
-            log.0, epoch.0, id.0
-        );
-        parts.parse().expect("a root leaves room for a key")
+        let key = format!("{root}/log-{}/{}", log.0, self.name());
+        key.parse().expect("a root leaves room for a key")
+    }
+
+    /// The key below those of the log.
+    fn name(&self) -> String {
+        let (first, last) = (self.first.as_u64(), self.last.as_u64());
+        let (epoch, id) = (self.epoch.0, self.id.0);
+        format!("e{epoch}/{first:016x}-{last:016x}-{id}.seg")
     }
 }
 
@@ -164,19 +161,32 @@ impl ObjectName {
             .strip_prefix(prefix.as_str())?
             .strip_prefix('/')?;
         let (directory, name) = rest.split_once('/')?;
-        if directory == "manifest" {
+        let hex = |text| u64::from_str_radix(text, 16).ok();
+        let (read, written) = if directory == "manifest" {
             let (epoch, version) = name.split_once('-')?;
-            return Some(Self::Copy {
-                epoch: Epoch(u32::from_str_radix(epoch, 16).ok()?),
-                version: u64::from_str_radix(version, 16).ok()?,
-            });
-        }
-        let id = name.strip_suffix(".seg")?.rsplit('-').next()?;
-        Some(Self::Segment {
-            epoch: Epoch(directory.strip_prefix('e')?.parse().ok()?),
-            id: IntentId(id.parse().ok()?),
-        })
+            let epoch = Epoch(u32::try_from(hex(epoch)?).ok()?);
+            let version = hex(version)?;
+            (Self::Copy { epoch, version }, copy_name(epoch, version))
+        } else {
+            let mut parts = name.strip_suffix(".seg")?.split('-');
+            let mut next = || parts.next();
+            let intent = Intent {
+                first: Lsn::from_u64(hex(next()?)?),
+                last: Lsn::from_u64(hex(next()?)?),
+                id: IntentId(next()?.parse().ok()?),
+                epoch: Epoch(directory.strip_prefix('e')?.parse().ok()?),
+            };
+            let Intent { epoch, id, .. } = intent;
+            (Self::Segment { epoch, id }, intent.name())
+        };
+        // What only looks like one of ours is somebody else's.
+        (written == rest).then_some(read)
     }
+}
+
+/// The key of a copy of the manifest, below those of its log.
+pub(crate) fn copy_name(epoch: Epoch, version: u64) -> String {
+    format!("manifest/{:08x}-{version:016x}", epoch.0)
 }
 
 /// What of a log lies in the second tier.
@@ -229,7 +239,7 @@ impl Manifest {
             let (end, begin) = (pair[0].intent.last, pair[1].intent.first);
             assert_eq!(end.successor(), begin, "segments tile");
         }
-        let ids = segments.iter().map(|it| it.intent.id.0 + 1);
+        let ids = segments.iter().map(|it| it.intent.id.0.saturating_add(1));
         Self {
             next_id: IntentId(ids.max().unwrap_or(0)),
             next: segments.last().map(|it| it.intent.last.successor()),

@@ -13,6 +13,7 @@ use hstore_core::ports::object_store::{
 
 use super::upload::{backed_off, whole};
 use super::{Effect, Event, Job, Offloader};
+use crate::manifest::copy_name;
 
 /// What is done about copies.
 #[derive(Clone, Debug, Default)]
@@ -138,8 +139,8 @@ impl Offloader {
     }
 
     pub(super) fn copy_key(&self, version: u64) -> ObjectKey {
-        let (root, log, epoch) = (&self.root, self.log.0, self.epoch.0);
-        let key = format!("{root}/log-{log}/manifest/{epoch:08x}-{version:016x}");
+        let name = copy_name(self.epoch, version);
+        let key = format!("{}/log-{}/{name}", self.root, self.log.0);
         key.parse().expect("a root leaves room for a key")
     }
 }
