@@ -61,8 +61,7 @@ impl Intent {
     /// If `root` is so long that there is no such key.
     #[must_use]
     pub fn key(&self, root: &ObjectKey, log: LogId) -> ObjectKey {
-        let key = format!("{root}/log-{}/{}", log.0, self.name());
-        key.parse().expect("a root leaves room for a key")
+        below(&log_prefix(root, log), &self.name())
     }
 
     /// The key below those of the log.
@@ -184,8 +183,23 @@ impl ObjectName {
     }
 }
 
+/// All objects of a log lie below this.
+pub(crate) fn log_prefix(root: &ObjectKey, log: LogId) -> ObjectKey {
+    below(root, &format!("log-{}", log.0))
+}
+
+/// Where a copy of the manifest is put.
+pub(crate) fn copy_key(root: &ObjectKey, log: LogId, epoch: Epoch, version: u64) -> ObjectKey {
+    below(&log_prefix(root, log), &copy_name(epoch, version))
+}
+
+fn below(prefix: &ObjectKey, name: &str) -> ObjectKey {
+    let key = prefix.child(name);
+    key.expect("a root leaves room for a key")
+}
+
 /// The key of a copy of the manifest, below those of its log.
-pub(crate) fn copy_name(epoch: Epoch, version: u64) -> String {
+fn copy_name(epoch: Epoch, version: u64) -> String {
     format!("manifest/{:08x}-{version:016x}", epoch.0)
 }
 

@@ -80,12 +80,17 @@ impl Retention {
         });
         // From the oldest on: what follows one that is kept is kept.
         let by_age = self.age.and_then(|age| {
-            let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-            let is_old = |it: &&SegmentRef| it.latest.0.saturating_add(millis) < now.0;
+            let is_old = |it: &&SegmentRef| is_older(it.latest, age, now);
             segments.take_while(is_old).last().map(|it| it.intent.last)
         });
         by_bytes.max(by_age)
     }
+}
+
+/// Whether what was at `at` is longer ago than `age`.
+pub(crate) fn is_older(at: WallTime, age: Duration, now: WallTime) -> bool {
+    let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    at.0.saturating_add(millis) < now.0
 }
 
 /// Up to where the first tier need not hold what the second does: nothing from a segment on that is not in order.

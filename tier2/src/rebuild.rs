@@ -16,7 +16,7 @@ use hstore_core::ports::object_store::{
 use hstore_core::{LogId, Lsn};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::manifest::{Intent, Manifest, ManifestError, ObjectName, SegmentRef};
+use crate::manifest::{Intent, Manifest, ManifestError, ObjectName, SegmentRef, log_prefix};
 use crate::segment::{Segment, SegmentError};
 
 /// Objects are got in pieces of this, in bytes.
@@ -66,8 +66,7 @@ pub fn rebuild(
     root: &ObjectKey,
     log: LogId,
 ) -> Result<Rebuilt, ObjectError> {
-    let prefix = root.child(&format!("log-{}", log.0));
-    let prefix = prefix.expect("a root leaves room for a key");
+    let prefix = log_prefix(root, log);
     let objects = list(store, &prefix)?;
     let mut wanting = Vec::new();
     let copies = objects

@@ -14,7 +14,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::upload::whole;
 use super::{Effect, Event, Job, Offloader};
-use crate::manifest::{Anomaly, IntentId, ObjectName, SegmentRef};
+use crate::manifest::{Anomaly, IntentId, ObjectName, SegmentRef, log_prefix};
+use crate::policy::is_older;
 
 /// How far the round is.
 #[derive(Clone, Debug)]
@@ -96,21 +97,13 @@ impl Offloader {
         waste: VecDeque<Waste>,
         out: &mut Vec<Effect>,
     ) {
-        let prefix = self.prefix();
+        let prefix = log_prefix(&self.root, self.log);
         self.calls
             .ask(Job::Care, ObjectAsk::List { prefix, after }, out);
         self.care.stage = Stage::Listing(waste);
     }
 
-    /// All objects of the log lie below this.
-    fn prefix(&self) -> ObjectKey {
-        let part = format!("log-{}", self.log.0);
-        self.root
-            .child(&part)
-            .expect("a root leaves room for a key")
-    }
-
-    /// Segments that were dropped so long ago that nobody reads them any more.
+    /// Uploads that were dropped so long ago that nobody reads them any more.
     fn dropped(&self, wall: WallTime) -> VecDeque<Waste> {
         let dropped = self.held.manifest.dropped();
         let old =
@@ -123,13 +116,12 @@ impl Offloader {
     }
 
     fn is_old(&self, at: WallTime, wall: WallTime) -> bool {
-        let grace = u64::try_from(self.policy.grace.as_millis()).unwrap_or(u64::MAX);
-        at.0.saturating_add(grace) < wall.0
+        is_older(at, self.policy.grace, wall)
     }
 
     /// Whether nobody needs an object, and nobody will.
     fn is_waste(&self, listed: &Listed, wall: WallTime) -> bool {
-        let is_unneeded = match ObjectName::read(&listed.key, &self.prefix()) {
+        let is_unneeded = match ObjectName::read(&listed.key, &log_prefix(&self.root, self.log)) {
             // Only who sequences a log commits: of the epochs before, nothing more is.
             Some(ObjectName::Segment { epoch, id }) => {
                 epoch < self.epoch && !self.held.manifest.knows(id)

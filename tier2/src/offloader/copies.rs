@@ -4,16 +4,13 @@
 //! is the last by key. None is ever changed; older ones are deleted once a newer one is known to be there. An
 //! offloader that begins puts one in any case: what the one before it did is not known.
 
-use std::time::Duration;
-
 use hstore_core::Timestamp;
-use hstore_core::ports::object_store::{
-    ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
-};
+use hstore_core::ports::object_store::{ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind};
 
-use super::upload::{backed_off, whole};
+use super::retry::Retry;
+use super::upload::whole;
 use super::{Effect, Event, Job, Offloader};
-use crate::manifest::copy_name;
+use crate::manifest::copy_key;
 
 /// What is done about copies.
 #[derive(Clone, Debug, Default)]
@@ -22,10 +19,8 @@ pub(super) struct Copies {
     put: Option<u64>,
     /// The call that is under way, and of which version.
     stage: Stage,
-    /// Not before then.
-    due: Timestamp,
-    /// What failed since the last copy that is there.
-    failed: u32,
+    /// Since the last copy that is there.
+    retry: Retry,
     /// Under the newest version's key lies something else. Only a newer version helps.
     is_spoiled: bool,
 }
@@ -46,12 +41,6 @@ impl Copies {
         self.put
     }
 
-    /// What comes next waits for twice as long as the last time.
-    fn fail(&mut self, now: Timestamp, backoff: Duration) {
-        self.due = now + backed_off(backoff, self.failed);
-        self.failed += 1;
-    }
-
     /// Whether the register is to hold a newer version, though nothing else has changed.
     pub(super) fn is_spoiled(&self) -> bool {
         self.is_spoiled
@@ -65,8 +54,10 @@ impl Copies {
     /// When something is to be done, where the register holds this version.
     pub(super) fn deadline(&self, held: u64) -> Option<Timestamp> {
         match self.stage {
-            Stage::Idle => (self.put != Some(held) && !self.is_spoiled).then_some(self.due),
-            Stage::ToCompare(_) => Some(self.due),
+            Stage::Idle => {
+                (self.put != Some(held) && !self.is_spoiled).then_some(self.retry.not_before)
+            }
+            Stage::ToCompare(_) => Some(self.retry.not_before),
             Stage::Putting(_) | Stage::Comparing(_) => None,
         }
     }
@@ -81,7 +72,7 @@ impl Offloader {
         match self.copies.stage {
             Stage::Idle => {
                 let ask = ObjectAsk::PutIfAbsent {
-                    key: self.copy_key(version),
+                    key: copy_key(&self.root, self.log, self.epoch, version),
                     bytes: self.held.manifest.encode(),
                 };
                 self.copies.stage = Stage::Putting(version);
@@ -90,7 +81,7 @@ impl Offloader {
             Stage::ToCompare(version) => {
                 let bytes = self.held.manifest.encode().len() as u64;
                 self.copies.stage = Stage::Comparing(version);
-                let ask = whole(self.copy_key(version), bytes);
+                let ask = whole(copy_key(&self.root, self.log, self.epoch, version), bytes);
                 self.calls.ask(Job::Copies, ask, out);
             }
             Stage::Putting(_) | Stage::Comparing(_) => {}
@@ -105,7 +96,6 @@ impl Offloader {
     ) {
         let (stage, copies) = (self.copies.stage, &mut self.copies);
         copies.stage = Stage::Idle;
-        copies.due = now;
         match (stage, answer) {
             // An answer says that it was put, not what.
             (Stage::Putting(version), Ok(_)) => copies.stage = Stage::ToCompare(version),
@@ -117,30 +107,24 @@ impl Offloader {
                 copies.put = is_it.then_some(version);
                 copies.is_spoiled = !is_it;
                 if is_it {
-                    copies.failed = 0;
+                    copies.retry = Retry::default();
                 } else {
-                    copies.fail(now, self.policy.backoff);
+                    copies.retry.fail(now, self.policy.backoff);
                 }
             }
             (Stage::Putting(version), Err(error)) => {
                 let exists = error.kind == ObjectErrorKind::Exists;
                 copies.stage = Stage::ToCompare(version);
                 if !exists {
-                    copies.fail(now, self.policy.backoff);
+                    copies.retry.fail(now, self.policy.backoff);
                     out.push(Effect::Event(Event::Failed(error)));
                 }
             }
             (_, Err(error)) => {
-                copies.fail(now, self.policy.backoff);
+                copies.retry.fail(now, self.policy.backoff);
                 out.push(Effect::Event(Event::Failed(error)));
             }
             _ => {}
         }
-    }
-
-    pub(super) fn copy_key(&self, version: u64) -> ObjectKey {
-        let name = copy_name(self.epoch, version);
-        let key = format!("{}/log-{}/{name}", self.root, self.log.0);
-        key.parse().expect("a root leaves room for a key")
     }
 }

@@ -24,6 +24,7 @@
 
 mod care;
 mod copies;
+mod retry;
 mod upload;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -91,10 +92,8 @@ pub enum Event {
 /// Why a call was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Job {
-    /// Put an upload.
-    Put(IntentId),
-    /// Read it back.
-    Compare(IntentId),
+    /// Put an upload, or read it back.
+    Upload(IntentId),
     /// Put or compare a copy of the manifest, list or delete old ones.
     Copies,
     /// Look for garbage, delete it, look after segments.
@@ -332,8 +331,7 @@ impl Offloader {
             return;
         };
         match job {
-            Job::Put(id) => self.on_put(id, answer, now, out),
-            Job::Compare(id) => self.on_compared(id, answer, now, out),
+            Job::Upload(id) => self.on_upload(id, answer, now, out),
             Job::Copies => self.on_copies(answer, now, out),
             Job::Care => self.on_care(answer, now, wall, out),
         }

@@ -1,18 +1,14 @@
 //! One upload: put, read back, compared.
 
-use std::time::Duration;
-
 use hstore_core::ports::object_store::{
     ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
 use hstore_core::{Lsn, Timestamp};
 
+use super::retry::Retry;
 use super::{Effect, Event, Job, Offloader};
 use crate::manifest::{Intent, IntentId, SegmentRef};
 use crate::segment::Finished;
-
-/// So often the time between two tries is doubled at most.
-const DOUBLINGS_MAX: u32 = 8;
 
 /// A segment on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +17,8 @@ pub(super) struct Upload {
     /// What the register holds of it, once it does.
     pub(super) intent: Option<Intent>,
     pub(super) stage: Stage,
-    /// Nothing is asked for it before then.
-    not_before: Timestamp,
-    /// What failed since it was made.
-    failed: u32,
+    /// Of all calls since it was made.
+    retry: Retry,
 }
 
 /// How far it is.
@@ -52,8 +46,7 @@ impl Upload {
             finished,
             intent: None,
             stage: Stage::Unannounced,
-            not_before: Timestamp::ZERO,
-            failed: 0,
+            retry: Retry::default(),
         }
     }
 
@@ -64,12 +57,6 @@ impl Upload {
             Some(_) => Stage::ToPut,
             None => Stage::Unannounced,
         };
-    }
-
-    /// Something failed: what comes next waits for twice as long as the last time.
-    fn fail(&mut self, now: Timestamp, backoff: Duration) {
-        self.not_before = now + backed_off(backoff, self.failed);
-        self.failed += 1;
     }
 
     pub(super) fn first(&self) -> Lsn {
@@ -87,7 +74,7 @@ impl Upload {
     /// When something is to be done for it, where bytes may move from `free_at` on.
     pub(super) fn due_at(&self, free_at: Timestamp) -> Option<Timestamp> {
         match self.stage {
-            Stage::ToPut | Stage::ToCompare => Some(self.not_before.max(free_at)),
+            Stage::ToPut | Stage::ToCompare => Some(self.retry.not_before.max(free_at)),
             _ => None,
         }
     }
@@ -109,84 +96,55 @@ impl Offloader {
             let bytes = upload.finished.bytes.clone();
             self.calls
                 .charge(now, bytes.len() as u64, self.policy.bytes_per_second);
-            if upload.stage == Stage::ToPut {
+            let ask = if upload.stage == Stage::ToPut {
                 upload.stage = Stage::Putting;
-                let ask = ObjectAsk::PutIfAbsent { key, bytes };
-                self.calls.ask(Job::Put(intent.id), ask, out);
+                ObjectAsk::PutIfAbsent { key, bytes }
             } else {
                 upload.stage = Stage::Comparing;
-                let ask = whole(key, bytes.len() as u64);
-                self.calls.ask(Job::Compare(intent.id), ask, out);
-            }
+                whole(key, bytes.len() as u64)
+            };
+            self.calls.ask(Job::Upload(intent.id), ask, out);
         }
     }
 
-    pub(super) fn on_put(
+    pub(super) fn on_upload(
         &mut self,
         id: IntentId,
         answer: Result<ObjectAnswer, ObjectError>,
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
-        let backoff = self.policy.backoff;
-        let Some(upload) = under_way(&mut self.uploads, id) else {
+        let is_it = |it: &&mut Upload| it.intent.is_some_and(|it| it.id == id);
+        let Some(upload) = self.uploads.iter_mut().find(is_it) else {
             return;
         };
-        match answer {
+        let is_put = upload.stage == Stage::Putting;
+        upload.stage = match answer {
             // It is read back in any case: an answer says that it was put, not what.
-            Ok(_) => upload.stage = Stage::ToCompare,
-            Err(error) if error.kind == ObjectErrorKind::Exists => {
-                upload.stage = Stage::ToCompare;
-            }
-            Err(error) => {
-                upload.fail(now, backoff);
-                // It may have been done all the same.
-                upload.stage = match error.kind {
-                    ObjectErrorKind::Unavailable => Stage::ToCompare,
-                    _ => Stage::ToPut,
-                };
-                out.push(Effect::Event(Event::Failed(error)));
-            }
-        }
-    }
-
-    pub(super) fn on_compared(
-        &mut self,
-        id: IntentId,
-        answer: Result<ObjectAnswer, ObjectError>,
-        now: Timestamp,
-        out: &mut Vec<Effect>,
-    ) {
-        let backoff = self.policy.backoff;
-        let Some(upload) = under_way(&mut self.uploads, id) else {
-            return;
-        };
-        let intent = upload.intent.expect("it was put");
-        match answer {
-            Ok(ObjectAnswer::Got(bytes)) if bytes == upload.finished.bytes => {
-                upload.stage = Stage::Verified;
-            }
+            Ok(_) if is_put => Stage::ToCompare,
+            Err(error) if is_put && error.kind == ObjectErrorKind::Exists => Stage::ToCompare,
+            Ok(ObjectAnswer::Got(bytes)) if bytes == upload.finished.bytes => Stage::Verified,
             Ok(_) => {
-                upload.fail(now, backoff);
-                upload.stage = Stage::Spoiled;
+                upload.retry.fail(now, self.policy.backoff);
+                let intent = upload.intent.expect("it was found by it");
                 out.push(Effect::Event(Event::Spoiled(intent)));
+                Stage::Spoiled
             }
             Err(error) => {
-                upload.fail(now, backoff);
-                // What is not there may be put again: under this key nothing else is ever put.
-                upload.stage = match error.kind {
+                upload.retry.fail(now, self.policy.backoff);
+                let next = match error.kind {
+                    // It may have been done all the same.
+                    ObjectErrorKind::Unavailable if is_put => Stage::ToCompare,
+                    _ if is_put => Stage::ToPut,
+                    // What is not there may be put again: under this key nothing else is ever put.
                     ObjectErrorKind::NotFound => Stage::ToPut,
                     _ => Stage::ToCompare,
                 };
                 out.push(Effect::Event(Event::Failed(error)));
+                next
             }
-        }
+        };
     }
-}
-
-/// The time that comes after so many that were not enough.
-pub(super) fn backed_off(shortest: Duration, failed: u32) -> Duration {
-    shortest * (1 << failed.min(DOUBLINGS_MAX))
 }
 
 /// All of an object that is to be so long, and a byte more: what is longer is another.
@@ -195,12 +153,4 @@ pub(super) fn whole(key: ObjectKey, bytes: u64) -> ObjectAsk {
         key,
         range: 0..bytes + 1,
     }
-}
-
-fn under_way(
-    uploads: &mut std::collections::VecDeque<Upload>,
-    id: IntentId,
-) -> Option<&mut Upload> {
-    let is_it = |it: &&mut Upload| it.intent.is_some_and(|it| it.id == id);
-    uploads.iter_mut().find(is_it)
 }
