@@ -10,6 +10,7 @@ port=${1:?which port? for example: scripts/s3-server.sh 9100}
 version=5.2.5
 environment=${CARGO_TARGET_DIR:-target}/moto-$version
 
+mkdir -p "$(dirname "$environment")"
 if [ ! -e "$environment/ready" ]; then
     # Made beside its place, and moved when it is whole: two may be at it.
     fresh=$(mktemp -d "$environment.XXXXXX")

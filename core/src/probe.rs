@@ -56,14 +56,6 @@ pub const PROBES: &[Probe] = &[
         "a checkpoint was due, and another change of the register was on its way, or a move",
     ),
     probe(
-        "checkpoint.left-to-itself-by-a-move",
-        "a move began while a checkpoint was on its way",
-    ),
-    probe(
-        "checkpoint.refused-by-the-register",
-        "a checkpoint told its sequencer that it was deposed",
-    ),
-    probe(
         "client.asked-a-life-that-is-over",
         "a node refused what was asked of its earlier life, which may have taken it",
     ),
@@ -78,6 +70,22 @@ pub const PROBES: &[Probe] = &[
     probe(
         "client.trim-in-doubt",
         "a trim was refused after an earlier request of the same may have been taken",
+    ),
+    probe(
+        "cold.asked-a-busy-node",
+        "a node was asked for what lies in the second tier, and had too much to do",
+    ),
+    probe(
+        "cold.got-damaged-bytes",
+        "bytes of a segment came back damaged, and were got once more",
+    ),
+    probe(
+        "cold.segment-was-dropped",
+        "a segment was given up while somebody read it",
+    ),
+    probe(
+        "cold.too-many-reads",
+        "a node had as many reads of the second tier as it takes",
     ),
     probe(
         "decide.bridge-of-an-earlier-attempt",
@@ -181,12 +189,28 @@ pub const PROBES: &[Probe] = &[
         "the node whose turn it was had nothing, and everyone was asked",
     ),
     probe(
+        "reader.cold-entry-does-not-continue",
+        "what the second tier told does not continue the chain of the record before",
+    ),
+    probe(
         "reader.forgets-what-was-told-ahead",
         "a node had told so much ahead that it had no room for what was missed",
     ),
     probe(
+        "reader.looks-in-the-second-tier-before-it-tells-of-loss",
+        "no node holds a record, and the second tier was asked for it",
+    ),
+    probe(
+        "reader.lost-in-the-second-tier",
+        "the second tier should tell of a record, and cannot",
+    ),
+    probe(
         "reader.passes-over-the-silent",
         "a silent node was passed over",
+    ),
+    probe(
+        "reader.reads-from-the-second-tier",
+        "a record came from the second tier",
     ),
     probe(
         "reader.unreadable-copy",
@@ -235,6 +259,14 @@ pub const PROBES: &[Probe] = &[
     probe(
         "register.accept-refused",
         "an acceptor had promised a higher ballot between prepare and accept",
+    ),
+    probe(
+        "register.change-left-to-itself-by-a-move",
+        "a move began while a change of the register was on its way",
+    ),
+    probe(
+        "register.change-refused",
+        "a change of the register told its sequencer that it was deposed",
     ),
     probe(
         "register.fate-unknown",

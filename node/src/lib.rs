@@ -10,16 +10,19 @@
 //!
 //! What a host owes:
 //! - Disk requests of a node are carried out in order, and complete in order within their kind.
+//! - Calls to the object store are answered, each once, in any order; what takes too long fails.
 //! - After a crash, nothing of the old life reaches the new node, but messages of others may.
 //! - An input `Time` at or after the deadline; earlier ones are harmless.
 
 #![deny(missing_docs)]
 
+mod second_tier;
 mod timed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hstore_core::ports::object_store::{ObjectAnswer, ObjectError};
 use hstore_core::{
     Address, Epoch, Incarnation, LogId, Lsn, NodeId, Rng, Timestamp, WallTime, probe,
 };
@@ -28,7 +31,7 @@ use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::detector::Detector;
 use hstore_replicator::effects::{
     BootMetadata, DiskDone, DiskOwner, DiskRequest, DiskToken, DiskWork, Durability, Env, Event,
-    Outputs,
+    ObjectToken, Outputs,
 };
 use hstore_replicator::keys::MetaKey;
 use hstore_replicator::message::{
@@ -36,11 +39,15 @@ use hstore_replicator::message::{
     StorageAsk,
 };
 use hstore_replicator::queue::Queue;
-use hstore_replicator::register::Acceptor;
+use hstore_replicator::register::{Acceptor, RegisterValue};
 use hstore_replicator::sequencer::Sequencer;
 use hstore_replicator::sessions::{Admission, Sessions};
 use hstore_replicator::storage::StorageNode;
 
+use hstore_tier2::offloader::Held;
+
+use second_tier::SecondTier;
+pub use second_tier::{COLD_READS_MAX, Tiering};
 use timed::Timed;
 
 /// What a host gives a node.
@@ -60,12 +67,19 @@ pub enum Input {
         /// What came of it.
         done: DiskDone,
     },
+    /// The object store answered a call.
+    Object {
+        /// Which.
+        token: ObjectToken,
+        /// What came of it.
+        answer: Result<ObjectAnswer, ObjectError>,
+    },
     /// Time has passed.
     Time,
 }
 
 /// A node.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Node {
     me: NodeId,
     config: Arc<ClusterConfig>,
@@ -76,13 +90,15 @@ pub struct Node {
     acceptor: Acceptor,
     storage: Timed<StorageNode>,
     sequencers: BTreeMap<LogId, Timed<Sequencer>>,
+    second_tier: Option<SecondTier>,
     sessions: Sessions,
     /// Since the last step.
     deadline: Option<Timestamp>,
 }
 
 impl Node {
-    /// A node that begins its next life with what its store holds. `seed` is for its random source.
+    /// A node that begins its next life with what its store holds. `seed` is for its random source. `tiering` is
+    /// where the history of logs moves to that the configuration says is tiered; without, it stays.
     ///
     /// # Errors
     /// If the store's metadata cannot be understood, or is that of a node which has never run and this one
@@ -90,6 +106,7 @@ impl Node {
     pub fn boot(
         me: NodeId,
         config: Arc<ClusterConfig>,
+        tiering: Option<Arc<Tiering>>,
         seed: u64,
         metadata: &BootMetadata,
         past: Past,
@@ -118,6 +135,7 @@ impl Node {
             sequencers: logs
                 .map(|&log| (log, Timed::new(Sequencer::new(log))))
                 .collect(),
+            second_tier: tiering.map(SecondTier::new),
             sessions: Sessions::default(),
             deadline: None,
             config,
@@ -135,6 +153,7 @@ impl Node {
         let sequencers = self.sequencers.values().filter_map(Timed::deadline);
         sequencers
             .chain(self.storage.deadline())
+            .chain(self.second_tier.as_ref().and_then(SecondTier::deadline))
             .chain([detector.deadline()])
             .min()
     }
@@ -156,14 +175,31 @@ impl Node {
             match input {
                 Input::Message { from, message } => self.on_message(from, message, &mut env),
                 Input::Disk { token, done } => self.on_disk(token, done, &mut env),
+                Input::Object { token, answer } => {
+                    if let Some(second_tier) = &mut self.second_tier {
+                        second_tier.on_object(token, answer, &mut env);
+                    }
+                }
                 Input::Time => self.on_time(&mut env),
             }
+            self.follow_sequencers(&mut env);
         } else if let Input::Disk { .. } = input {
             env.out.events.push(Event::Started(self.incarnation));
             self.detector = Some(Detector::start(&mut env));
         }
         self.rng = rng;
         self.deadline = self.next_deadline();
+    }
+
+    /// What is sequenced here is moved from here.
+    fn follow_sequencers(&mut self, env: &mut Env) {
+        if let Some(second_tier) = &mut self.second_tier {
+            for (&log, sequencer) in &mut self.sequencers {
+                if env.config.is_tiered(log) {
+                    second_tier.follow(log, sequencer, env);
+                }
+            }
+        }
     }
 
     fn on_message(&mut self, from: Address, message: Message, env: &mut Env) {
@@ -211,6 +247,12 @@ impl Node {
                         it.machine().on_recovered_wanted(from, after, env);
                     }
                 }
+                StorageAsk::FetchCold(ask) => {
+                    let hint = self.hint(log, env.now);
+                    if let Some(second_tier) = &mut self.second_tier {
+                        second_tier.on_fetch_cold(from, log, ask, hint, env);
+                    }
+                }
                 ask => self.storage.change(|it| it.on_ask(from, log, &ask, env)),
             },
             Message::Stored { log, answer } => {
@@ -224,6 +266,11 @@ impl Node {
                         let storage = &mut self.storage;
                         storage.change(|it| it.on_answer(node, log, &answer, env));
                     }
+                    StorageAnswer::Fetched(told)
+                        if self
+                            .second_tier
+                            .as_mut()
+                            .is_some_and(|it| it.on_fetched(node, log, &told, env)) => {}
                     answer => {
                         if let Some(it) = self.sequencers.get_mut(&log) {
                             it.change(|it| it.on_stored(node, &answer, env));
@@ -257,16 +304,19 @@ impl Node {
                 return;
             }
         }
-        let hint = self.detector.as_ref().and_then(|detector| {
-            let node = detector.sequencer(request.log, env.now)?;
-            (node != self.me).then_some(node)
-        });
+        let hint = self.hint(request.log, env.now);
         match self.sequencers.get_mut(&request.log) {
             Some(it) => {
                 it.change(|it| it.on_request(from, request.number, &request.ask, hint, env));
             }
             None => refuse(ClientAnswer::Redirect(None), env),
         }
+    }
+
+    /// The node that sequences a log, for all this one knows, if it is another.
+    fn hint(&self, log: LogId, now: Timestamp) -> Option<NodeId> {
+        let node = self.detector.as_ref()?.sequencer(log, now)?;
+        (node != self.me).then_some(node)
     }
 
     fn on_heartbeat(&mut self, from: NodeId, heartbeat: &Heartbeat, env: &mut Env) {
@@ -356,6 +406,24 @@ impl Node {
         self.storage.machine().trim(log)
     }
 
+    /// Up to where this node holds nothing of `log` that was not given up, because it lies in the second tier.
+    #[must_use]
+    pub fn handed(&self, log: LogId) -> Lsn {
+        self.storage.machine().handed(log)
+    }
+
+    /// What lies in the second tier of `log`, if this node sequences it.
+    #[must_use]
+    pub fn held(&self, log: LogId) -> Option<&Held> {
+        self.second_tier.as_ref()?.held(log)
+    }
+
+    /// The register of `log` as this node last saw it, if it sequences the log.
+    #[must_use]
+    pub fn register(&self, log: LogId) -> Option<&RegisterValue> {
+        self.sequencers.get(&log)?.machine().value()
+    }
+
     /// The durable bounds of `log` here: hard seal and local last clean epoch.
     #[must_use]
     pub fn bounds(&self, log: LogId) -> (Epoch, Epoch) {
@@ -370,6 +438,7 @@ impl Node {
             .chain(self.storage.machine().queues())
             .chain(self.acceptor.queues())
             .chain(self.sessions.queues())
+            .chain(self.second_tier.iter().flat_map(SecondTier::queues))
     }
 
     /// What the acceptor remembers of each register, for people.
@@ -388,7 +457,7 @@ impl Node {
 /// The node's storage hears a sequencer's word on its log.
 fn hear(storage: &mut Timed<StorageNode>, from: NodeId, it: &Sequencing, env: &mut Env) {
     storage.change(|storage| {
-        storage.on_trim(it.log, it.trim, env);
+        storage.on_trim(it.log, it.trim, it.handed, env);
         if let Some(released) = it.released {
             storage.on_release(from, it.log, released, env);
         }

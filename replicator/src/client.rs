@@ -21,8 +21,8 @@ use serde::Serialize;
 use crate::config::{ClusterConfig, Timing};
 use crate::find_time::Search;
 use crate::message::{
-    ClientAnswer, ClientAsk, Conditions, EpochSpan, Fetched, Message, Mismatch, Move, Refusal,
-    Reply, Request, StorageAnswer,
+    ClientAnswer, ClientAsk, Cold, Conditions, EpochSpan, Fetched, FoundTime, Message, Mismatch,
+    Move, Refusal, Reply, Request, StorageAnswer,
 };
 use crate::patience::Patience;
 use crate::queue::Queue;
@@ -361,18 +361,13 @@ impl Client {
                 ..
             } => self.on_fetched(now, from, told, out),
             Message::Stored {
-                answer:
-                    StorageAnswer::FoundTime {
-                        nonce,
-                        first,
-                        passed,
-                        authoritative,
-                    },
+                answer: StorageAnswer::Cold(told),
                 ..
-            } => {
-                let found = (*first, *passed, *authoritative);
-                self.on_found_time(now, from, *nonce, found, out);
-            }
+            } => self.on_cold(now, from, told, out),
+            Message::Stored {
+                answer: StorageAnswer::FoundTime(told),
+                ..
+            } => self.on_found_time(now, from, told, out),
             // Clients are told nothing else.
             _ => {}
         }
@@ -565,9 +560,11 @@ impl Client {
             ClientAnswer::Tail { lsn, trim, epochs } => {
                 self.leaders.insert(log, from);
                 match running.call {
-                    Call::Read { from, limit, .. } => {
-                        let range = (from, *lsn, limit, *trim);
-                        self.begin_to_read(now, id, range, epochs.clone(), out);
+                    Call::Read {
+                        from: first, limit, ..
+                    } => {
+                        let range = (first, *lsn, limit, *trim);
+                        self.begin_to_read(now, id, from, range, epochs.clone(), out);
                     }
                     _ => self.end(id, Outcome::Tail(*lsn), out),
                 }
@@ -586,13 +583,17 @@ impl Client {
                 known.trim = known.trim.max(*trim);
                 let Released { upto, trim, epochs } = known.clone();
                 match running.call {
-                    Call::Poll { from, limit, .. } => {
-                        let range = (from, upto.next(), limit, trim);
-                        self.begin_to_read(now, id, range, epochs, out);
+                    Call::Poll {
+                        from: first, limit, ..
+                    } => {
+                        let range = (first, upto.next(), limit, trim);
+                        self.begin_to_read(now, id, from, range, epochs, out);
                     }
                     Call::FindTime { time, .. } => {
                         let nonce = self.next_nonce();
-                        let search = Search::new(log, epochs, (trim, upto), time, nonce);
+                        let tier = self.config.is_tiered(log).then_some(from);
+                        let range = (trim, upto);
+                        let search = Search::new(log, epochs, range, time, nonce, tier);
                         let search = Box::new(search);
                         let running = self.calls.get_mut(&id).expect("just found");
                         running.phase = Phase::Searching { search, nonce };
@@ -691,10 +692,12 @@ impl Client {
         &mut self,
         now: Timestamp,
         id: CallId,
+        sequencer: NodeId,
         (from, until, limit, trim): (Lsn, Lsn, usize, Lsn),
         epochs: Vec<EpochSpan>,
         out: &mut ClientOutputs,
     ) {
+        let log = self.calls[&id].call.log();
         let nonce = self.next_nonce();
         self.down.retain(|_, until| *until > now);
         let range = Range {
@@ -703,9 +706,10 @@ impl Client {
             limit,
             trim,
             down: self.down.keys().copied().collect::<NodeSet>(),
+            second_tier: self.config.is_tiered(log).then_some(sequencer),
         };
         let running = self.calls.get_mut(&id).expect("running");
-        let reader = Reader::new(running.call.log(), epochs, &range, nonce);
+        let reader = Reader::new(log, epochs, &range, nonce);
         running.phase = Phase::Reading {
             reader: Box::new(reader),
             deliveries: Vec::new(),
@@ -738,17 +742,35 @@ impl Client {
         }
     }
 
+    fn on_cold(&mut self, now: Timestamp, from: NodeId, told: &Cold, out: &mut ClientOutputs) {
+        let timing = &self.config.timing;
+        let ids: Vec<CallId> = self.calls.keys().copied().collect();
+        for id in ids {
+            let running = self.calls.get_mut(&id).expect("running");
+            match &mut running.phase {
+                Phase::Reading { reader, nonce, .. } if *nonce == told.nonce => {
+                    reader.on_cold(from, told, now, timing);
+                    return self.read_on(now, id, out);
+                }
+                Phase::Searching { search, nonce } if *nonce == told.nonce => {
+                    search.on_cold(from, told, now, timing);
+                    return self.search_on(now, id, out);
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn on_found_time(
         &mut self,
         now: Timestamp,
         from: NodeId,
-        nonce: u64,
-        (first, passed, authoritative): (Option<Lsn>, Lsn, bool),
+        told: &FoundTime,
         out: &mut ClientOutputs,
     ) {
         let found = self.calls.iter_mut().find_map(|(&id, running)| {
             if let Phase::Searching { search, nonce: own } = &mut running.phase
-                && *own == nonce
+                && *own == told.nonce
             {
                 Some((id, search))
             } else {
@@ -756,7 +778,7 @@ impl Client {
             }
         });
         if let Some((id, search)) = found {
-            search.on_found(from, first, passed, authoritative);
+            search.on_found(from, told);
             self.search_on(now, id, out);
         }
     }

@@ -32,6 +32,9 @@ pub struct LogSpec {
     /// When a copy counts as stored.
     #[serde(default)]
     pub durability: CopyDurability,
+    /// Whether history moves to a second tier. Readers look there, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tiered: bool,
 }
 
 impl LogSpec {
@@ -42,6 +45,7 @@ impl LogSpec {
             quorums,
             copysets: CopysetSelector::Random,
             durability: CopyDurability::Fsync,
+            tiered: false,
         }
     }
 
@@ -128,6 +132,12 @@ impl ClusterConfig {
     #[must_use]
     pub fn quorum_system(&self, log: LogId) -> Option<QuorumSystem> {
         self.logs.get(&log).map(|spec| spec.quorums.clone())
+    }
+
+    /// Whether the history of `log` moves to a second tier.
+    #[must_use]
+    pub fn is_tiered(&self, log: LogId) -> bool {
+        self.logs.get(&log).is_some_and(|spec| spec.tiered)
     }
 
     /// When a copy of a record of `log` counts as stored.

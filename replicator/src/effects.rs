@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, CorruptCopy, LogStore, Scan, StoreError, StoreOp};
+use hstore_core::ports::object_store::{ObjectAsk, ObjectError, ObjectKey};
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{
     Address, Ballot, Epoch, Incarnation, LogId, Lsn, NodeId, NodeSet, Offset, Rng, StoredCopy,
@@ -18,6 +19,8 @@ pub struct Outputs {
     pub messages: Vec<(Address, Message)>,
     /// Disk work, to be done in this order: one queue per node, never reordered.
     pub disk: Vec<DiskRequest>,
+    /// Calls to the object store. Each is answered, in any order.
+    pub objects: Vec<ObjectRequest>,
     /// What happened, for observers. Nothing depends on anyone's looking.
     pub events: Vec<Event>,
 }
@@ -74,6 +77,33 @@ pub struct DiskRequest {
     pub token: DiskToken,
     /// What to do.
     pub work: DiskWork,
+}
+
+/// Whose call to the object store it is. Each owner numbers its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectOwner {
+    /// The offloader of a log in an epoch.
+    Offloader(LogId, Epoch),
+    /// Whoever reads from the second tier.
+    Reads,
+}
+
+/// Names a call to the object store; comes back with its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectToken {
+    /// Who asked.
+    pub owner: ObjectOwner,
+    /// The owner's number for it.
+    pub number: u64,
+}
+
+/// A call to the object store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectRequest {
+    /// Comes back with the answer.
+    pub token: ObjectToken,
+    /// What is asked.
+    pub ask: ObjectAsk,
 }
 
 /// When a write counts as done.
@@ -322,6 +352,22 @@ pub enum Event {
         /// The last LSN given up.
         upto: Lsn,
     },
+    /// The node forgets what it held of a log up to an LSN: it lies in the second tier.
+    Forgotten {
+        /// The log.
+        log: LogId,
+        /// The last LSN forgotten.
+        upto: Lsn,
+    },
+    /// Something happened with the second tier of a log that this node sequences.
+    Tier2 {
+        /// The log.
+        log: LogId,
+        /// The epoch.
+        epoch: Epoch,
+        /// What happened.
+        what: Tier2Event,
+    },
     /// A copy that a reader had reported as bad is in order again, durably.
     CopyRepaired {
         /// The log.
@@ -329,6 +375,50 @@ pub enum Event {
         /// Where.
         lsn: Lsn,
     },
+}
+
+/// What happens with the second tier of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tier2Event {
+    /// The register holds this version of the annex now.
+    Held {
+        /// The version.
+        version: u64,
+    },
+    /// A segment became part of the log.
+    Committed {
+        /// Its first LSN.
+        first: Lsn,
+        /// Its last LSN.
+        last: Lsn,
+    },
+    /// What was put under an upload's key is not what was sent; it is uploaded anew.
+    Spoiled {
+        /// Its first LSN.
+        first: Lsn,
+        /// Its last LSN.
+        last: Lsn,
+    },
+    /// A segment is not as it was committed, or is again.
+    Anomaly {
+        /// Its first LSN.
+        first: Lsn,
+        /// Its last LSN.
+        last: Lsn,
+        /// What is wrong; `None`: nothing any more.
+        wrong: Option<String>,
+    },
+    /// The log keeps nothing up to here any more, and gives it up.
+    KeepsNoLonger {
+        /// The last LSN.
+        upto: Lsn,
+    },
+    /// An object that is part of nothing was deleted.
+    Collected(ObjectKey),
+    /// A call failed; it is made again.
+    Failed(ObjectError),
+    /// Nothing is moved, and why.
+    Stands(String),
 }
 
 /// Why a sequencer stopped.

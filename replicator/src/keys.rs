@@ -74,8 +74,10 @@ pub enum DurableState {
         hard_seal: Epoch,
         /// The node's copies up to this epoch are final.
         last_clean: Epoch,
-        /// Nothing is held up to here.
+        /// Everything was given up to here.
         trim: Lsn,
+        /// Up to here what was not given up lies in the second tier.
+        handed: Lsn,
     },
     /// The state of an epoch.
     Epoch {
@@ -105,15 +107,20 @@ impl DurableState {
                     hard_seal,
                     last_clean,
                     trim,
+                    handed,
                     ..
                 },
                 Self::Log {
                     hard_seal: seal,
                     last_clean: clean,
                     trim: next,
+                    handed: over,
                     ..
                 },
-            ) => hard_seal <= seal && last_clean <= clean && trim <= next,
+            ) => {
+                let rise = hard_seal <= seal && last_clean <= clean;
+                rise && trim <= next && handed <= over
+            }
             (Self::Epoch { promised, .. }, Self::Epoch { promised: next, .. }) => promised <= next,
             (
                 Self::Acceptor { promised, accepted },
@@ -139,6 +146,7 @@ pub fn durable_state(key: &[u8], value: &[u8]) -> Option<DurableState> {
                 hard_seal: bounds.hard_seal,
                 last_clean: bounds.last_clean,
                 trim: bounds.trim,
+                handed: bounds.handed,
             })
         }
         MetaKey::Epoch(..) => {

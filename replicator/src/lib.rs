@@ -30,6 +30,7 @@
 
 pub mod boot;
 pub mod client;
+mod cold;
 pub mod config;
 pub mod detector;
 pub mod effects;

@@ -12,6 +12,7 @@ use hstore_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::reader::Delivery;
 use crate::register::{RegisterBallot, RegisterValue, Vote, shared};
 
 /// A message.
@@ -298,6 +299,8 @@ pub struct Sequencing {
     pub released: Option<Lsn>,
     /// Up to here everything was given up, as the register says.
     pub trim: Lsn,
+    /// Up to here what was not given up lies in the second tier, as the register says.
+    pub handed: Lsn,
 }
 
 /// A step of the register's consensus. See [`crate::register`].
@@ -353,6 +356,8 @@ pub enum StorageAsk {
         released: Lsn,
         /// Up to here everything was given up, as the register says.
         trim: Lsn,
+        /// Up to here what was not given up lies in the second tier, as the register says.
+        handed: Lsn,
     },
     /// Is `epoch` sealed? Asked to validate that its sequencer still reigns.
     CheckSeal {
@@ -375,6 +380,8 @@ pub enum StorageAsk {
     },
     /// Read released entries.
     Fetch(Fetch),
+    /// Read from the second tier. Asked of the node that sequences the log.
+    FetchCold(FetchCold),
     /// The copy of this LSN that you served is wrong, or you could not read it. Look at it, and repair
     /// it. A hint: a node that finds its copy in order does nothing.
     BadCopy {
@@ -423,6 +430,50 @@ pub struct Fetch {
     pub single: Option<SingleCopy>,
 }
 
+/// A reader's question for what lies in the second tier. Asked twice it is answered twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FetchCold {
+    /// Names the reader.
+    pub nonce: u64,
+    /// From here.
+    pub first: Lsn,
+    /// To here, included.
+    pub last: Lsn,
+    /// No more records than this.
+    pub limit: u32,
+    /// Instead of all that stands there: only from the first record of this time or a later one on.
+    pub time: Option<WallTime>,
+}
+
+/// The answer to a [`FetchCold`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Cold {
+    /// The reader.
+    pub nonce: u64,
+    /// From where it was asked for.
+    pub first: Lsn,
+    /// Up to here everything was given up, as far as this node knows.
+    pub trim: Lsn,
+    /// What was found.
+    pub told: ColdTold,
+}
+
+/// What stands in the second tier.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ColdTold {
+    /// This, in order and without a break; at least one. Where a time was asked for, from there on.
+    Entries(Vec<Delivery>),
+    /// Nothing up to this LSN, included, though there should be: what is there is not what was put there, or it is
+    /// gone.
+    Lost(Lsn),
+    /// Nothing: it was not moved there, or is not of that time.
+    Nothing,
+    /// Another node sequences the log.
+    Elsewhere(Option<NodeId>),
+    /// Not now.
+    Busy,
+}
+
 /// Single-copy delivery: of the nodes of a copyset, one sends its copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SingleCopy {
@@ -461,6 +512,8 @@ pub struct Fetched {
     pub authoritative: bool,
     /// Up to here everything was given up, as far as this node knows.
     pub trim: Lsn,
+    /// Up to here what was not given up lies in the second tier, as far as this node knows.
+    pub handed: Lsn,
 }
 
 /// What a recovery asks of a storage node.
@@ -533,6 +586,8 @@ pub enum StorageAnswer {
     },
     /// To a fetch.
     Fetched(Fetched),
+    /// To a fetch from the second tier.
+    Cold(Cold),
     /// To a node that wants to repair its copy: one that is in order.
     Copy {
         /// Where.
@@ -541,17 +596,7 @@ pub enum StorageAnswer {
         copy: Box<StoredCopy>,
     },
     /// To a question for a time.
-    FoundTime {
-        /// The question.
-        nonce: u64,
-        /// No record of that time or a later one that this node holds lies before; `None` if it holds
-        /// none.
-        first: Option<Lsn>,
-        /// It looked up to here.
-        passed: Lsn,
-        /// Whether what the node lacks of the range was never there.
-        authoritative: bool,
-    },
+    FoundTime(FoundTime),
     /// To a step of a recovery.
     Recovery {
         /// The epoch that is recovered.
@@ -561,6 +606,21 @@ pub enum StorageAnswer {
         /// The answer.
         answer: RecoveryAnswer,
     },
+}
+
+/// A storage node's answer to a question for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FoundTime {
+    /// The question.
+    pub nonce: u64,
+    /// No record of that time or a later one that this node holds lies before; `None` if it holds none.
+    pub first: Option<Lsn>,
+    /// It looked up to here.
+    pub passed: Lsn,
+    /// Whether what the node lacks of the range was never there.
+    pub authoritative: bool,
+    /// Up to here it did not look: what stands there and was not given up lies in the second tier.
+    pub handed: Lsn,
 }
 
 /// What came of a store or an amend.

@@ -13,6 +13,12 @@
 //! hold. Suspicion is: everyone passed the LSN with nothing; a node is silent where others went on; a copy
 //! is bad. Answers of earlier rounds count for nothing. After a while it tries single copies again.
 //!
+//! # The second tier
+//!
+//! What the nodes no longer hold, because it was handed over, is asked for there; so is what they hold no copy of
+//! that is in order, before it is told as lost. And what the second tier should have and has not is looked for
+//! with all nodes once more. Either way the reader goes on where the other tier left off.
+//!
 //! # What it checks
 //!
 //! A record's checksum, that it belongs where it was found, and that it continues the chain: its stamp
@@ -26,15 +32,19 @@
 //! as many deliveries for being taken; both may be exceeded by one answer. Whoever takes nothing makes the
 //! reader ask nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hstore_core::{
     Chain, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Stamped, Timestamp, probe,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::cold::ColdQuestion;
 use crate::config::Timing;
-use crate::message::{EpochSpan, Fetch, Fetched, Message, SingleCopy, StorageAsk, quorums_of};
+use crate::message::{
+    Cold, ColdTold, EpochSpan, Fetch, FetchCold, Fetched, Message, SingleCopy, StorageAsk,
+    quorums_of,
+};
 use crate::patience::Patience;
 use crate::queue::Queue;
 use crate::storage::COPIES_PER_ANSWER;
@@ -46,6 +56,8 @@ pub const BUFFER_MAX: usize = 128;
 pub const BUFFER_BYTES_MAX: usize = 1 << 20;
 /// A reader reports no more bad copies than this.
 pub const REPORTS_MAX: usize = 64;
+/// One answer of the second tier has no more records and gaps than this.
+pub const COLD_PER_ANSWER: usize = 1024;
 /// After so many LSNs or gaps that everyone was asked for, single copies are tried again.
 const REWOUND: usize = 64;
 
@@ -111,6 +123,9 @@ pub struct Range {
     pub trim: Lsn,
     /// Nodes that may be down. A hint.
     pub down: NodeSet,
+    /// Who sequences the log, for all that is known, where some of it may lie in a second tier. `None`: nothing of
+    /// the range does.
+    pub second_tier: Option<NodeId>,
 }
 
 /// A read on its way.
@@ -132,6 +147,9 @@ pub struct Reader {
     /// Records delivered since the last trim.
     records: usize,
     trim: Lsn,
+    /// Up to here the nodes hold nothing, for all that is known.
+    handed: Lsn,
+    second_tier: Option<SecondTier>,
     delivered: Vec<Delivery>,
     /// Bytes of payload in `delivered`.
     delivered_bytes: usize,
@@ -146,6 +164,26 @@ pub struct Reader {
     /// Bad copies to be reported.
     reports: Vec<(NodeId, Lsn)>,
     reported: BTreeSet<(NodeId, Lsn)>,
+}
+
+/// What the second tier told so far.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SecondTier {
+    /// Who sequences the log, for all that is known.
+    sequencer: NodeId,
+    question: Option<ColdQuestion>,
+    /// What it told and was not delivered yet.
+    told: VecDeque<Delivery>,
+    /// Where it has nothing.
+    nothing: Option<Nothing>,
+}
+
+/// That there is nothing in the second tier from an LSN on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Nothing {
+    first: Lsn,
+    /// There should be, up to here.
+    lost: Option<Lsn>,
 }
 
 /// What one node told so far.
@@ -197,6 +235,13 @@ impl Reader {
             limit: range.limit,
             records: 0,
             trim: range.trim,
+            handed: Lsn::MIN,
+            second_tier: range.second_tier.map(|sequencer| SecondTier {
+                sequencer,
+                question: None,
+                told: VecDeque::new(),
+                nothing: None,
+            }),
             delivered: Vec::new(),
             delivered_bytes: 0,
             sources: BTreeMap::new(),
@@ -260,7 +305,9 @@ impl Reader {
         });
         let delivered = queue("reader: deliveries", self.delivered.len(), BUFFER_MAX);
         let reports = queue("reader: reports", self.reported.len(), REPORTS_MAX);
-        [delivered, reports].into_iter().chain(sources)
+        let cold = self.second_tier.as_ref().map_or(0, |it| it.told.len());
+        let cold = queue("reader: from the second tier", cold, COLD_PER_ANSWER);
+        [delivered, reports, cold].into_iter().chain(sources)
     }
 
     /// The next LSN to be delivered.
@@ -286,7 +333,11 @@ impl Reader {
             self.is_asked(**node) && source.passed < last && source.has_room()
         });
         let resend = asked.map(|(_, source)| source.resend_at).min();
-        resend.into_iter().chain(self.suspicion).min()
+        let second_tier = self.second_tier.as_ref();
+        let question = second_tier.and_then(|it| it.question.as_ref());
+        let question = question.map(ColdQuestion::deadline);
+        let all = resend.into_iter().chain(self.suspicion).chain(question);
+        all.min()
     }
 
     /// Sends questions that are due, and goes on without silent nodes once patience is over.
@@ -304,6 +355,14 @@ impl Reader {
         }
         if self.is_complete() || !self.has_room() {
             return;
+        }
+        let nodes = self.sources.keys().copied().collect();
+        if let Some(SecondTier {
+            question: Some(question),
+            ..
+        }) = &mut self.second_tier
+        {
+            question.on_time(now, timing, nodes, send);
         }
         let last = self.last();
         let single = (self.everyone == 0).then_some(SingleCopy {
@@ -351,6 +410,7 @@ impl Reader {
         };
         self.down.remove(from);
         self.trim = self.trim.max(told.trim);
+        self.handed = self.handed.max(told.handed);
         if told.round != self.round {
             probe!("reader.answer-of-an-earlier-round");
             return;
@@ -380,6 +440,52 @@ impl Reader {
         self.deliver(now, timing);
     }
 
+    /// Takes what is told of the second tier.
+    pub fn on_cold(&mut self, from: NodeId, answer: &Cold, now: Timestamp, timing: &Timing) {
+        self.trim = self.trim.max(answer.trim);
+        let Some(tier) = &mut self.second_tier else {
+            return;
+        };
+        let Some(question) = &mut tier.question else {
+            return;
+        };
+        let Some(told) = question.on_told(from, answer, now, timing) else {
+            return;
+        };
+        tier.sequencer = from;
+        let first = question.first();
+        let nothing = |lost| Some(Nothing { first, lost });
+        match told {
+            ColdTold::Entries(entries) => {
+                let log = self.log;
+                let mut next = first;
+                let sound = entries.iter().take_while(|it| {
+                    let follows = it.first() == next && it.last() >= next;
+                    next = it.last().successor();
+                    follows && belongs(log, it)
+                });
+                let sound: VecDeque<_> = sound.take(COLD_PER_ANSWER).cloned().collect();
+                if sound.is_empty() {
+                    tier.nothing = nothing(Some(first));
+                }
+                tier.told = sound;
+                tier.question = None;
+            }
+            ColdTold::Lost(last) => {
+                probe!("reader.lost-in-the-second-tier");
+                tier.nothing = nothing(Some(first.max(*last)));
+                tier.question = None;
+            }
+            // It was handed over: whoever says so knows nothing of that yet, or is no sequencer any more.
+            _ if first <= self.handed => question.ask_another(now, timing),
+            _ => {
+                tier.nothing = nothing(None);
+                tier.question = None;
+            }
+        }
+        self.deliver(now, timing);
+    }
+
     fn report(&mut self, node: NodeId, lsn: Lsn) {
         if self.reported.len() < REPORTS_MAX && self.reported.insert((node, lsn)) {
             self.reports.push((node, lsn));
@@ -402,20 +508,34 @@ impl Reader {
                 // What is given up may be anything; the count of records begins anew behind it.
                 self.records = 0;
                 self.gap(GapKind::Trim, self.trim.min(self.last()))
+            } else if let Some(delivery) = self.from_second_tier() {
+                self.deliver_cold(delivery)
             } else {
                 let mut entry = self.entry(next);
                 let mut lost = None;
+                if entry.is_none() && next <= self.handed && !self.is_lost_there() {
+                    self.ask_second_tier();
+                    break;
+                }
                 if entry.is_none() {
                     lost = self.nobody_has(now, timing);
                     // Copies that are in order and continue nothing are no loss: what came before is wrong.
                     entry = lost.and_then(|_| self.anchor(next));
                 }
+                if entry.is_none() && lost.is_some() {
+                    if !self.is_not_there() {
+                        probe!("reader.looks-in-the-second-tier-before-it-tells-of-loss");
+                        self.ask_second_tier();
+                        break;
+                    }
+                    // Of what lies behind it the second tier may have more.
+                    let tier = self.second_tier.as_ref();
+                    let nothing = tier.and_then(|it| it.nothing);
+                    lost = lost.min(nothing.and_then(|it| it.lost).or(lost));
+                }
                 match entry {
                     Some(Entry::Record(record)) => {
-                        self.records += 1;
-                        self.link = Some(record.stamp.own);
-                        self.delivered_bytes += record.record.payload.len();
-                        self.delivered.push(Delivery::Record(next, record));
+                        self.take_record(next, record);
                         next.successor()
                     }
                     Some(Entry::Hole) => self.gap(GapKind::Hole, next),
@@ -442,6 +562,89 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// What the second tier told of the next LSN, if it did, and if it continues the chain.
+    fn from_second_tier(&mut self) -> Option<Delivery> {
+        let (next, link) = (self.next, self.link);
+        let tier = self.second_tier.as_mut()?;
+        while tier.told.front().is_some_and(|it| it.last() < next) {
+            tier.told.pop_front();
+        }
+        let delivery = tier.told.pop_front()?;
+        let continues = match &delivery {
+            Delivery::Record(_, it) => link.is_none_or(|link| link == it.stamp.previous),
+            Delivery::Gap { .. } => true,
+        };
+        if delivery.first() > next || !continues {
+            probe!("reader.cold-entry-does-not-continue", !continues);
+            tier.told.clear();
+            let (first, lost) = (next, Some(next));
+            tier.nothing = Some(Nothing { first, lost });
+            return None;
+        }
+        Some(delivery)
+    }
+
+    fn deliver_cold(&mut self, delivery: Delivery) -> Lsn {
+        probe!("reader.reads-from-the-second-tier");
+        let after = match delivery {
+            Delivery::Gap { kind, last, .. } => self.gap(kind, last),
+            Delivery::Record(lsn, record) => {
+                self.take_record(lsn, record);
+                lsn.successor()
+            }
+        };
+        // No node is asked for it any more.
+        let passed = below(after);
+        for source in self.sources.values_mut() {
+            source.passed = source.passed.max(passed);
+        }
+        after
+    }
+
+    fn take_record(&mut self, lsn: Lsn, record: Stamped) {
+        self.records += 1;
+        self.link = Some(record.stamp.own);
+        self.delivered_bytes += record.record.payload.len();
+        self.delivered.push(Delivery::Record(lsn, record));
+    }
+
+    /// Asks the second tier for what stands from the next LSN on, unless that is asked already.
+    fn ask_second_tier(&mut self) {
+        let (next, last) = (self.next, self.last());
+        // While it is asked nothing else is waited for.
+        self.suspicion = None;
+        let wanted = self.limit - self.records;
+        let Some(tier) = &mut self.second_tier else {
+            return;
+        };
+        if tier.question.as_ref().is_none_or(|it| it.first() != next) {
+            let ask = FetchCold {
+                nonce: self.nonce,
+                first: next,
+                last,
+                limit: u32::try_from(wanted).unwrap_or(u32::MAX),
+                time: None,
+            };
+            tier.question = Some(ColdQuestion::new(self.log, ask, Some(tier.sequencer)));
+        }
+    }
+
+    /// Whether the second tier should tell of the next LSN, and has nothing that is in order.
+    fn is_lost_there(&self) -> bool {
+        let nothing = self.second_tier.as_ref().and_then(|it| it.nothing);
+        let covers = |it: Nothing, last| it.first <= self.next && self.next <= last;
+        nothing.is_some_and(|it| it.lost.is_some_and(|last| covers(it, last)))
+    }
+
+    /// Whether the second tier has nothing that is in order from the next LSN on.
+    fn is_not_there(&self) -> bool {
+        let Some(tier) = &self.second_tier else {
+            return true;
+        };
+        let is_it = |it: Nothing| it.lost.is_none() && it.first == self.next;
+        self.is_lost_there() || tier.nothing.is_some_and(is_it)
     }
 
     /// What stands at an LSN, by the word of anyone whose copy is in order and continues the chain.
@@ -595,6 +798,14 @@ fn record_of(entry: &Entry) -> Option<&Stamped> {
     }
 }
 
+/// Whether what the second tier tells is what was put there.
+fn belongs(log: LogId, delivery: &Delivery) -> bool {
+    match delivery {
+        Delivery::Record(lsn, it) => it.belongs_at(log, *lsn) && it.record.verify().is_ok(),
+        Delivery::Gap { .. } => true,
+    }
+}
+
 /// Whether an entry is what was put there.
 fn is_in_order(log: LogId, lsn: Lsn, entry: &Entry) -> bool {
     record_of(entry).is_none_or(|it| it.belongs_at(log, lsn) && it.record.verify().is_ok())
@@ -646,6 +857,7 @@ mod tests {
                 limit: 10_000,
                 trim: Lsn::MIN,
                 down: NodeSet::EMPTY,
+                second_tier: None,
             };
             let mut nodes = Self {
                 reader: Reader::new(LOG, spans, &range, 7),
@@ -681,6 +893,7 @@ mod tests {
                 passed: at(passed),
                 authoritative: true,
                 trim: Lsn::MIN,
+                handed: Lsn::MIN,
             };
             self.reader
                 .on_fetched(NodeId(node), &told, now, &self.timing);
@@ -743,6 +956,181 @@ mod tests {
         assert_eq!(nodes.reports(), [(NodeId(0), at(1))], "once");
     }
 
+    impl Nodes {
+        /// The same nodes, where node 1 sequences the log and its history may have moved.
+        fn tiered(until: u32) -> Self {
+            let mut nodes = Self::new(until);
+            nodes.reader.second_tier = Some(SecondTier {
+                sequencer: NodeId(1),
+                question: None,
+                told: VecDeque::new(),
+                nothing: None,
+            });
+            nodes
+        }
+
+        /// All nodes tell that they hold nothing up to an offset: it was handed over.
+        fn hand_over(&mut self, upto: u32, last: u32) {
+            for node in 0..3 {
+                let told = Fetched {
+                    nonce: 7,
+                    round: self.reader.round,
+                    entries: Vec::new(),
+                    passed: at(last),
+                    authoritative: true,
+                    trim: Lsn::MIN,
+                    handed: at(upto),
+                };
+                self.reader
+                    .on_fetched(NodeId(node), &told, START, &self.timing);
+            }
+            self.at(START);
+        }
+
+        /// Whom it asks for what in the second tier, since the last call.
+        fn asked_cold(&mut self) -> Vec<(NodeId, Lsn)> {
+            let asked = std::mem::take(&mut self.asked).into_iter();
+            let first = |(node, ask)| match ask {
+                StorageAsk::FetchCold(it) => Some((node, it.first)),
+                _ => None,
+            };
+            asked.filter_map(first).collect()
+        }
+
+        fn tell_cold(&mut self, node: u8, first: u32, told: ColdTold, now: Timestamp) {
+            let answer = Cold {
+                nonce: 7,
+                first: at(first),
+                trim: Lsn::MIN,
+                told,
+            };
+            self.reader
+                .on_cold(NodeId(node), &answer, now, &self.timing);
+            self.at(now);
+        }
+
+        fn entries(&self, offsets: std::ops::RangeInclusive<u32>) -> ColdTold {
+            let record = |offset: u32| {
+                Delivery::Record(at(offset), self.records[offset as usize - 1].clone())
+            };
+            ColdTold::Entries(offsets.map(record).collect())
+        }
+    }
+
+    #[test]
+    fn what_was_handed_over_is_read_from_the_second_tier_and_the_rest_from_nodes() {
+        let mut nodes = Nodes::tiered(6);
+        nodes.hand_over(3, 3);
+        assert_eq!(nodes.asked_cold(), [(NodeId(1), at(1))]);
+        // It is another that sequences it now.
+        nodes.tell_cold(1, 1, ColdTold::Elsewhere(Some(NodeId(2))), START);
+        assert_eq!(nodes.asked_cold(), [(NodeId(2), at(1))]);
+        let entries = nodes.entries(1..=2);
+        nodes.tell_cold(2, 1, entries, START);
+        assert_eq!(nodes.delivered(), [1, 2]);
+        assert_eq!(nodes.asked_cold(), [(NodeId(2), at(3))]);
+        let entries = nodes.entries(3..=3);
+        nodes.tell_cold(2, 3, entries, START);
+        assert_eq!(nodes.delivered(), [3]);
+        let all: Vec<_> = (4..6).map(|offset| nodes.record(offset)).collect();
+        nodes.tell(0, &all, 5, START);
+        assert_eq!(nodes.delivered(), [4, 5]);
+        assert!(nodes.reader.is_complete());
+    }
+
+    #[test]
+    fn what_the_second_tier_tells_is_checked_like_all_else() {
+        let mut nodes = Nodes::tiered(4);
+        nodes.hand_over(3, 3);
+        let ColdTold::Entries(mut entries) = nodes.entries(1..=3) else {
+            unreachable!("these are entries");
+        };
+        let Delivery::Record(_, it) = &mut entries[1] else {
+            unreachable!("these are records");
+        };
+        it.record.payload = bytes::Bytes::from_static(b"other");
+        nodes.tell_cold(1, 1, ColdTold::Entries(entries), START);
+        assert_eq!(nodes.delivered(), [1], "up to what is wrong");
+        nodes.asked.clear();
+        nodes.tell_cold(1, 2, ColdTold::Entries(Vec::new()), START);
+        assert_eq!(nodes.delivered(), [], "nothing is no answer");
+    }
+
+    #[test]
+    fn who_has_not_heard_of_what_was_handed_over_is_not_believed() {
+        let mut nodes = Nodes::tiered(4);
+        nodes.hand_over(3, 3);
+        nodes.asked.clear();
+        nodes.tell_cold(1, 1, ColdTold::Nothing, START);
+        assert_eq!(nodes.delivered(), []);
+        let later = nodes.reader.deadline().expect("it asks again");
+        assert!(later > START);
+        nodes.at(later);
+        assert_eq!(nodes.asked_cold().len(), 1);
+    }
+
+    /// Nobody holds the record: before it is told as lost, and not for ever, the second tier is asked for it.
+    #[test]
+    fn loss_is_told_once_neither_tier_has_it() {
+        for found in [true, false] {
+            let mut nodes = Nodes::tiered(2);
+            for _ in 0..2 {
+                for node in 0..2 {
+                    nodes.tell(node, &[], 1, START);
+                }
+                nodes.tell(2, &[(1, None)], 1, START);
+            }
+            assert_eq!(nodes.delivered(), []);
+            assert_eq!(nodes.asked_cold(), [(NodeId(1), at(1))]);
+            nodes.at(GRACE);
+            assert_eq!(nodes.asked_cold(), [(NodeId(1), at(1))], "once more");
+            let waits = nodes.reader.deadline().expect("for an answer");
+            assert!(waits > GRACE, "it does not ask without end");
+            if found {
+                let entries = nodes.entries(1..=1);
+                nodes.tell_cold(1, 1, entries, GRACE);
+                assert_eq!(nodes.delivered(), [1]);
+            } else {
+                nodes.tell_cold(1, 1, ColdTold::Nothing, GRACE);
+                nodes.at(GRACE + nodes.timing.reader_grace);
+                assert_eq!(nodes.delivered(), [-1]);
+            }
+        }
+    }
+
+    #[test]
+    fn while_the_second_tier_is_asked_the_reader_does_not_wake_without_end() {
+        let mut nodes = Nodes::tiered(2);
+        for _ in 0..3 {
+            for node in 0..2 {
+                nodes.tell(node, &[], 1, START);
+            }
+            nodes.at(nodes.reader.deadline().expect("it will not wait for ever"));
+        }
+        let mut now = START;
+        for _ in 0..100 {
+            now = nodes.reader.deadline().expect("for an answer").max(now);
+            nodes.at(now);
+            let next = nodes.reader.deadline().expect("for an answer");
+            assert!(next > now, "{next} after {now}");
+        }
+        let asked = nodes.asked_cold().len();
+        assert!((1..100).contains(&asked), "{asked}");
+    }
+
+    #[test]
+    fn what_the_second_tier_lost_is_looked_for_with_all_nodes_once_more() {
+        let mut nodes = Nodes::tiered(3);
+        nodes.hand_over(1, 1);
+        nodes.asked.clear();
+        nodes.tell_cold(1, 1, ColdTold::Lost(at(1)), START);
+        assert_eq!(nodes.delivered(), []);
+        // One node has not forgotten it yet.
+        let one = nodes.record(1);
+        nodes.tell(2, &[one], 1, START);
+        assert_eq!(nodes.delivered(), [1]);
+    }
+
     #[test]
     fn loss_is_certain_once_everyone_has_told() {
         let mut nodes = Nodes::new(2);
@@ -782,6 +1170,7 @@ mod tests {
             passed: at(1),
             authoritative: true,
             trim: Lsn::MIN,
+            handed: Lsn::MIN,
         };
         for node in 0..3 {
             nodes.tell(node, &[], 1, START);
@@ -901,6 +1290,7 @@ mod tests {
             passed: at(3),
             authoritative: true,
             trim: at(3),
+            handed: Lsn::MIN,
         };
         let timing = Timing::default();
         nodes.reader.on_fetched(NodeId(0), &told, START, &timing);

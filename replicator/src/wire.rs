@@ -37,8 +37,8 @@ use crate::message::Message;
 
 /// The versions of [`MESSAGES`] this build speaks. Nothing before the first of them followed the rules.
 pub const VERSIONS: Versions = Versions {
-    oldest: 4,
-    newest: 4,
+    oldest: 5,
+    newest: 5,
 };
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 9;

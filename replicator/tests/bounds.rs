@@ -75,7 +75,7 @@ impl Cluster {
             let mut out = Outputs::default();
             let config = Arc::clone(&cluster.config);
             let seed = u64::from(id.0);
-            let node = Node::boot(id, config, seed, &Vec::new(), Past::Blank, &mut out);
+            let node = Node::boot(id, config, None, seed, &Vec::new(), Past::Blank, &mut out);
             let node = node.expect("an empty store is understood");
             cluster.nodes.insert(id, (node, ModelState::default()));
             cluster.take(id, out);
@@ -258,6 +258,7 @@ fn a_disk_that_completes_nothing_stops_what_is_taken() {
         let release = StorageAsk::Release {
             released: Lsn::new(1, 1),
             trim: Lsn::new(0, n as u32),
+            handed: Lsn::MIN,
         };
         let bad = StorageAsk::BadCopy {
             lsn: Lsn::new(1, 1),
@@ -382,6 +383,7 @@ fn a_client_has_so_many_calls_and_a_reader_that_is_not_read_holds_a_bufferful() 
         limit: usize::MAX,
         trim: Lsn::MIN,
         down: NodeSet::EMPTY,
+        second_tier: None,
     };
     let mut reader = Reader::new(LOG, spans, &range, 1);
     let timing = Timing::default();
@@ -427,6 +429,7 @@ fn a_client_has_so_many_calls_and_a_reader_that_is_not_read_holds_a_bufferful() 
                 passed: Lsn::new(1, first + COPIES_PER_ANSWER as u32 - 1),
                 authoritative: true,
                 trim: Lsn::MIN,
+                handed: Lsn::MIN,
             };
             reader.on_fetched(node, &told, now, &timing);
             for queue in reader.queues() {

@@ -21,8 +21,10 @@ use hstore_core::ports::log_store::StoreError;
 use hstore_core::{Address, ClientId, LogId, NodeId, Rng, Timestamp};
 use hstore_node::{Input, Node};
 use hstore_replicator::boot::{BootError, Past};
-use hstore_replicator::effects::{DiskRequest, Event, Outputs};
-use hstore_replicator::message::{ClientAnswer, ClientAsk, Message, Reply, Request};
+use hstore_replicator::effects::{DiskRequest, Event, Outputs, Tier2Event};
+use hstore_replicator::message::{
+    ClientAnswer, ClientAsk, ColdTold, Message, Reply, Request, StorageAnswer,
+};
 use hstore_replicator::wire;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -32,6 +34,7 @@ use crate::clock::Clock;
 use crate::config::node::NodeConfig;
 use crate::identity::{self, Identity, IdentityError};
 use crate::metrics::{LogStatus, Metrics, Status};
+use crate::object_calls::{Answer, CallsError, ObjectCalls};
 use crate::storage::{Storage, StorageEvent};
 use crate::transport::clients::Clients;
 use crate::transport::listener::{self, Inbound, Shared};
@@ -64,6 +67,9 @@ pub enum DaemonError {
     /// The store cannot be opened, or failed.
     #[error("the store failed: {0}; the node must not go on with it")]
     Store(#[from] StoreError),
+    /// History cannot be moved to where it is to be.
+    #[error(transparent)]
+    Objects(#[from] CallsError),
     /// The storage thread is gone.
     #[error("the storage thread ended by itself")]
     StorageGone,
@@ -108,6 +114,10 @@ pub async fn run(
         node: me,
         metadata: cluster.config.metadata,
     };
+    let tier2 = cluster.tier2.as_ref();
+    let objects = tier2.map(|it| ObjectCalls::open(&it.url, std::env::vars()));
+    let mut objects = objects.transpose()?;
+    let tiering = tier2.map(|it| Arc::new(it.tiering.clone()));
     let mut claim = identity::claim(&data, &wanted)?;
     let listener = TcpListener::bind(&listen).await;
     let listener = listener.map_err(|error| DaemonError::Listen {
@@ -124,7 +134,15 @@ pub async fn run(
     let mut outputs = Outputs::default();
     let config = Arc::new(cluster.config.clone());
     // Whether the store is gone the directory has said by itself.
-    let booted = Node::boot(me, config, rng.seed(), &metadata, Past::Blank, &mut outputs);
+    let booted = Node::boot(
+        me,
+        config,
+        tiering,
+        rng.seed(),
+        &metadata,
+        Past::Blank,
+        &mut outputs,
+    );
     let node = match booted {
         Ok(node) => node,
         Err(error) => {
@@ -165,7 +183,7 @@ pub async fn run(
         to_self: VecDeque::new(),
         appends: BTreeMap::new(),
     };
-    host.carry_out(outputs, &storage);
+    host.carry_out(outputs, &storage, objects.as_mut());
     ready(Ready { node: me, listen });
 
     let mut stop = std::pin::pin!(stop);
@@ -185,6 +203,7 @@ pub async fn run(
                 }
                 None => break Err(DaemonError::StorageGone),
             },
+            Some((token, answer)) = answered(&mut objects) => Input::Object { token, answer },
             () = clock.sleep_until(deadline) => Input::Time,
             Some(arrived) = inbound.recv(), if host.under_way < DISK_REQUESTS_MAX => match arrived {
                 Inbound::Message { from, message } => {
@@ -202,7 +221,7 @@ pub async fn run(
                 std::panic::resume_unwind(error.into_panic());
             }
         };
-        host.step(input, &storage);
+        host.step(input, &storage, objects.as_mut());
     };
 
     tracing::info!("stopping");
@@ -212,6 +231,14 @@ pub async fn run(
     claim.release();
     tracing::info!("stopped");
     ended
+}
+
+/// The next answer of the object store; where there is none, never.
+async fn answered(objects: &mut Option<ObjectCalls>) -> Option<Answer> {
+    match objects {
+        Some(objects) => objects.answers.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The node and where its outputs go.
@@ -232,13 +259,13 @@ struct Host {
 
 impl Host {
     /// Gives the node an input and carries out what follows.
-    fn step(&mut self, input: Input, storage: &Storage) {
+    fn step(&mut self, input: Input, storage: &Storage, mut objects: Option<&mut ObjectCalls>) {
         let mut next = Some(input);
         while let Some(input) = next {
             let mut outputs = Outputs::default();
             let (now, wall) = (self.clock.now(), self.clock.wall());
             self.node.step(now, wall, input, &mut outputs);
-            self.carry_out(outputs, storage);
+            self.carry_out(outputs, storage, objects.as_deref_mut());
             next = self.to_self.pop_front().map(|message| Input::Message {
                 from: self.node.id().into(),
                 message,
@@ -246,12 +273,24 @@ impl Host {
         }
     }
 
-    fn carry_out(&mut self, outputs: Outputs, storage: &Storage) {
+    fn carry_out(
+        &mut self,
+        outputs: Outputs,
+        storage: &Storage,
+        objects: Option<&mut ObjectCalls>,
+    ) {
         let Outputs {
             messages,
             disk,
+            objects: calls,
             events,
         } = outputs;
+        if let Some(objects) = objects {
+            for call in calls {
+                self.metrics.count("object_calls");
+                objects.make(call);
+            }
+        }
         let now = self.clock.now();
         for request in disk {
             self.request(now, request, storage);
@@ -260,6 +299,14 @@ impl Host {
         let mut last: Option<(Message, Bytes)> = None;
         for (to, message) in messages {
             self.observe_reply(to, &message, now);
+            if let Message::Stored {
+                answer: StorageAnswer::Cold(cold),
+                ..
+            } = &message
+                && let ColdTold::Entries(_) = cold.told
+            {
+                self.metrics.count("cold_reads");
+            }
             if to == Address::Node(self.node.id()) {
                 self.to_self.push_back(message);
                 continue;
@@ -353,6 +400,17 @@ impl Host {
             Event::Purged { .. } => "epochs_purged",
             Event::Checkpointed { .. } => "checkpoints_kept",
             Event::Trimmed { .. } => "trims",
+            Event::Forgotten { .. } => "handed_over",
+            Event::Tier2 { what, .. } => match what {
+                Tier2Event::Held { .. } => "manifests_held",
+                Tier2Event::Committed { .. } => "segments_committed",
+                Tier2Event::Spoiled { .. } => "uploads_spoiled",
+                Tier2Event::Anomaly { .. } => "segment_anomalies",
+                Tier2Event::KeepsNoLonger { .. } => "retentions",
+                Tier2Event::Collected(_) => "objects_collected",
+                Tier2Event::Failed(_) => "object_calls_failed",
+                Tier2Event::Stands(_) => "offloads_that_stand",
+            },
             Event::CopyRepaired { .. } => "copies_repaired",
         };
         self.metrics.count(counter);

@@ -42,6 +42,7 @@ pub mod daemon;
 pub mod identity;
 pub mod logging;
 pub mod metrics;
+pub mod object_calls;
 pub mod objects;
 pub mod ports;
 pub mod storage;

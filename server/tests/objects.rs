@@ -1,11 +1,9 @@
 //! Object stores by URL: local files and an S3 server keep the contract, and what cannot be is said.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+mod common;
 
 use bytes::Bytes;
+use common::s3::{KEY_ID, S3, SECRET};
 use hstore_core::ports::object_store::{
     Capabilities, ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey, ObjectStore,
 };
@@ -13,9 +11,6 @@ use hstore_server::objects::{Objects, OpenError};
 use hstore_server::ports;
 use hstore_tier2::contract::check_object_store;
 use tokio::runtime::Runtime;
-
-const KEY_ID: &str = "AKIDFORTESTS";
-const SECRET: &str = "a-secret-that-nobody-may-see";
 
 /// A store whose answers are waited for.
 struct Waited {
@@ -45,76 +40,14 @@ impl ObjectStore for Waited {
     }
 }
 
-/// An S3 server of its own, with one bucket. It ends when this is dropped.
-struct S3 {
-    port: u16,
-    stdin: Option<ChildStdin>,
-    child: Child,
-}
-
-impl S3 {
-    fn start() -> Self {
-        let port = ports::free(1).expect("a port")[0];
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/s3-server.sh");
-        let mut child = Command::new(script)
-            .arg(port.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the script is there");
-        let mut told = BufReader::new(child.stderr.take().expect("piped"));
-        let mut said = String::new();
-        while !said.contains("Running on") {
-            let before = said.len();
-            told.read_line(&mut said).expect("text");
-            assert!(said.len() > before, "the S3 server did not start: {said}");
-        }
-        // What it says must not fill the pipe.
-        let drain = move || std::io::copy(&mut told, &mut std::io::sink());
-        let drain = std::thread::Builder::new().spawn(drain);
-        drain.expect("the system has room for a thread");
-        let s3 = Self {
-            port,
-            stdin: child.stdin.take(),
-            child,
-        };
-        s3.make_bucket("bucket");
-        s3
-    }
-
-    fn make_bucket(&self, name: &str) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
-        let ask = format!(
-            "PUT /{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(ask.as_bytes()).expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answered");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    }
-
-    fn open(&self, url: &str) -> Waited {
-        let endpoint = format!("http://127.0.0.1:{}", self.port);
-        Waited::open(
-            url,
-            &[
-                ("AWS_ENDPOINT_URL", &endpoint),
-                ("AWS_ALLOW_HTTP", "true"),
-                ("AWS_REGION", "us-east-1"),
-                ("AWS_ACCESS_KEY_ID", KEY_ID),
-                ("AWS_SECRET_ACCESS_KEY", SECRET),
-            ],
-        )
-    }
-}
-
-impl Drop for S3 {
-    fn drop(&mut self) {
-        // The script ends with its standard input, and kills the server.
-        drop(self.stdin.take());
-        let _ = self.child.wait();
-    }
+/// A place on the S3 server.
+fn open(s3: &S3, url: &str) -> Waited {
+    let environment = s3.environment();
+    let environment: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    Waited::open(url, &environment)
 }
 
 fn key(text: &str) -> ObjectKey {
@@ -149,9 +82,9 @@ fn local_files_keep_the_contract() {
 #[test]
 fn an_s3_server_keeps_the_contract() {
     let s3 = S3::start();
-    check_object_store(&mut s3.open("s3://bucket/a/place"), &key("root"));
+    check_object_store(&mut open(&s3, "s3://bucket/a/place"), &key("root"));
     // Elsewhere in the bucket nothing is seen of it.
-    let mut beside = s3.open("s3://bucket/another");
+    let mut beside = open(&s3, "s3://bucket/another");
     let ask = ObjectAsk::List {
         prefix: key("root"),
         after: None,
@@ -164,7 +97,7 @@ fn an_s3_server_keeps_the_contract() {
             more: false
         }
     );
-    let missing = put(&mut s3.open("s3://no-such-bucket/x"), "a").expect_err("there is none");
+    let missing = put(&mut open(&s3, "s3://no-such-bucket/x"), "a").expect_err("there is none");
     assert_eq!(missing.kind, ObjectErrorKind::NotFound);
 }
 

@@ -26,6 +26,8 @@ pub struct Slot {
     pub worker: bool,
     /// How long it pauses before the next of them, in microseconds.
     pub pause_us: u64,
+    /// The running operation was told of something in the second tier.
+    pub cold: bool,
 }
 
 /// An operation on its way.
@@ -78,6 +80,7 @@ impl Slot {
             timer: None,
             worker,
             pause_us: 0,
+            cold: false,
         }
     }
 
@@ -90,6 +93,7 @@ impl Slot {
         recorder: &mut Recorder,
         out: &mut ClientOutputs,
     ) -> OpId {
+        self.cold = false;
         let process = ProcessId(self.client.id().0);
         let (log, call, asked) = match operation {
             Operation::Append {

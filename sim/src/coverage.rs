@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hstore_core::{Epoch, LogId, NodeId};
-use hstore_replicator::effects::{Event, StopReason};
+use hstore_replicator::effects::{Event, StopReason, Tier2Event};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Epochs and attempts are told apart up to this; more are as many.
@@ -171,6 +171,16 @@ fn kind(event: &Event) -> Option<(LogId, u8)> {
             (*log, 32 + 2 * why + u8::from(*in_flight > 0))
         }
         Event::RecoveryBegan { log, .. } => (*log, 5),
+        Event::Forgotten { log, .. } => (*log, 27),
+        Event::Tier2 { log, what, .. } => match what {
+            Tier2Event::Held { .. } => (*log, 13),
+            Tier2Event::Committed { .. } => (*log, 14),
+            Tier2Event::KeepsNoLonger { .. } => (*log, 15),
+            Tier2Event::Spoiled { .. } => (*log, 24),
+            Tier2Event::Anomaly { .. } => (*log, 25),
+            Tier2Event::Collected(_) => (*log, 26),
+            Tier2Event::Failed(_) | Tier2Event::Stands(_) => return None,
+        },
         Event::RecoveryDecided {
             log,
             records,

@@ -132,6 +132,7 @@ mod tests {
             passed: Lsn::new(1, 3),
             authoritative: true,
             trim: Lsn::MIN,
+            handed: Lsn::MIN,
         };
         let answer = StorageAnswer::Fetched(told);
         let mut findings = Findings::default();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hstore_core::ports::log_store::{Applied, LogStore, StoreError, StoreOp};
 use hstore_core::{Entry, Epoch, LogId, Lsn, NodeId, Rng, Timestamp};
-use hstore_node::Node;
+use hstore_node::{Node, Tiering};
 use hstore_replicator::boot::Past;
 use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::effects::{DiskDone, DiskRequest, DiskToken, DiskWork, Durability, Outputs};
@@ -387,6 +387,12 @@ impl Host {
             .collect()
     }
 
+    /// The places of the durable copies of a log that are here, above an LSN.
+    pub fn durable_after(&self, log: LogId, lsn: Lsn) -> impl Iterator<Item = Lsn> {
+        let above = self.durable.range((log, lsn)..=(log, Lsn::MAX));
+        above.map(|(_, at)| *at).filter(move |at| *at > lsn)
+    }
+
     /// How many durable copies of a log are here.
     #[must_use]
     pub fn copies(&self, log: LogId) -> usize {
@@ -428,6 +434,7 @@ impl Host {
     pub fn start(
         &mut self,
         config: &Arc<ClusterConfig>,
+        tiering: Option<Arc<Tiering>>,
         now: Timestamp,
         seed: u64,
         out: &mut Outputs,
@@ -448,10 +455,12 @@ impl Host {
         build
             .check_stored(&metadata)
             .map_err(|error| StoreError::Damaged(error.to_string()))?;
-        let node = Node::boot(self.id, Arc::clone(config), seed, &metadata, self.past, out)
+        let (id, past, config) = (self.id, self.past, Arc::clone(config));
+        let node = Node::boot(id, Arc::clone(&config), tiering, seed, &metadata, past, out)
             .map_err(|error| StoreError::Damaged(error.to_string()))?;
         let logs = config.logs.keys().copied();
-        self.given_up = logs.clone().map(|log| (log, node.trim(log))).collect();
+        let given_up = |log| node.trim(log).max(node.handed(log));
+        self.given_up = logs.clone().map(|log| (log, given_up(log))).collect();
         self.durable = store.places(logs)?.into_iter().collect();
         let lost = self.kept.difference(&self.durable).copied().collect();
         self.kept.clone_from(&self.durable);

@@ -10,13 +10,14 @@ use hstore_core::{Ballot, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Tim
 use hstore_replicator::effects::Event;
 use hstore_replicator::keys::{DurableState, durable_state};
 use hstore_replicator::message::{Fetched, Message, RecoveryAnswer, StorageAnswer};
+use hstore_replicator::reader::{Delivery, GapKind};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::host::{Found, Metadata};
 use crate::report::Violation;
 
 /// The invariants by name, and what they say.
-pub const INVARIANTS: [(&str, &str); 16] = [
+pub const INVARIANTS: [(&str, &str); 27] = [
     (
         "one-sequencer-per-epoch",
         "no epoch of a log is ever begun by two activations",
@@ -80,6 +81,50 @@ pub const INVARIANTS: [(&str, &str); 16] = [
     (
         "durable-state-is-monotone",
         "a node's durable seal, last clean epoch, promises and life never go back, also over a crash",
+    ),
+    (
+        "one-manifest-per-version",
+        "two sequencers never hold different things of a log's second tier under one version",
+    ),
+    (
+        "segments-tile",
+        "the segments and uploads of a log are in the order of their ranges, without a hole, and each is known once",
+    ),
+    (
+        "segments-stand",
+        "a segment that is part of a log is in the bucket, whole and as it was committed, unless somebody tampered with it",
+    ),
+    (
+        "segments-of-their-epoch",
+        "a segment's object was put by the offloader of the epoch that its manifest names",
+    ),
+    (
+        "kept-until-trimmed",
+        "a segment stays part of its log until all of it is given up",
+    ),
+    (
+        "handed-lies-in-the-bucket",
+        "what is handed over to the second tier lies in committed segments that a copy of the manifest in the bucket knows of",
+    ),
+    (
+        "forgotten-lies-in-the-bucket",
+        "what a node forgets was handed over, and is in the bucket whole",
+    ),
+    (
+        "needed-objects-stay",
+        "no object of a segment or of an upload under way is deleted",
+    ),
+    (
+        "retention-keeps-enough",
+        "a log that keeps its newest so many bytes gives up none of them",
+    ),
+    (
+        "tiers-agree",
+        "the second tier holds at each LSN what nodes serve there",
+    ),
+    (
+        "bucket-tells-all",
+        "the bucket alone tells of all segments that the registers tell of",
     ),
 ];
 
@@ -237,6 +282,8 @@ impl Invariants {
             | Event::Bounds { .. }
             | Event::Purged { .. }
             | Event::Trimmed { .. }
+            | Event::Forgotten { .. }
+            | Event::Tier2 { .. }
             | Event::CopyRepaired { .. } => {}
         }
         None
@@ -367,6 +414,46 @@ impl Invariants {
                     "served-entries-agree",
                     format!("all nodes serve at {lsn} of {log} what {first} served"),
                     format!("{node} serves something else: {}", name(entry)),
+                ));
+            }
+        }
+        None
+    }
+
+    /// What stands in a segment that became part of a log is what nodes serve.
+    pub fn on_segment(
+        &mut self,
+        at: Timestamp,
+        log: LogId,
+        entries: &[Delivery],
+    ) -> Option<Violation> {
+        for entry in entries {
+            let (lsn, print, what) = match entry {
+                Delivery::Record(lsn, it) => {
+                    let entry = Entry::Record(it.clone());
+                    (*lsn, fingerprint(&entry), name(&entry))
+                }
+                Delivery::Gap {
+                    kind: GapKind::Hole,
+                    first,
+                    ..
+                } => (*first, fingerprint(&Entry::Hole), name(&Entry::Hole)),
+                Delivery::Gap {
+                    kind: GapKind::Bridge,
+                    first,
+                    ..
+                } => (*first, fingerprint(&Entry::Bridge), name(&Entry::Bridge)),
+                Delivery::Gap { .. } => continue,
+            };
+            self.checked += 1;
+            if let Some((known, first)) = self.served.get(&(log, lsn))
+                && *known != print
+            {
+                return Some(violation(
+                    at,
+                    "tiers-agree",
+                    format!("the second tier holds at {lsn} of {log} what {first} served"),
+                    format!("it holds something else: {what}"),
                 ));
             }
         }

@@ -112,7 +112,20 @@ impl Family {
                 "one-sequencer-per-epoch",
                 "record-times-rise",
             ],
-            Linearizability | Tiers | Liveness => &[],
+            Tiers => &[
+                "one-manifest-per-version",
+                "segments-tile",
+                "segments-stand",
+                "segments-of-their-epoch",
+                "kept-until-trimmed",
+                "handed-lies-in-the-bucket",
+                "forgotten-lies-in-the-bucket",
+                "needed-objects-stay",
+                "retention-keeps-enough",
+                "tiers-agree",
+                "bucket-tells-all",
+            ],
+            Linearizability | Liveness => &[],
         }
     }
 }
@@ -272,10 +285,64 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: &[Linearizability],
     },
     Mutant {
+        number: 24,
+        name: "zombie-offloader",
+        about: "segments' keys name neither epoch nor upload, and what stands there is overwritten: a deposed offloader still puts",
+        caught_by: &[Tiers],
+    },
+    Mutant {
+        number: 25,
+        name: "epoch-key-mismatch",
+        about: "an upload is put under the epoch of an earlier one that was given up, and committed under its own",
+        caught_by: &[Tiers],
+    },
+    Mutant {
+        number: 26,
+        name: "segment-added-twice",
+        about: "a commit leaves the upload among those under way: whoever takes over gives it up, and deletes the segment",
+        caught_by: &[Tiers, Durability],
+    },
+    Mutant {
+        number: 27,
+        name: "retention-double-count",
+        about: "retention counts the bytes of the second tier twice",
+        caught_by: &[Tiers, Durability],
+    },
+    Mutant {
+        number: 28,
+        name: "truncated-upload",
+        about: "an upload is committed once its put was answered, without reading it back",
+        caught_by: &[Tiers],
+    },
+    Mutant {
+        number: 29,
+        name: "manifest-not-reuploaded",
+        about: "an offloader that takes over believes that the bucket has a copy of the manifest",
+        caught_by: &[Liveness, Tiers],
+    },
+    Mutant {
+        number: 30,
+        name: "local-deleted-early",
+        about: "nodes forget what was put, before it is committed",
+        caught_by: &[Tiers, Durability],
+    },
+    Mutant {
+        number: 31,
+        name: "gc-removes-fence",
+        about: "what is no committed segment is garbage, be it an upload under way",
+        caught_by: &[Durability, Tiers],
+    },
+    Mutant {
         number: 32,
         name: "replay-past-unapplied",
         about: "the model store makes a checkpoint between logging a batch and applying it",
         caught_by: &[Durability],
+    },
+    Mutant {
+        number: 33,
+        name: "ambiguous-put",
+        about: "a put without an answer is made again, and that something is there is taken for success",
+        caught_by: &[Liveness, Tiers],
     },
     Mutant {
         number: 34,

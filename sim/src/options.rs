@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::nemesis::FaultOptions;
 use crate::net::NetOptions;
+use crate::tiering::TieringOptions;
 
 /// The store under each node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -78,6 +79,9 @@ pub struct SimOptions {
     /// told as lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub beyond: bool,
+    /// How history moves to a second tier, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiering: Option<TieringOptions>,
     /// How many records after one checkpoint a sequencer makes the next.
     pub checkpoint_records: u32,
     /// Nothing goes wrong in this much of it, the first part.
@@ -191,6 +195,7 @@ impl SimOptions {
         };
         spec.copysets = self.copysets.clone();
         spec.durability = self.durability;
+        spec.tiered = self.tiering.is_some();
         Ok(ClusterConfig {
             metadata: all.iter().take(usize::from(self.metadata_nodes)).collect(),
             logs: (1..=self.workload.logs)

@@ -223,6 +223,15 @@ pub enum FaultKind {
         /// How many.
         count: u32,
     },
+    /// What the target asks of the object store goes wrong.
+    Objects(ObjectFault),
+    /// An object of the second tier is changed behind everyone's back. Only one of a segment that nodes hold as well.
+    Tamper {
+        /// What becomes of it.
+        how: Tampering,
+        /// Which: a number that is reduced to those there are when it strikes.
+        pick: u64,
+    },
     /// Some of the messages to and from the target arrive once more, much later: maybe in another life of
     /// their receiver.
     Echo {
@@ -233,6 +242,58 @@ pub enum FaultKind {
         /// How much later at most, in microseconds.
         delay_us_max: u64,
     },
+}
+
+/// What goes wrong with calls to the object store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ObjectFault {
+    /// They take so many times as long.
+    Slow {
+        /// The factor.
+        factor: u32,
+    },
+    /// Some fail, and are not carried out.
+    Fail {
+        /// How many of a thousand calls do.
+        permille: u32,
+    },
+    /// Some are carried out, and their answers are lost.
+    LoseAnswers {
+        /// How many of a thousand calls do.
+        permille: u32,
+    },
+    /// Some puts fail, and are carried out some time later.
+    Late {
+        /// How many of a thousand puts do.
+        permille: u32,
+        /// How much later, in microseconds.
+        delay_us: u64,
+    },
+    /// Of some puts only a part arrives; they are answered as if all had, or not at all.
+    Cut {
+        /// How many of a thousand puts.
+        permille: u32,
+        /// Whether they are answered.
+        answered: bool,
+    },
+    /// The bytes of the next so many gets come back damaged.
+    Garble {
+        /// How many.
+        count: u32,
+    },
+}
+
+/// What becomes of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tampering {
+    /// It is gone.
+    Delete,
+    /// One of its bits flips.
+    Flip,
+    /// It is cut short.
+    Cut,
+    /// Another is put beside it, under a name that is none of ours.
+    Stranger,
 }
 
 /// What a bit flips in.
@@ -472,6 +533,15 @@ impl FaultKind {
             Self::StallMetadata { .. } => "stall-metadata",
             Self::DropMessages { .. } => "drop-messages",
             Self::Echo { .. } => "echo",
+            Self::Objects(it) => match it {
+                ObjectFault::Slow { .. } => "slow-objects",
+                ObjectFault::Fail { .. } => "failing-objects",
+                ObjectFault::LoseAnswers { .. } => "lost-object-answers",
+                ObjectFault::Late { .. } => "late-puts",
+                ObjectFault::Cut { .. } => "cut-puts",
+                ObjectFault::Garble { .. } => "garbled-gets",
+            },
+            Self::Tamper { .. } => "tampered-object",
             Self::Throttle(_) => "throttle",
             Self::Clog { .. } => "clog",
             Self::Corrupt { .. } => "corrupt",

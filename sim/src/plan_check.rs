@@ -3,7 +3,7 @@
 use hstore_core::{LogId, NodeSet};
 
 use crate::options::SimOptions;
-use crate::plan::{FaultKind, FaultPlan, Target, Trigger};
+use crate::plan::{FaultKind, FaultPlan, ObjectFault, Target, Trigger};
 
 /// More virtual time than this before something is certainly a mistake: an hour, in microseconds.
 pub(crate) const TIME_US_MAX: u64 = 3_600_000_000;
@@ -125,7 +125,13 @@ fn check_kind(kind: &FaultKind) -> Result<(), String> {
             check_permille(*permille)?;
             check_range(*delay_us_min, *delay_us_max)
         }
-        FaultKind::Corrupt { permille, .. } => check_permille(*permille),
+        FaultKind::Corrupt { permille, .. }
+        | FaultKind::Objects(
+            ObjectFault::Fail { permille }
+            | ObjectFault::LoseAnswers { permille }
+            | ObjectFault::Late { permille, .. }
+            | ObjectFault::Cut { permille, .. },
+        ) => check_permille(*permille),
         FaultKind::Throttle(band) if band.bytes_per_second == 0 => {
             Err("at least 1 byte a second passes".to_owned())
         }
@@ -143,7 +149,9 @@ fn check_kind(kind: &FaultKind) -> Result<(), String> {
         {
             Err(format!("{us} us is more than an hour"))
         }
-        FaultKind::SlowDisk { factor: 0 } => Err("a factor is at least 1".to_owned()),
+        FaultKind::SlowDisk { factor: 0 } | FaultKind::Objects(ObjectFault::Slow { factor: 0 }) => {
+            Err("a factor is at least 1".to_owned())
+        }
         _ => Ok(()),
     }
 }

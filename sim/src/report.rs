@@ -154,6 +154,42 @@ pub struct Counts {
     /// Damage that struck, or was allowed to: see the fault atlas.
     #[serde(default)]
     pub granted_damage: u64,
+    /// Segments that became part of a log.
+    #[serde(default)]
+    pub segments: u64,
+    /// Times that more of a log was handed over to the second tier: nodes forget it.
+    #[serde(default)]
+    pub local_trims: u64,
+    /// Times that a log gave up what it keeps no longer.
+    #[serde(default)]
+    pub retention_trims: u64,
+    /// Reads of clients that were told of records from both tiers.
+    #[serde(default)]
+    pub seam_reads: u64,
+    /// Answers from the second tier that clients got.
+    #[serde(default)]
+    pub cold_answers: u64,
+    /// Offloaders that had been at work when another took over.
+    #[serde(default)]
+    pub offloaders_deposed: u64,
+    /// Uploads that they left.
+    #[serde(default)]
+    pub uploads_left: u64,
+    /// Uploads that were not what was sent, and were made anew.
+    #[serde(default)]
+    pub uploads_spoiled: u64,
+    /// Segments that were found not to be in order, or to be again.
+    #[serde(default)]
+    pub anomalies: u64,
+    /// Objects that were part of nothing and were deleted.
+    #[serde(default)]
+    pub objects_collected: u64,
+    /// Calls to the object store.
+    #[serde(default)]
+    pub object_calls: u64,
+    /// Of these, those whose caller was not told what came of them.
+    #[serde(default)]
+    pub object_calls_failed: u64,
     /// Epochs purged by a node that was not part of their recovery.
     pub purges: u64,
     /// Changes of leader, after the first of each log, while a client waited for an append to it.

@@ -27,6 +27,8 @@ pub enum Stream {
     Guide = 9,
     /// What clients ask that no history has a word for.
     Questions = 10,
+    /// Latency of the object store, what it does to calls.
+    Objects = 11,
 }
 
 /// The streams of a root seed.

@@ -45,6 +45,8 @@ pub enum Kind {
     Phase = 10,
     /// The verdict.
     Verdict = 11,
+    /// A call to the object store was made or answered.
+    Object = 12,
 }
 
 impl Kind {
@@ -61,6 +63,7 @@ impl Kind {
             Self::Operation => "operation",
             Self::Phase => "phase",
             Self::Verdict => "verdict",
+            Self::Object => "object",
         }
     }
 }

@@ -104,6 +104,7 @@ fn read_all(log: &Log) -> usize {
             segments: log.segments.iter().cloned().collect(),
             from,
             until: Lsn::MAX,
+            time: None,
             limit_bytes: 1 << 20,
             ahead_bytes: AHEAD_BYTES,
         };

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use hstore_core::ports::object_store::{
     ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
-use hstore_core::{LogId, Lsn, Offset};
+use hstore_core::{LogId, Lsn, Offset, WallTime};
 use hstore_replicator::reader::Delivery;
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
@@ -37,6 +37,8 @@ pub struct ColdRead {
     pub from: Lsn,
     /// To here, not included. A gap may reach beyond it.
     pub until: Lsn,
+    /// Only from the first record of this time or a later one on.
+    pub time: Option<WallTime>,
     /// No more once so many bytes of payload are there.
     pub limit_bytes: usize,
     /// So many bytes of blocks, decompressed, come in the same call though they are not needed yet: this read, or
@@ -57,8 +59,13 @@ pub struct ColdAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ColdError {
     /// The segment's object is not there. It may have been dropped since.
-    #[error("the segment `{0}` is not in the object store")]
-    Missing(ObjectKey),
+    #[error("the segment `{key}` is not in the object store")]
+    Missing {
+        /// Which.
+        key: ObjectKey,
+        /// Up to here it should tell.
+        last: Lsn,
+    },
     /// The segment's object is not what was committed.
     #[error("`{key}`: {error}")]
     Damaged {
@@ -66,6 +73,8 @@ pub enum ColdError {
         key: ObjectKey,
         /// What is wrong, and where.
         error: SegmentError,
+        /// Up to here that part of it should tell.
+        last: Lsn,
     },
     /// None of the segments tells of it.
     #[error("no segment that was named tells of {0}")]
@@ -94,6 +103,7 @@ pub struct ColdOutputs {
 }
 
 /// The cold reads of a node.
+#[derive(Debug)]
 pub struct ColdReads {
     root: ObjectKey,
     cache: Cache,
@@ -113,6 +123,7 @@ enum Piece {
     Block(usize),
 }
 
+#[derive(Debug)]
 struct Call {
     key: ObjectKey,
     segment: SegmentRef,
@@ -120,6 +131,7 @@ struct Call {
     blocks: Option<(Arc<Segment>, Range<usize>)>,
 }
 
+#[derive(Debug)]
 struct Read {
     asked: ColdRead,
     next: Lsn,
@@ -132,13 +144,14 @@ struct Read {
     waits_for: Option<(ObjectKey, Piece)>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Cached {
     Tail(Arc<Segment>),
     Block(Block),
 }
 
 /// Pieces, bounded in bytes.
+#[derive(Debug)]
 struct Cache {
     pieces: LruCache<(ObjectKey, Piece), (Cached, usize), FxBuildHasher>,
     bytes: usize,
@@ -239,9 +252,10 @@ impl ColdReads {
         let answer = match answer {
             Ok(ObjectAnswer::Got(bytes)) => Ok(bytes),
             Ok(_) => unreachable!("a get is answered with bytes"),
-            Err(error) if error.kind == ObjectErrorKind::NotFound => {
-                Err(ColdError::Missing(call.key.clone()))
-            }
+            Err(error) if error.kind == ObjectErrorKind::NotFound => Err(ColdError::Missing {
+                key: call.key.clone(),
+                last: call.segment.intent.last,
+            }),
             Err(error) => Err(ColdError::Store(error)),
         };
         let got = answer.and_then(|bytes| open(&call, &bytes));
@@ -249,20 +263,29 @@ impl ColdReads {
             let waits_for = read.waits_for.as_ref();
             waits_for.is_some_and(|(key, piece)| *key == call.key && pieces.contains(piece))
         });
-        let waiting: Vec<u64> = waiting.map(|(number, _)| *number).collect();
+        let waiting = waiting.map(|(number, read)| {
+            let waits_for = read.waits_for.as_ref().map(|(_, piece)| *piece);
+            (*number, waits_for == pieces.first().copied())
+        });
+        let waiting: Vec<(u64, bool)> = waiting.collect();
         match got {
             Ok(got) => {
                 for (piece, cached, bytes) in &got {
                     self.cache.put(&call.key, *piece, cached.clone(), *bytes);
                 }
-                for number in waiting {
+                for (number, _) in waiting {
                     self.go_on(number, Some((&call.key, &got)), out);
                 }
             }
             Err(error) => {
-                for number in waiting {
-                    let read = self.reads.remove(&number).expect("it waits");
-                    out.answers.push(read.ended(number, Some(error.clone())));
+                for (number, is_first) in waiting {
+                    if is_first || !matches!(error, ColdError::Damaged { .. }) {
+                        let read = self.reads.remove(&number).expect("it waits");
+                        out.answers.push(read.ended(number, Some(error.clone())));
+                    } else {
+                        // What is damaged is another piece: it asks for its own.
+                        self.go_on(number, None, out);
+                    }
                 }
             }
         }
@@ -292,6 +315,15 @@ impl ColdReads {
                 }
             };
             read.tail = Some(Arc::clone(&tail));
+            if let Some(time) = read.asked.time {
+                let block = tail.block_at(time).map(|it| tail.blocks()[it].first);
+                // None of its records is of the time: the next segment may have one.
+                let next = block.unwrap_or(segment.intent.last.successor());
+                read.next = read.next.max(next);
+                if block.is_none() {
+                    continue;
+                }
+            }
             let block = tail
                 .block_of(read.next)
                 .expect("the segment's range is its blocks'");
@@ -312,7 +344,8 @@ impl ColdReads {
                 }
                 Err(damage) => {
                     let error = damage.of(tail.blocks()[block].part(block));
-                    failed = Some(ColdError::Damaged { key, error });
+                    let last = tail.blocks()[block].last;
+                    failed = Some(ColdError::Damaged { key, error, last });
                     break;
                 }
             }
@@ -396,11 +429,14 @@ fn pieces(call: &Call) -> Vec<Piece> {
 
 /// Opens what has come, and checks it.
 fn open(call: &Call, bytes: &Bytes) -> Result<Vec<Fresh>, ColdError> {
-    let damaged = |error| ColdError::Damaged {
+    let damaged = |error, last| ColdError::Damaged {
         key: call.key.clone(),
         error,
+        last,
     };
     let Some((tail, blocks)) = &call.blocks else {
+        let last = call.segment.intent.last;
+        let damaged = |error| damaged(error, last);
         let segment = Segment::open(bytes, call.segment.file_bytes).map_err(damaged)?;
         let (info, intent) = (segment.info(), call.segment.intent);
         if (info.first, info.last) != (intent.first, intent.last) {
@@ -427,7 +463,9 @@ fn open(call: &Call, bytes: &Bytes) -> Result<Vec<Fresh>, ColdError> {
                 let size = tail.blocks()[number].raw as usize;
                 opened.push((Piece::Block(number), Cached::Block(block), size));
             }
-            Err(error) if opened.is_empty() => return Err(damaged(error)),
+            Err(error) if opened.is_empty() => {
+                return Err(damaged(error, tail.blocks()[number].last));
+            }
             // Whoever wants it asks for it, and hears so.
             Err(_) => break,
         }
@@ -476,6 +514,16 @@ impl Read {
         for mut delivery in deliveries.into_iter().skip(behind) {
             if self.next >= self.asked.until || self.told_bytes >= self.asked.limit_bytes {
                 return;
+            }
+            // Records are in the order of their times: behind the first of it all are.
+            if let Some(time) = self.asked.time {
+                let is_of_it =
+                    matches!(&delivery, Delivery::Record(_, it) if it.stamp.time >= time);
+                if !is_of_it {
+                    self.next = delivery.last().successor();
+                    continue;
+                }
+                self.asked.time = None;
             }
             match &mut delivery {
                 Delivery::Record(_, it) => self.told_bytes += it.record.payload.len().max(1),

@@ -22,8 +22,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use hstore_core::ports::object_store::ObjectKey;
-use hstore_core::{Epoch, LogId, Lsn, WallTime};
+use hstore_core::{Epoch, LogId, Lsn, WallTime, planted};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::segment::{Finished, SegmentInfo};
 
@@ -67,6 +68,9 @@ impl Intent {
     /// The key below those of the log.
     fn name(&self) -> String {
         let (first, last) = (self.first.as_u64(), self.last.as_u64());
+        if planted!("zombie-offloader") {
+            return format!("{first:016x}.seg");
+        }
         let (epoch, id) = (self.epoch.0, self.id.0);
         format!("e{epoch}/{first:016x}-{last:016x}-{id}.seg")
     }
@@ -96,6 +100,12 @@ impl SegmentRef {
     #[must_use]
     pub fn new(intent: Intent, finished: &Finished) -> Self {
         Self::of(intent, &finished.info, finished.hash)
+    }
+
+    /// Whether these bytes are the object, all of it.
+    #[must_use]
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        bytes.len() as u64 == self.file_bytes && xxh3_128(bytes) == self.hash
     }
 
     /// The segment that `info` tells of, and the XXH3-128 of its object.
@@ -184,12 +194,20 @@ impl ObjectName {
 }
 
 /// All objects of a log lie below this.
-pub(crate) fn log_prefix(root: &ObjectKey, log: LogId) -> ObjectKey {
+///
+/// # Panics
+/// If `root` is so long that there is no such key.
+#[must_use]
+pub fn log_prefix(root: &ObjectKey, log: LogId) -> ObjectKey {
     below(root, &format!("log-{}", log.0))
 }
 
 /// Where a copy of the manifest is put.
-pub(crate) fn copy_key(root: &ObjectKey, log: LogId, epoch: Epoch, version: u64) -> ObjectKey {
+///
+/// # Panics
+/// If `root` is so long that there is no such key.
+#[must_use]
+pub fn copy_key(root: &ObjectKey, log: LogId, epoch: Epoch, version: u64) -> ObjectKey {
     below(&log_prefix(root, log), &copy_name(epoch, version))
 }
 
@@ -320,11 +338,11 @@ impl Manifest {
 
     /// Whether the manifest knows of an upload: its object is not garbage.
     #[must_use]
-    pub fn knows(&self, id: IntentId) -> bool {
-        let segments = self.segments.iter().map(|it| it.intent.id);
-        let intents = self.intents.iter().map(|it| it.id);
-        let dropped = self.dropped.iter().map(|it| it.intent.id);
-        segments.chain(intents).chain(dropped).any(|it| it == id)
+    pub fn knows(&self, epoch: Epoch, id: IntentId) -> bool {
+        let segments = self.segments.iter().map(|it| &it.intent);
+        let dropped = self.dropped.iter().map(|it| &it.intent);
+        let mut all = segments.chain(&self.intents).chain(dropped);
+        all.any(|it| (it.epoch, it.id) == (epoch, id))
     }
 
     /// Announces an upload by the offloader of `epoch`.
@@ -367,7 +385,9 @@ impl Manifest {
             Some(first) if first.id != intent.id => Err(NotApplied::NotNext(intent.id)),
             Some(first) if *first != intent => Err(NotApplied::Other(intent.id)),
             Some(_) => {
-                self.intents.pop_front();
+                if !planted!("segment-added-twice") {
+                    self.intents.pop_front();
+                }
                 self.segments.push_back(segment);
                 Ok(())
             }
@@ -422,6 +442,13 @@ impl Manifest {
             changed = true;
         }
         changed
+    }
+
+    /// What was dropped by a clock that was ahead of this one counts as dropped now: it would wait for ever else.
+    pub fn set_right(&mut self, now: WallTime) {
+        for it in &mut self.dropped {
+            it.at = it.at.min(now);
+        }
     }
 
     /// Notes what is wrong with a segment, or that nothing is any more.

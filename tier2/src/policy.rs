@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hstore_core::{Lsn, WallTime};
+use hstore_core::{Lsn, WallTime, planted};
 
 use crate::manifest::{Manifest, SegmentRef};
 use crate::segment::WriterOptions;
@@ -71,6 +71,9 @@ impl Retention {
     ) -> Option<Lsn> {
         // From the newest on: the first segment behind which enough lies.
         let mut behind = newer;
+        if planted!("retention-double-count") {
+            behind += segments.clone().map(|it| it.payload_bytes).sum::<u64>();
+        }
         let by_bytes = self.bytes.and_then(|bytes| {
             segments.clone().rev().find_map(|it| {
                 let enough = behind >= bytes;

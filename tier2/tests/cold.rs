@@ -95,6 +95,7 @@ impl World {
             segments: self.segments.iter().cloned().collect(),
             from,
             until,
+            time: None,
             limit_bytes,
             ahead_bytes,
         }
@@ -269,7 +270,10 @@ fn what_is_wrong_is_said_with_its_place_and_keeps_nothing_back() {
     world.store.tamper(&key, None);
     assert_eq!(
         world.read(asked.clone()),
-        Err(ColdError::Missing(key.clone()))
+        Err(ColdError::Missing {
+            key: key.clone(),
+            last: world.segments[2].intent.last,
+        })
     );
     let put = ObjectAsk::PutIfAbsent { key, bytes: whole };
     world.store.call(&put).expect("it is gone");

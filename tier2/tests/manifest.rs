@@ -121,7 +121,7 @@ proptest! {
                 Step::Forget => {
                     if let Some(oldest) = before.dropped().next() {
                         manifest.forget(oldest.intent.id);
-                        prop_assert!(!manifest.knows(oldest.intent.id));
+                        prop_assert!(!manifest.knows(oldest.intent.epoch, oldest.intent.id));
                     }
                 }
                 Step::TakeOver => {

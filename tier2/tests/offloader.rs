@@ -46,6 +46,17 @@ fn policy() -> Policy {
     }
 }
 
+/// The same, where the first tier keeps nothing of what is in the second.
+fn forgetful() -> Policy {
+    Policy {
+        local: Retention {
+            bytes: Some(0),
+            age: None,
+        },
+        ..policy()
+    }
+}
+
 /// Records, a hole, the end of an epoch, more records.
 fn log() -> Vec<Delivery> {
     let mut told = Vec::new();
@@ -96,6 +107,10 @@ enum Wrong {
     Cut,
     /// A put is not answered, and stores its first half later.
     CutLate,
+    /// A put stores an object of no bytes, and is answered.
+    Emptied,
+    /// A put is not answered, and is done very much later.
+    VeryLate,
 }
 
 struct World {
@@ -169,7 +184,7 @@ impl World {
         let mut out = Vec::new();
         let released = self.log[self.log.len() - 1].last();
         self.offloader.on_bounds(released, self.trim);
-        if let Some((from, until)) = self.offloader.wants() {
+        if let Some((from, until)) = self.offloader.wants(self.now) {
             let trim = self.trim;
             let trimmed = (from <= trim).then_some(Delivery::Gap {
                 kind: GapKind::Trim,
@@ -251,6 +266,17 @@ impl World {
                 lost()
             }
             Wrong::Cut => self.store.call(&cut(ask)),
+            Wrong::Emptied => {
+                let mut empty = ask.clone();
+                if let ObjectAsk::PutIfAbsent { bytes, .. } = &mut empty {
+                    bytes.clear();
+                }
+                self.store.call(&empty)
+            }
+            Wrong::VeryLate => {
+                self.late.push((self.made + 60, ask.clone()));
+                lost()
+            }
             Wrong::CutLate => {
                 self.late.push((self.made + 2, cut(ask)));
                 lost()
@@ -346,17 +372,24 @@ fn a_log_is_moved_whole() {
 fn a_death_after_every_single_call_loses_nothing_doubles_nothing_and_leaves_nothing() {
     let mut calls = 0;
     for most in 0.. {
-        for is_answered in [true, false] {
-            let mut world = World::new(policy());
+        for (policy, is_answered) in [
+            (policy(), true),
+            (policy(), false),
+            (forgetful(), true),
+            (forgetful(), false),
+        ] {
+            let mut world = World::new(policy);
             world.run(world.now + Duration::from_secs(30), most);
             if let Some(effect) = world.waiting.pop_front().filter(|_| !is_answered) {
                 // It is done, and nobody hears of it.
                 world.carry_out(effect, false);
             }
             calls = world.made;
-            world.take_over(policy());
+            world.take_over(policy);
             world.run_for(400);
             world.check(&log());
+            let all = world.held.manifest.last().filter(|_| policy == forgetful());
+            assert_eq!(world.held.handed, all.unwrap_or(Lsn::MIN));
         }
         if calls < most {
             assert!(most > 20, "{most} calls were enough");
@@ -569,14 +602,7 @@ fn damage_in_the_store_is_found_and_noted_and_keeps_the_first_tier_from_forgetti
         2,
         "each is told once"
     );
-    let forgetful = Policy {
-        local: Retention {
-            bytes: Some(0),
-            age: None,
-        },
-        ..policy()
-    };
-    world.take_over(forgetful);
+    world.take_over(forgetful());
     world.run_for(60);
     assert!(world.held.handed < second.intent.first);
     // It is in order again.
@@ -584,6 +610,125 @@ fn damage_in_the_store_is_found_and_noted_and_keeps_the_first_tier_from_forgetti
     world.run_for(200);
     assert_eq!(world.held.manifest.anomaly(second.intent.id), None);
     assert_eq!(world.held.handed, second.intent.last);
+}
+
+#[test]
+fn what_is_handed_over_is_read_once_more_before() {
+    let mut world = World::new(policy());
+    world.run_for(60);
+    let second = world.held.manifest.segments().nth(1).expect("some").clone();
+    // Nobody has looked at it since.
+    world.store.tamper(&second.intent.key(&root(), LOG), None);
+    world.take_over(forgetful());
+    world.run_for(5);
+    let first = world.held.manifest.segments().next().expect("some");
+    assert_eq!(world.held.handed, first.intent.last);
+    let anomaly = world.held.manifest.anomaly(second.intent.id);
+    assert_eq!(anomaly, Some(Anomaly::Missing));
+}
+
+/// The node that dropped them had a clock that was wrong.
+#[test]
+fn what_was_dropped_in_the_future_is_deleted_all_the_same() {
+    let mut world = World::new(policy());
+    world.run_for(60);
+    let right = world.now;
+    world.now = world.now + Duration::from_secs(3_000);
+    world.trim = world
+        .held
+        .manifest
+        .segments()
+        .next()
+        .expect("some")
+        .intent
+        .last;
+    world.run_for(1);
+    assert_eq!(world.held.manifest.dropped().len(), 1);
+    world.now = right;
+    world.take_over(policy());
+    world.run_for(200);
+    assert_eq!(world.held.manifest.dropped().len(), 0);
+    // The store's clock was wrong with it: what it says was put later is left for so long.
+    world.run_for(3_000);
+    let upto = world.trim;
+    let rest: Vec<Delivery> = log().into_iter().filter(|it| it.first() > upto).collect();
+    world.check(&rest);
+}
+
+#[test]
+fn what_is_there_and_has_no_bytes_is_uploaded_anew() {
+    for answered in [true, false] {
+        let mut world = World::new(policy());
+        let mut left = 4;
+        world.fault = Box::new(move |ask| {
+            let is_put = matches!(ask, ObjectAsk::PutIfAbsent { .. }) && left > 0;
+            left -= u32::from(is_put);
+            match (is_put, answered || left % 2 == 0) {
+                (false, _) => Wrong::Nothing,
+                (true, true) => Wrong::Emptied,
+                (true, false) => Wrong::CutLate,
+            }
+        });
+        world.run_for(400);
+        world.check(&log());
+    }
+}
+
+#[test]
+fn a_put_that_comes_after_its_segment_was_deleted_leaves_nothing() {
+    let mut world = World::new(policy());
+    let mut is_first = true;
+    world.fault = Box::new(move |ask| {
+        let is_put =
+            matches!(ask, ObjectAsk::PutIfAbsent { key, .. } if key.as_str().ends_with(".seg"));
+        if is_put && std::mem::take(&mut is_first) {
+            Wrong::VeryLate
+        } else {
+            Wrong::Nothing
+        }
+    });
+    world.run_for(10);
+    let first = world.held.manifest.segments().next().expect("some").clone();
+    world.trim = first.intent.last;
+    world.run_for(400);
+    assert!(world.late.is_empty(), "it has come");
+    let rest: Vec<Delivery> = log()
+        .into_iter()
+        .filter(|it| it.first() > first.intent.last)
+        .collect();
+    world.check(&rest);
+}
+
+fn lost(at: Lsn) -> Delivery {
+    Delivery::Gap {
+        kind: GapKind::DataLoss,
+        first: at,
+        last: at,
+    }
+}
+
+/// Copies that are told as lost may come back with a node that is down.
+#[test]
+fn what_is_told_as_lost_is_waited_for() {
+    let mut world = World::new(policy());
+    let at = world.log[10].first();
+    let record = std::mem::replace(&mut world.log[10], lost(at));
+    world.run_for(30);
+    let before = world.held.manifest.last().unwrap_or(Lsn::MIN);
+    assert!(before < at, "{before}");
+    let told = |it: &&Event| matches!(it, Event::Unreadable(_));
+    assert!((3..30).contains(&world.events.iter().filter(told).count()));
+    let mut returned = world.log.clone();
+    returned[10] = record;
+    world.log = returned;
+    world.run_for(200);
+    world.check(&log());
+    // It stays lost.
+    let mut world = World::new(policy());
+    world.log[10] = lost(at);
+    world.run_for(400);
+    let log = world.log.clone();
+    world.check(&log);
 }
 
 #[test]

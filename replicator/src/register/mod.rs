@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use acceptor::Acceptor;
 pub(crate) use acceptor::AcceptorState;
 pub use proposer::{Committed, Proposer};
-pub use value::{Activation, Change, Checkpoint, Judgement, RegisterValue};
+pub use value::{Activation, Annex, Change, Checkpoint, Judgement, RegisterValue};
 pub use vote::Vote;
 pub(crate) use vote::shared;
 

@@ -1,5 +1,6 @@
 //! What a log's register holds, and how it may change.
 
+use bytes::Bytes;
 use hstore_core::quorum::QuorumSystem;
 use hstore_core::{Attributes, Ballot, Epoch, Incarnation, Lsn, NodeId, Token, planted};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,19 @@ pub struct RegisterValue {
     pub trim: Lsn,
     /// What appends are judged by, as it was at some LSN.
     pub checkpoint: Box<Checkpoint>,
+    /// What lies in the second tier.
+    pub annex: Box<Annex>,
+}
+
+/// What a log's second tier has the register keep, for whoever sequences the log. The register does not look into it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Annex {
+    /// Counts the changes.
+    pub version: u64,
+    /// Whatever it is.
+    pub bytes: Bytes,
+    /// All that stands up to here lies in the second tier, and no node need hold it.
+    pub handed: Lsn,
 }
 
 /// What the records of a log have done, as far as later appends are judged by it: a function of all its
@@ -86,6 +100,13 @@ impl RegisterValue {
             "only activated epochs have a quorum system"
         );
         quorums_of(&self.spans, epoch).expect("the first span begins with the first epoch")
+    }
+
+    /// Up to here no node holds anything for readers: what was not given up lies in the second tier. Never behind
+    /// the checkpoint, so that what a sequencer has to read again stands in the first.
+    #[must_use]
+    pub fn handed(&self) -> Lsn {
+        self.annex.handed.min(self.checkpoint.as_of)
     }
 
     /// Keeps a checkpoint, if it is later than the one that stands.
@@ -156,6 +177,14 @@ pub enum Change {
         /// A checkpoint that covers it, unless the one that stands does: what the records did that go is
         /// not forgotten. `None` also where that cannot be told any more.
         checkpoint: Option<Box<Checkpoint>>,
+    },
+    /// Keep the next version of the annex. Fails if a later activation exists, or if it is not the next: whoever
+    /// made it did not know what stands.
+    Annex {
+        /// Whose.
+        activation: Activation,
+        /// What to keep.
+        annex: Box<Annex>,
     },
 }
 
@@ -247,6 +276,24 @@ impl Change {
                     next.keep(checkpoint);
                 }
                 Some(next)
+            }
+            Self::Annex { activation, annex } => {
+                if value.activation != Some(*activation) {
+                    return None;
+                }
+                if value.annex == *annex {
+                    return Some(value.clone());
+                }
+                let is_next = annex.version == value.annex.version + 1;
+                // What was handed over is not taken back.
+                if !is_next || annex.handed < value.annex.handed {
+                    return None;
+                }
+                let annex = annex.clone();
+                Some(RegisterValue {
+                    annex,
+                    ..value.clone()
+                })
             }
         }
     }

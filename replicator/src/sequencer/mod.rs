@@ -40,7 +40,7 @@ use crate::message::RegisterStep;
 use crate::message::{ClientAnswer, ClientAsk, Move, Sequencing, StorageAnswer};
 use crate::patience::backed_off;
 use crate::queue::Queue;
-use crate::register::{Activation, Change, Proposer, RegisterBallot, RegisterValue};
+use crate::register::{Activation, Annex, Change, Proposer, RegisterBallot, RegisterValue};
 
 /// One node's sequencer of one log: at rest, on the way to a reign, or reigning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -142,8 +142,32 @@ impl Sequencer {
             log: self.log,
             epoch: reign.epoch(),
             released: reign.released(),
-            trim: reign.trim(),
+            trim: reign.value().trim,
+            handed: reign.value().handed(),
         })
+    }
+
+    /// The register as the one who reigns last saw it.
+    #[must_use]
+    pub fn value(&self) -> Option<&RegisterValue> {
+        self.reign().map(Reign::value)
+    }
+
+    /// The log keeps nothing up to `upto`: gives it up, if it reigns and has released that.
+    pub fn keep_no_longer(&mut self, upto: Lsn, env: &mut Env) {
+        if let Phase::Reigning { reign, .. } = &mut self.phase {
+            reign.keep_no_longer(upto, &mut self.round, env);
+        }
+    }
+
+    /// Has the register keep the next version of the annex: it comes to stand in [`Sequencer::value`], or this reign
+    /// ends. Ignored where another epoch is sequenced, or none.
+    pub fn keep_annex(&mut self, epoch: Epoch, annex: Annex, env: &mut Env) {
+        if let Phase::Reigning { reign, .. } = &mut self.phase
+            && reign.epoch() == epoch
+        {
+            reign.keep_annex(Box::new(annex), &mut self.round, env);
+        }
     }
 
     /// Its state in words, for people.
@@ -296,7 +320,7 @@ impl Sequencer {
             ClientAnswer::Busy
         };
         moving.asker.tell(answer, env);
-        if reign.place_again() {
+        if reign.place_again(&mut self.round, env) {
             hstore_core::probe!("move.old-reign-goes-on");
             let (log, epoch) = (self.log, reign.epoch());
             env.out.events.push(Event::Resumed { log, epoch });

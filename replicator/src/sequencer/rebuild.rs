@@ -66,6 +66,8 @@ impl Rebuild {
             limit: usize::MAX,
             trim: Lsn::MIN,
             down: NodeSet::EMPTY,
+            // What is read stands behind a checkpoint, and nothing there was handed over.
+            second_tier: None,
         };
         let mut rebuild = Self {
             reader: Reader::new(log, spans, &range, nonce),

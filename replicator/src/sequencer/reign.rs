@@ -22,7 +22,9 @@ use crate::message::{ClientAnswer, Message, RecoveryAnswer, Reply, StorageAnswer
 use crate::patience::Patience;
 use crate::queue::Queue;
 use crate::recovery::{EpochRecovery, RECOVERED_MAX, RecoveryEnd};
-use crate::register::{Activation, Change, Checkpoint, Proposer, RegisterBallot, RegisterValue};
+use crate::register::{
+    Activation, Annex, Change, Checkpoint, Committed, Proposer, RegisterBallot, RegisterValue,
+};
 
 /// How many clean epochs one answer to a storage node tells of at most.
 pub const EPOCHS_PER_ANSWER: usize = 32;
@@ -45,8 +47,10 @@ pub(super) struct Reign {
     judge: Judge,
     observations: Observations,
     trims: Trims,
-    /// A checkpoint on its way to the register.
-    checkpoint: Option<Proposer>,
+    /// The next version of the annex, once the register is free for it.
+    annex: Option<Box<Annex>>,
+    /// The change of the register that is on its way, beside those that recovery makes: one at a time.
+    changing: Option<Proposer>,
     /// When to tell the nodes what is released, if there is news.
     release_at: Option<Timestamp>,
     /// What they were told last.
@@ -91,7 +95,8 @@ impl Reign {
             judge: Judge::default(),
             observations: Observations::new(log, epoch),
             trims: Trims::default(),
-            checkpoint: None,
+            annex: None,
+            changing: None,
             release_at: None,
             released: None,
         };
@@ -108,22 +113,23 @@ impl Reign {
         &self.quorums
     }
 
-    /// Places nothing from now on: appends are pushed back. A checkpoint or a trim that is on its way is
+    /// Places nothing from now on: appends are pushed back. A change of the register that is on its way is
     /// left to itself: the register takes it or not, and an activation of this node's own must not be taken for
     /// a rival's by it.
     pub(super) fn stop_placing(&mut self) {
         self.placing = false;
         probe!(
-            "checkpoint.left-to-itself-by-a-move",
-            self.checkpoint.is_some()
+            "register.change-left-to-itself-by-a-move",
+            self.changing.is_some()
         );
-        self.checkpoint = None;
-        self.trims.pause();
+        self.changing = None;
     }
 
     /// Places appends again. False if it did all the time.
-    pub(super) fn place_again(&mut self) -> bool {
-        !std::mem::replace(&mut self.placing, true)
+    pub(super) fn place_again(&mut self, round: &mut u64, env: &mut Env) -> bool {
+        let again = !std::mem::replace(&mut self.placing, true);
+        self.change_register(round, env);
+        again
     }
 
     /// A planted bug's: goes on, on other nodes than those of the epoch.
@@ -149,9 +155,9 @@ impl Reign {
         self.is_open().then(|| self.appends.last_known_good())
     }
 
-    /// Up to where everything is given up.
-    pub(super) fn trim(&self) -> Lsn {
-        self.value.trim
+    /// The register as this reign last saw it.
+    pub(super) fn value(&self) -> &RegisterValue {
+        &self.value
     }
 
     pub(super) fn queues(&self) -> Vec<Queue> {
@@ -199,8 +205,7 @@ impl Reign {
             self.appends.deadline(),
             self.judge.deadline(),
             self.observations.deadline(),
-            self.trims.deadline(),
-            self.checkpoint.as_ref().map(Proposer::deadline),
+            self.changing.as_ref().map(Proposer::deadline),
             self.release_at,
         ]
         .into_iter()
@@ -225,13 +230,12 @@ impl Reign {
         }
         self.appends.on_time(&self.quorums, env);
         self.observations.on_time(&self.quorums, env);
-        self.trims.on_time(env);
-        if let Some(proposer) = &mut self.checkpoint {
+        if let Some(proposer) = &mut self.changing {
             proposer.on_time(env);
         }
         if self.judge.on_time(env) {
             self.judge_waiting(env);
-            self.begin_trim(round, env);
+            self.change_register(round, env);
         }
         if self.release_at.is_some_and(|at| at <= env.now) {
             self.release(env);
@@ -420,12 +424,26 @@ impl Reign {
             }
             Some(_) if upto <= self.value.trim => ClientAnswer::Trimmed,
             Some(_) if self.placing && self.trims.wait(origin, upto) => {
-                self.begin_trim(round, env);
+                self.change_register(round, env);
                 return;
             }
             Some(_) => ClientAnswer::Busy,
         };
         reply(origin, answer, env);
+    }
+
+    /// The log keeps nothing up to `upto`, which was released: gives it up.
+    pub(super) fn keep_no_longer(&mut self, upto: Lsn, round: &mut u64, env: &mut Env) {
+        if upto > self.value.trim && self.released().is_some_and(|released| upto <= released) {
+            self.trims.keep_no_longer(upto);
+            self.change_register(round, env);
+        }
+    }
+
+    /// Has the register keep the next version of the annex. It does, or this reign ends.
+    pub(super) fn keep_annex(&mut self, annex: Box<Annex>, round: &mut u64, env: &mut Env) {
+        self.annex = Some(annex);
+        self.change_register(round, env);
     }
 
     /// A storage node wants to know which epochs are clean.
@@ -485,7 +503,7 @@ impl Reign {
             StorageAnswer::Fetched(told) => {
                 if self.judge.on_fetched(from, told, env) {
                     self.judge_waiting(env);
-                    self.begin_trim(round, env);
+                    self.change_register(round, env);
                 }
                 Ok(())
             }
@@ -493,7 +511,8 @@ impl Reign {
             | StorageAnswer::Recovered(_)
             | StorageAnswer::RecoveryMetadata { .. }
             | StorageAnswer::Copy { .. }
-            | StorageAnswer::FoundTime { .. } => Ok(()),
+            | StorageAnswer::FoundTime(_)
+            | StorageAnswer::Cold(_) => Ok(()),
         }
     }
 
@@ -557,23 +576,9 @@ impl Reign {
         round: &mut u64,
         env: &mut Env,
     ) -> Result<(), Deposed> {
-        if let Some(proposer) = &mut self.checkpoint {
+        if let Some(proposer) = &mut self.changing {
             let committed = proposer.on_step(from, ballot, step, round, env);
-            if let Some(committed) = committed {
-                if !committed.applied {
-                    probe!("checkpoint.refused-by-the-register");
-                    return Err(Deposed);
-                }
-                self.value = committed.value;
-                self.checkpoint = None;
-                let (log, as_of) = (self.log, self.value.checkpoint.as_of);
-                env.out.events.push(Event::Checkpointed { log, as_of });
-                self.begin_trim(round, env);
-            }
-            return Ok(());
-        }
-        if self.is_open() {
-            return self.on_trim_committed(from, ballot, step, round, env);
+            return committed.map_or(Ok(()), |it| self.changed(it, round, env));
         }
         let Progress::Advancing(proposer, epoch, winner) = &mut self.progress else {
             return Ok(());
@@ -596,58 +601,97 @@ impl Reign {
         Ok(())
     }
 
-    fn on_trim_committed(
+    /// The register has taken a change, or not.
+    fn changed(
         &mut self,
-        from: NodeId,
-        ballot: RegisterBallot,
-        step: &RegisterStep,
+        committed: Committed,
         round: &mut u64,
         env: &mut Env,
     ) -> Result<(), Deposed> {
-        let Some(committed) = self.trims.on_register(from, ballot, step, round, env) else {
-            return Ok(());
-        };
+        self.changing = None;
         if !committed.applied {
+            probe!("register.change-refused");
             return Err(Deposed);
         }
-        self.value = committed.value;
+        let before = std::mem::replace(&mut self.value, committed.value);
+        let (log, as_of) = (self.log, self.value.checkpoint.as_of);
+        if as_of > before.checkpoint.as_of {
+            env.out.events.push(Event::Checkpointed { log, as_of });
+        }
+        let version = self.value.annex.version;
+        if self.annex.as_ref().is_some_and(|it| it.version <= version) {
+            self.annex = None;
+        }
         for origin in self.trims.take_done(self.value.trim) {
             reply(origin, ClientAnswer::Trimmed, env);
         }
-        self.tell_released(self.quorums.nodes(), env);
-        self.begin_trim(round, env);
+        if (self.value.trim, self.value.handed()) != (before.trim, before.handed()) {
+            self.tell_released(self.quorums.nodes(), env);
+        }
+        self.change_register(round, env);
         Ok(())
     }
 
-    /// Has the register give up what the waiting trims ask for, together with a checkpoint that covers it:
-    /// a trim never passes the checkpoint. If what the records have done is not known yet it is found out
-    /// first. One change of the register is on its way at a time.
-    fn begin_trim(&mut self, round: &mut u64, env: &mut Env) {
-        let Some(upto) = self.trims.furthest() else {
-            return;
-        };
-        if !self.placing || self.checkpoint.is_some() || self.trims.is_busy() {
+    /// Begins the next change of the register, if there is one to make: one at a time, and none while the log is
+    /// about to move.
+    fn change_register(&mut self, round: &mut u64, env: &mut Env) {
+        if !self.is_open() || !self.placing || self.changing.is_some() {
             return;
         }
+        let change = self.trim_change(env);
+        // What is to be handed over has to be behind a checkpoint.
+        let is_behind = self.value.annex.handed <= self.value.checkpoint.as_of;
+        let change = change.or_else(|| {
+            if is_behind {
+                None
+            } else {
+                self.checkpoint_change(env)
+            }
+        });
+        let change = change.or_else(|| {
+            let (activation, annex) = (self.activation, self.annex.clone()?);
+            Some(Change::Annex { activation, annex })
+        });
+        self.changing = change.map(|it| Proposer::start(self.log, it, round, env));
+    }
+
+    /// Gives up what the waiting trims ask for, together with a checkpoint that covers it: a trim never passes the
+    /// checkpoint. If what the records have done is not known yet it is found out first.
+    fn trim_change(&mut self, env: &mut Env) -> Option<Change> {
+        let upto = self.trims.furthest()?;
         let mut checkpoint = None;
         if upto > self.value.checkpoint.as_of {
             if !self.judge.knows() {
                 probe!("trim.waits-for-the-past");
                 self.find_out(env);
-                return;
+                return None;
             }
-            // Of a prefix that has retired, so that every recovery keeps it as it is; the trim is within
-            // it. Where the past was lost, what goes now makes no difference.
-            let as_of = self.appends.last_known_good();
-            let judgement = self.judge.checkpoint();
-            checkpoint = judgement.map(|judgement| Box::new(Checkpoint { as_of, judgement }));
+            // The trim is within it. Where the past was lost, what goes now makes no difference.
+            checkpoint = self.checkpoint();
         }
-        let change = Change::Trim {
+        Some(Change::Trim {
             activation: self.activation,
             upto,
             checkpoint,
-        };
-        self.trims.begin(self.log, change, round, env);
+        })
+    }
+
+    /// Keeps what the records have done.
+    fn checkpoint_change(&mut self, env: &mut Env) -> Option<Change> {
+        // Also where nobody has asked yet: what there is to read grows.
+        self.find_out(env);
+        let checkpoint = self.checkpoint()?;
+        Some(Change::Checkpoint {
+            activation: self.activation,
+            checkpoint,
+        })
+    }
+
+    /// Of a prefix that has retired, so that every recovery keeps it as it is.
+    fn checkpoint(&mut self) -> Option<Box<Checkpoint>> {
+        let as_of = self.appends.last_known_good();
+        let judgement = self.judge.checkpoint()?;
+        Some(Box::new(Checkpoint { as_of, judgement }))
     }
 
     /// Begins the recovery of the next epoch, or opens the reign if none is left.
@@ -696,26 +740,13 @@ impl Reign {
         if self.judge.unchecked() < env.config.timing.checkpoint_records {
             return;
         }
-        // Also where nobody has asked yet: what there is to read grows.
-        self.find_out(env);
-        if self.checkpoint.is_some() || self.trims.is_busy() || !self.placing {
+        if self.changing.is_some() || !self.placing {
             probe!("checkpoint.has-to-wait");
+            self.find_out(env);
             return;
         }
-        if let Some(judgement) = self.judge.checkpoint() {
-            // Of a prefix that has retired, so that every recovery keeps it as it is.
-            let checkpoint = Box::new(Checkpoint {
-                as_of: self.appends.last_known_good(),
-                judgement,
-            });
-            let activation = self.activation;
-            let change = Change::Checkpoint {
-                activation,
-                checkpoint,
-            };
-            let proposer = Proposer::start(self.log, change, round, env);
-            self.checkpoint = Some(proposer);
-        }
+        let change = self.checkpoint_change(env);
+        self.changing = change.map(|it| Proposer::start(self.log, it, round, env));
     }
 
     /// Whether this reign may be seen: every older epoch is clean.
@@ -780,10 +811,14 @@ impl Reign {
         let Some(released) = self.released else {
             return;
         };
-        let trim = self.value.trim;
+        let (trim, handed) = (self.value.trim, self.value.handed());
         for node in nodes.iter() {
             let log = self.log;
-            let ask = StorageAsk::Release { released, trim };
+            let ask = StorageAsk::Release {
+                released,
+                trim,
+                handed,
+            };
             env.out.send(node, Message::Storage { log, ask });
         }
     }

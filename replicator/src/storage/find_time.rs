@@ -8,7 +8,7 @@ use hstore_core::{Address, LogId, Lsn, WallTime};
 
 use super::{Continuation, StorageNode};
 use crate::effects::{DiskWork, Env};
-use crate::message::{Message, StorageAnswer};
+use crate::message::{FoundTime, Message, StorageAnswer};
 
 impl StorageNode {
     pub(super) fn on_find_time(
@@ -24,7 +24,7 @@ impl StorageNode {
         let last = last.min(state.readable());
         let work = DiskWork::FindTime {
             log,
-            first: state.bounds.trim.successor(),
+            first: state.bounds.forgotten().successor(),
             last,
             time,
         };
@@ -35,28 +35,19 @@ impl StorageNode {
         let then = Continuation::AnswerFindTime {
             to: from,
             log,
-            nonce,
-            passed: last,
-            authoritative,
+            told: FoundTime {
+                nonce,
+                first: None,
+                passed: last,
+                authoritative,
+                handed: state.bounds.handed,
+            },
         };
         self.request(work, then, env);
     }
 }
 
-pub(super) fn answer(
-    to: Address,
-    log: LogId,
-    nonce: u64,
-    first: Option<Lsn>,
-    passed: Lsn,
-    authoritative: bool,
-    env: &mut Env,
-) {
-    let answer = StorageAnswer::FoundTime {
-        nonce,
-        first,
-        passed,
-        authoritative,
-    };
+pub(super) fn answer(to: Address, log: LogId, told: FoundTime, first: Option<Lsn>, env: &mut Env) {
+    let answer = StorageAnswer::FoundTime(FoundTime { first, ..told });
     env.out.send(to, Message::Stored { log, answer });
 }

@@ -36,7 +36,7 @@ use hstore_core::{
 use crate::effects::{
     DiskDone, DiskOwner, DiskRequest, DiskToken, DiskWork, Durability, Env, Event,
 };
-use crate::message::{Fetch, Message, StorageAnswer, StorageAsk, StoreOutcome};
+use crate::message::{Fetch, FoundTime, Message, StorageAnswer, StorageAsk, StoreOutcome};
 
 use crate::queue::Queue;
 use state::LogState;
@@ -94,10 +94,8 @@ enum Continuation {
     AnswerFindTime {
         to: Address,
         log: LogId,
-        nonce: u64,
-        passed: Lsn,
-        /// Whether what the node lacks was never there.
-        authoritative: bool,
+        /// But for what is found.
+        told: FoundTime,
     },
     /// Repair the copy if what was read is bad.
     CheckCopy { log: LogId, lsn: Lsn },
@@ -185,9 +183,13 @@ impl StorageNode {
                 };
                 self.on_store(from, log, *lsn, *wave, *last_known_good, op, env);
             }
-            StorageAsk::Release { released, trim } => {
+            StorageAsk::Release {
+                released,
+                trim,
+                handed,
+            } => {
                 if let Address::Node(sequencer) = from {
-                    self.on_trim(log, *trim, env);
+                    self.on_trim(log, *trim, *handed, env);
                     self.on_release(sequencer, log, *released, env);
                 }
             }
@@ -214,8 +216,8 @@ impl StorageNode {
                 ballot,
                 step,
             } => self.on_recovery(from, log, *epoch, *ballot, step, env),
-            // For sequencers.
-            StorageAsk::Recovered { .. } => {}
+            // For sequencers, and for the second tier.
+            StorageAsk::Recovered { .. } | StorageAsk::FetchCold(_) => {}
         }
     }
 
@@ -278,16 +280,9 @@ impl StorageNode {
                 let copies = in_their_places(log, copies);
                 self.answer_fetch(to, log, fetch, authoritative, copies, passed, env);
             }
-            (
-                Continuation::AnswerFindTime {
-                    to,
-                    log,
-                    nonce,
-                    passed,
-                    authoritative,
-                },
-                DiskDone::FoundTime(first),
-            ) => find_time::answer(to, log, nonce, first, passed, authoritative, env),
+            (Continuation::AnswerFindTime { to, log, told }, DiskDone::FoundTime(first)) => {
+                find_time::answer(to, log, told, first, env)
+            }
             (Continuation::CheckCopy { log, lsn }, DiskDone::Read { copies, .. }) => {
                 let copies = in_their_places(log, copies);
                 self.on_copy_checked(log, lsn, &copies, env);

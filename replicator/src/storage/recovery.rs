@@ -168,11 +168,11 @@ impl StorageNode {
         env: &mut Env,
     ) {
         let state = self.logs.entry(log).or_default();
-        let trim = state.bounds.trim;
+        let forgotten = state.bounds.forgotten();
         let it = state.epochs.entry(epoch).or_default();
         if copies
             .iter()
-            .any(|(offset, _)| Lsn::at(epoch, *offset) <= trim)
+            .any(|(offset, _)| Lsn::at(epoch, *offset) <= forgotten)
         {
             probe!("storage.mutate-of-what-is-given-up");
             // Whoever decided this did not know what was given up. The next attempt will: this one gets

@@ -105,6 +105,7 @@ impl StorageNode {
             passed,
             authoritative,
             trim: self.trim(log),
+            handed: self.handed(log),
         };
         let mut bytes = 0;
         for (lsn, copy) in copies {

@@ -50,6 +50,15 @@ pub(crate) struct LogBounds {
     pub(crate) last_clean: Epoch,
     /// Up to here everything was given up: nothing is held there any more.
     pub(crate) trim: Lsn,
+    /// Up to here everything was given up or lies in the second tier: nothing is held there any more.
+    pub(crate) handed: Lsn,
+}
+
+impl LogBounds {
+    /// Up to here nothing is held any more.
+    pub(crate) fn forgotten(&self) -> Lsn {
+        self.trim.max(self.handed)
+    }
 }
 
 /// Durable state of one epoch of a log.
@@ -115,7 +124,7 @@ pub(super) struct Repair {
 impl LogState {
     /// Whether readers are served what stands at `lsn`.
     pub(super) fn serves(&self, lsn: Lsn) -> bool {
-        self.bounds.trim < lsn && lsn <= self.readable()
+        self.bounds.forgotten() < lsn && lsn <= self.readable()
     }
 
     /// Up to where readers may read here: all clean epochs, and the released part of the epoch

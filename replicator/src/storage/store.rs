@@ -59,8 +59,9 @@ impl StorageNode {
             return;
         }
         state.soft_seal = lsn.epoch.prev();
-        if lsn <= state.bounds.trim || lsn.offset <= state.known_good(lsn.epoch) {
-            probe!("store.of-what-is-given-up", lsn <= state.bounds.trim);
+        let forgotten = state.bounds.forgotten();
+        if lsn <= forgotten || lsn.offset <= state.known_good(lsn.epoch) {
+            probe!("store.of-what-is-given-up", lsn <= forgotten);
             // It is fully replicated, or was before it was given up: nobody waits for this copy.
             let outcome = StoreOutcome::Stored;
             let answer = StorageAnswer::Store { lsn, wave, outcome };

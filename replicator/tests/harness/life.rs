@@ -40,7 +40,7 @@ impl Life {
     ) -> Self {
         let seed = u64::from(me.0);
         if with_detector {
-            let node = Node::boot(me, config, seed, metadata, Past::Blank, out);
+            let node = Node::boot(me, config, None, seed, metadata, Past::Blank, out);
             Self::Whole(Box::new(node.expect("own metadata is understood")))
         } else {
             Self::Parts(Box::new(Parts::boot(me, config, seed, metadata, out)))
@@ -173,6 +173,7 @@ impl Parts {
             _ if !it.started => {}
             Input::Message { from, message } => it.on_message(from, message, env),
             Input::Disk { token, done } => it.on_disk(token, done, env),
+            Input::Object { .. } => unreachable!("there is no object store"),
             Input::Time => {
                 if it.sequencer.deadline().is_some_and(|at| at <= env.now) {
                     it.sequencer.on_time(env);

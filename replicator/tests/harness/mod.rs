@@ -481,7 +481,7 @@ impl Cluster {
     /// Begins to look for a time up to `last`.
     pub(crate) fn find_time(&mut self, client: ClientId, time: WallTime, last: Lsn) {
         let range = (Lsn::MIN, last);
-        let mut search = Search::new(LOG, self.spans(client), range, time, 1);
+        let mut search = Search::new(LOG, self.spans(client), range, time, 1, None);
         let mut asked = Vec::new();
         search.on_time(self.now, &self.config.timing, &mut |node, message| {
             asked.push((node, message));
@@ -509,6 +509,7 @@ impl Cluster {
             limit: 1000,
             trim: Lsn::MIN,
             down: NodeSet::EMPTY,
+            second_tier: None,
         };
         let reader = (Reader::new(LOG, spans, &range, 1), Vec::new());
         self.readers.insert(client, reader);
@@ -574,19 +575,13 @@ impl Cluster {
             }
             (
                 Message::Stored {
-                    answer:
-                        StorageAnswer::FoundTime {
-                            first,
-                            passed,
-                            authoritative,
-                            ..
-                        },
+                    answer: StorageAnswer::FoundTime(told),
                     ..
                 },
                 Address::Node(node),
             ) => {
                 if let Some(search) = self.searches.get_mut(&client) {
-                    search.on_found(node, *first, *passed, *authoritative);
+                    search.on_found(node, told);
                     if let Some(lsn) = search.found() {
                         self.searches.remove(&client);
                         self.tell(format_args!("{client} finds the time from {lsn} on"));

@@ -4,11 +4,12 @@
 use hstore_core::{Attributes, Entry, Lsn, Offset, Precedence, Record, StoredCopy};
 use hstore_replicator::effects::Event;
 use hstore_replicator::message::{
-    ClientAnswer, ClientAsk, Conditions, Fetched, Message, RecoveryAnswer, RecoveryMetadata,
-    RecoveryStep, RegisterStep, StorageAnswer, StorageAsk, StoreOutcome, TokenSeen,
+    ClientAnswer, ClientAsk, ColdTold, Conditions, Fetched, FoundTime, Message, RecoveryAnswer,
+    RecoveryMetadata, RecoveryStep, RegisterStep, StorageAnswer, StorageAsk, StoreOutcome,
+    TokenSeen,
 };
 use hstore_replicator::reader::{Delivery, GapKind};
-use hstore_replicator::register::{Checkpoint, RegisterValue, Vote};
+use hstore_replicator::register::{Annex, Checkpoint, RegisterValue, Vote};
 
 /// A message, without sender and receiver.
 pub(crate) fn message(message: &Message) -> String {
@@ -86,7 +87,11 @@ fn storage_ask(ask: &StorageAsk) -> String {
             copyset,
             last_known_good,
         } => format!("amend {lsn} w{wave} {copyset} lng {last_known_good}"),
-        StorageAsk::Release { released, trim: it } => format!("release {released}{}", trim(*it)),
+        StorageAsk::Release {
+            released,
+            trim: it,
+            handed: over,
+        } => format!("release {released}{}{}", trim(*it), handed(*over)),
         StorageAsk::CheckSeal { epoch, nonce } => format!("sealed? {epoch} ({nonce})"),
         StorageAsk::Recovered { after } => format!("recovered? after {after}"),
         StorageAsk::RecoveryMetadata { epoch, ballot } => format!("metadata? {epoch} @{ballot}"),
@@ -98,6 +103,7 @@ fn storage_ask(ask: &StorageAsk) -> String {
             };
             format!("fetch{round} {}..{}", it.first, it.last)
         }
+        StorageAsk::FetchCold(it) => format!("fetch cold {}..{}", it.first, it.last),
         StorageAsk::BadCopy { lsn } => format!("bad copy {lsn}"),
         StorageAsk::Copy { lsn } => format!("copy? {lsn}"),
         StorageAsk::FindTime { time, last, .. } => format!("time? {time} up to {last}"),
@@ -152,9 +158,20 @@ fn storage_answer(answer: &StorageAnswer) -> String {
             format!("metadata! {epoch} @{ballot} {it}")
         }
         StorageAnswer::Copy { lsn, copy } => format!("copy! {lsn} {}", stored_copy(copy)),
-        StorageAnswer::FoundTime { first, passed, .. } => match first {
+        StorageAnswer::FoundTime(FoundTime { first, passed, .. }) => match first {
             Some(first) => format!("time! {first} passed {passed}"),
             None => format!("time! none passed {passed}"),
+        },
+        StorageAnswer::Cold(it) => match &it.told {
+            ColdTold::Entries(entries) => {
+                let entries: Vec<String> = entries.iter().map(delivery).collect();
+                format!("cold! {}", entries.join(", "))
+            }
+            ColdTold::Lost(last) => format!("cold! {}..{last} is lost", it.first),
+            ColdTold::Nothing => "cold! nothing".to_owned(),
+            ColdTold::Elsewhere(Some(node)) => format!("cold! ask {node}"),
+            ColdTold::Elsewhere(None) => "cold! ask another".to_owned(),
+            ColdTold::Busy => "cold! not now".to_owned(),
         },
         StorageAnswer::Fetched(Fetched {
             entries,
@@ -275,8 +292,24 @@ pub(crate) fn register_value(value: &RegisterValue) -> String {
         winners.concat(),
         value.clean_tail,
         trim(value.trim),
-        checkpoint(&value.checkpoint)
+        annex(&value.annex) + &checkpoint(&value.checkpoint)
     )
+}
+
+fn annex(it: &Annex) -> String {
+    if it.version == 0 {
+        return String::new();
+    }
+    format!(", annex {}{}", it.version, handed(it.handed))
+}
+
+/// Up to where what was not given up lies in the second tier, if anything does.
+fn handed(upto: Lsn) -> String {
+    if upto == Lsn::MIN {
+        String::new()
+    } else {
+        format!(" handed {upto}")
+    }
 }
 
 fn checkpoint(it: &Checkpoint) -> String {
@@ -421,6 +454,8 @@ pub(crate) fn event(event: &Event) -> String {
         Event::Bounds { sealed, clean, .. } => format!("sealed {sealed}, clean {clean}"),
         Event::Purged { epoch, .. } => format!("purged {epoch}"),
         Event::Trimmed { upto, .. } => format!("gave up all to {upto}"),
+        Event::Forgotten { upto, .. } => format!("holds nothing more to {upto}"),
+        Event::Tier2 { what, .. } => format!("second tier: {what:?}"),
         Event::CopyRepaired { lsn, .. } => format!("repaired {lsn}"),
     }
 }

@@ -94,6 +94,8 @@ fn main() -> ExitCode {
             let code = match &error {
                 DaemonError::Identity(_) => 3,
                 DaemonError::Store(_) | DaemonError::StorageGone | DaemonError::Boot(_) => 4,
+                // Of the object store nothing was asked yet: the configuration is wrong.
+                DaemonError::Objects(_) => 2,
                 DaemonError::Listen { .. } | DaemonError::Entropy(_) => 1,
             };
             end(code, error)

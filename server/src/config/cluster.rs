@@ -32,6 +32,8 @@
 //! heartbeat_interval = 100
 //! ```
 //!
+//! Where history moves to, and what logs keep, is in [`tier2`].
+//!
 //! `quorums` takes any quorum system, as [`QuorumSystem::parse`] reads it: `+` is "or", `*` is "and", and there
 //! are `choose(2, n0, n1, n2)`, `majority(n0, n1, n2)` or `majority(5)` (the first five nodes), `grid(2 x 3)`,
 //! `weighted(n0:2, n1:1, n2:1; 3)` and `nodeset(5, copies=3, rack=2)`. An expression says which nodes have to
@@ -51,9 +53,11 @@ use hstore_replicator::config::{
 };
 use hstore_replicator::placement::copyset::CopysetSelector;
 use hstore_replicator::placement::nodeset::{self, Candidate};
+use hstore_tier2::policy::Policy;
 
 use super::ConfigError;
 use super::table::{self, Table};
+use super::tier2::{self, Tier2};
 
 /// The longest name of a cluster.
 const NAME_CHARACTERS_MAX: usize = 64;
@@ -75,6 +79,8 @@ pub struct Cluster {
     pub addresses: BTreeMap<NodeId, String>,
     /// What the protocol is told.
     pub config: ClusterConfig,
+    /// Where the history of its logs moves to, if it does.
+    pub tier2: Option<Tier2>,
 }
 
 impl Cluster {
@@ -100,7 +106,11 @@ impl Cluster {
             Some(numbers) => node_set(&numbers),
             None => nodes.keys().copied().take(METADATA_NODES).collect(),
         };
-        let logs = parse_logs(&mut table, &nodes)?;
+        let mut tier2 = match table.table("tier2")? {
+            Some(table) => Some(tier2::parse(&name, table)?),
+            None => None,
+        };
+        let logs = parse_logs(&mut table, &nodes, &mut tier2)?;
         let nodes: BTreeMap<NodeId, Location> = nodes
             .into_iter()
             .map(|(node, it)| (node, it.location))
@@ -124,6 +134,7 @@ impl Cluster {
             name,
             addresses,
             config,
+            tier2,
         })
     }
 
@@ -221,19 +232,32 @@ fn parse_nodes(table: &mut Table) -> Result<Nodes, ConfigError> {
 fn parse_logs(
     table: &mut Table,
     nodes: &BTreeMap<NodeId, Candidate>,
+    tier2: &mut Option<Tier2>,
 ) -> Result<BTreeMap<LogId, LogSpec>, ConfigError> {
     let mut logs = BTreeMap::new();
     for mut table in table.tables("logs")? {
         let number = table.number("log", 1..=u64::from(u32::MAX))?;
         let number = number.ok_or_else(|| table.missing("log", "the log's number"))?;
         let log = LogId(number as u32);
-        let spec = LogSpec {
+        let mut spec = LogSpec {
             quorums: parse_quorums(log, &mut table, nodes)?,
             copysets: parse_copysets(&mut table, nodes)?,
             durability: table
                 .text("durability", DURABILITY, durability)?
                 .unwrap_or_default(),
+            tiered: false,
         };
+        let kept = tier2::parse_log(&mut table, tier2.is_some())?;
+        if let (Some((local, total)), Some(tier2)) = (kept, tier2.as_mut()) {
+            spec.tiered = true;
+            let tiering = &mut tier2.tiering;
+            let policy = Policy {
+                local,
+                total,
+                ..tiering.policy
+            };
+            tiering.logs.insert(log, policy);
+        }
         if logs.insert(log, spec).is_some() {
             let expected = "a number that no other log has";
             return Err(table.invalid("log", &number.into(), expected));
@@ -544,7 +568,22 @@ mod tests {
             (
                 "log = 2\n",
                 "log = 2\ncolour = \"red\"\n",
-                "x.toml: `logs[1].colour` (which is `red`) is no key here: expected one of `log`, `copies`, `racks`, `regions`, `nodes`, `size`, `quorums`, `sticky_records`, `sticky_ms`, `copysets`, `durability`",
+                "x.toml: `logs[1].colour` (which is `red`) is no key here: expected one of `log`, `copies`, `racks`, `regions`, `nodes`, `size`, `quorums`, `sticky_records`, `sticky_ms`, `copysets`, `durability`, `tiered`, `local_kib`, `local_age_ms`, `total_kib`, `total_age_ms`",
+            ),
+            (
+                "copies = 3",
+                "copies = 3\ntiered = true",
+                "x.toml: `logs[0].tiered` is `true`: expected a table `[tier2]` beside the logs that says where their history moves to",
+            ),
+            (
+                "copies = 3",
+                "copies = 3\nlocal_kib = 7",
+                "x.toml: `logs[0].local_kib` is `7`: expected nothing, or `tiered = true` beside it: what does not move is kept until it is trimmed",
+            ),
+            (
+                "cluster = \"test\"",
+                "cluster = \"test\"\n[tier2]\ncodec = \"zstd\"",
+                "x.toml: `tier2.url` is missing: expected the URL of an object store, for example \"s3://bucket/history\"",
             ),
             (
                 "copies = 3",

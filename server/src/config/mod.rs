@@ -1,6 +1,7 @@
 //! The files that say what a cluster and a node are.
 //!
 //! - [`cluster`]: nodes and their addresses, logs, timings. One file, the same for all nodes and clients.
+//! - [`tier2`]: the part of it that says where history moves to.
 //! - [`node`]: which node of which cluster a process is, and where its data is.
 //!
 //! Both are TOML. Everything is checked before anything is done; an error names the key, the value, where
@@ -9,6 +10,7 @@
 pub mod cluster;
 pub mod node;
 mod table;
+pub mod tier2;
 
 /// Why a configuration was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -120,6 +120,21 @@ impl Table {
         }
     }
 
+    /// Takes a yes or a no.
+    pub(super) fn flag(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+    ) -> Result<Option<bool>, ConfigError> {
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
+        match value.kind {
+            ValueKind::Boolean(flag) => Ok(Some(flag)),
+            _ => Err(self.invalid(key, &value, expected)),
+        }
+    }
+
     /// Takes a number of a range.
     pub(super) fn number(
         &mut self,

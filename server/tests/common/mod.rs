@@ -17,12 +17,15 @@ use hstore_server::metrics::Status;
 use hstore_server::ports;
 
 pub(crate) mod load;
+pub(crate) mod s3;
 
 /// A cluster of processes on this machine. They end with it.
 pub(crate) struct Nodes {
     directory: tempfile::TempDir,
     pub(crate) cluster: Arc<Cluster>,
     running: BTreeMap<NodeId, Running>,
+    /// What processes find in their environment beside the test's.
+    environment: Vec<(String, String)>,
 }
 
 struct Running {
@@ -43,6 +46,17 @@ impl Nodes {
 
     /// Writes the files of a cluster.
     pub(crate) fn prepare(nodes: usize, logs: u32, copies: u8) -> Self {
+        Self::prepare_with(nodes, logs, copies, "", "")
+    }
+
+    /// The same, with more said of the cluster, and of each log.
+    pub(crate) fn prepare_with(
+        nodes: usize,
+        logs: u32,
+        copies: u8,
+        of_cluster: &str,
+        of_logs: &str,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let ports = ports::free(nodes).expect("free ports");
         let addresses: Vec<_> = ports
@@ -51,6 +65,8 @@ impl Nodes {
             .collect();
         let file = directory.path().join("cluster.toml");
         let text = Cluster::write_plain("test", &addresses, logs, copies);
+        let line = format!("copies = {copies}\n");
+        let text = text.replace(&line, &format!("{line}{of_logs}")) + of_cluster;
         std::fs::write(&file, text).expect("written");
         let cluster = Arc::new(Cluster::read(&file).expect("valid"));
         for node in cluster.addresses.keys() {
@@ -65,7 +81,17 @@ impl Nodes {
             directory,
             cluster,
             running: BTreeMap::new(),
+            environment: Vec::new(),
         }
+    }
+
+    /// Starts all nodes, with this in their environment.
+    pub(crate) fn run_all(mut self, environment: &[(String, String)]) -> Self {
+        self.environment = environment.to_vec();
+        for node in self.all() {
+            self.run(node);
+        }
+        self
     }
 
     pub(crate) fn all(&self) -> Vec<NodeId> {
@@ -88,6 +114,7 @@ impl Nodes {
     pub(crate) fn command(&self, node: NodeId) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hstored"));
         command
+            .envs(self.environment.iter().cloned())
             .arg("--config")
             .arg(self.file(&format!("node-{}.toml", node.0)));
         command

@@ -8,6 +8,7 @@ mod clock;
 mod disk;
 mod families;
 mod network;
+mod objects;
 mod process;
 mod upgrade;
 
@@ -30,6 +31,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         disk::FAMILIES,
         clock::FAMILIES,
         upgrade::FAMILIES,
+        objects::FAMILIES,
     ]
     .into_iter()
     .flatten()

@@ -12,6 +12,7 @@ use hstore_core::{NodeId, NodeSet, Rng};
 use hstore_replicator::config::CopyDurability;
 use hstore_replicator::placement::copyset::CopysetSelector;
 use hstore_replicator::placement::nodeset::{self, Candidate};
+use hstore_tier2::segment::Codec;
 use hstore_workloads::{Mix, Spec};
 
 use super::distribution::{Distribution, Value};
@@ -19,6 +20,7 @@ use crate::nemesis::{FaultOptions, families};
 use crate::net::{Bandwidth, LinkOptions, NetOptions};
 use crate::options::{DiskOptions, Engine, MoveOptions, SimOptions, StoreOptions};
 use crate::seeds::{SimSeeds, Stream};
+use crate::tiering::TieringOptions;
 
 /// Why knobs do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +152,7 @@ impl<'a> Draw<'a> {
             chaos_us: self.count("chaos.lasts_us"),
             quiet_us: self.count("chaos.quiet_us"),
             checkpoint_records: self.small("checkpoint.records"),
+            tiering: self.tiering(),
             locations,
         };
         let options = match self.quorums()? {
@@ -158,6 +161,34 @@ impl<'a> Draw<'a> {
         };
         fits(&options)?;
         Ok(options)
+    }
+
+    fn tiering(&mut self) -> Option<TieringOptions> {
+        if !self.switch("tiering.on") {
+            return None;
+        }
+        Some(TieringOptions {
+            latency_us_min: self.count("objects.latency_us_min"),
+            latency_us_max: self.count("objects.latency_us_max"),
+            bytes_per_second: self.count("objects.kib_per_second") << 10,
+            segment_bytes: self.count("tiering.segment_bytes"),
+            segment_age_us: self.count("tiering.segment_age_us"),
+            codec: match self.word("tiering.codec").as_str() {
+                "lz4" => Codec::Lz4,
+                "zstd" => Codec::Zstd,
+                _ => Codec::None,
+            },
+            block_bytes: self.small("tiering.block_bytes"),
+            uploads: self.count("tiering.uploads") as usize,
+            local_bytes: self.count("tiering.local_bytes"),
+            total_bytes: match self.count("tiering.total_bytes") {
+                0 => None,
+                bytes => Some(bytes),
+            },
+            grace_us: self.count("tiering.grace_us"),
+            care_us: self.count("tiering.care_us"),
+            cache_bytes: (self.count("tiering.cache_kib") << 10) as usize,
+        })
     }
 
     fn locations(&mut self, nodes: u64) -> Vec<Location> {
@@ -337,7 +368,12 @@ fn fits(options: &SimOptions) -> Result<(), Unfit> {
             options.disk.sync_us_max,
         ),
     ];
-    if let Some((what, min, max)) = ordered.iter().find(|(_, min, max)| min > max) {
+    let objects = options.tiering.map(|it| {
+        let (min, max) = (it.latency_us_min, it.latency_us_max);
+        ("objects.latency_us", min, max)
+    });
+    let mut ordered = ordered.into_iter().chain(objects);
+    if let Some((what, min, max)) = ordered.find(|(_, min, max)| min > max) {
         return Err(unfit(format!("{what}_min is {min}, {what}_max is {max}")));
     }
     if options.quiet_us >= options.chaos_us {

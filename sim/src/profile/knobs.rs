@@ -254,6 +254,76 @@ pub const KNOBS: &[Knob] = &[
         "records after one checkpoint a sequencer makes the next",
     ),
     knob(
+        "tiering.on",
+        Takes::Switch,
+        "whether the history of logs moves to the object store",
+    ),
+    knob(
+        "tiering.segment_bytes",
+        count(1..=1 << 30),
+        "a segment is cut once it has so many bytes, before compression",
+    ),
+    knob(
+        "tiering.segment_age_us",
+        TIMES,
+        "a segment is cut once its first record is so old",
+    ),
+    knob(
+        "tiering.block_bytes",
+        count(64..=1 << 20),
+        "a block of a segment is cut once it has so many bytes",
+    ),
+    knob(
+        "tiering.codec",
+        Takes::Word(&["none", "lz4", "zstd"]),
+        "how blocks of segments are compressed",
+    ),
+    knob(
+        "tiering.uploads",
+        count(1..=4),
+        "segments of a log that are uploaded at a time",
+    ),
+    knob(
+        "tiering.local_bytes",
+        count(0..=1 << 30),
+        "bytes of payload that nodes keep of what is in the object store too",
+    ),
+    knob(
+        "tiering.total_bytes",
+        count(0..=1 << 30),
+        "bytes of payload that a log keeps at all; 0: all",
+    ),
+    knob(
+        "tiering.grace_us",
+        TIMES,
+        "an object that is not needed any more is deleted so long after",
+    ),
+    knob(
+        "tiering.care_us",
+        TIMES,
+        "between two looks for objects that are not needed",
+    ),
+    knob(
+        "tiering.cache_kib",
+        count(1..=1 << 20),
+        "KiB of segments that a node keeps for those who read",
+    ),
+    knob(
+        "objects.latency_us_min",
+        TIMES,
+        "a call to the object store takes this long at least",
+    ),
+    knob(
+        "objects.latency_us_max",
+        TIMES,
+        "a call to the object store takes this long at most, beside its bytes",
+    ),
+    knob(
+        "objects.kib_per_second",
+        count(1..=1 << 20),
+        "KiB of a call that pass in a second",
+    ),
+    knob(
         "moves.leader",
         count(0..=FAULTS_MAX),
         "changes of leader, handed or taken over",

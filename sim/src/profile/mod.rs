@@ -64,7 +64,7 @@ pub struct Profile {
 }
 
 /// The files of the built-in profiles; the first is the default.
-const BUILT_IN: [(&str, &str); 13] = [
+const BUILT_IN: [(&str, &str); 14] = [
     ("default", include_str!("../../profiles/default.toml")),
     ("quick", include_str!("../../profiles/quick.toml")),
     ("calm", include_str!("../../profiles/calm.toml")),
@@ -79,6 +79,7 @@ const BUILT_IN: [(&str, &str); 13] = [
     ("beyond", include_str!("../../profiles/beyond.toml")),
     ("network", include_str!("../../profiles/network.toml")),
     ("upgrade", include_str!("../../profiles/upgrade.toml")),
+    ("offload", include_str!("../../profiles/offload.toml")),
     ("chaos", include_str!("../../profiles/chaos.toml")),
     ("nightly", include_str!("../../profiles/nightly.toml")),
 ];

@@ -2,7 +2,7 @@
 
 use hstore_core::{NodeId, NodeSet};
 
-use crate::plan::{Direction, FaultKind, Target, TimedFault, Trigger};
+use crate::plan::{Direction, FaultKind, ObjectFault, Target, TimedFault, Trigger};
 
 /// A fault that lasts no longer than this is not made shorter.
 const SHORT_US: u64 = 10_000;
@@ -105,6 +105,18 @@ fn kinds(kind: &FaultKind) -> Vec<FaultKind> {
         FaultKind::SlowDisk { factor } if factor > 2 => vec![FaultKind::SlowDisk {
             factor: factor.div_ceil(2),
         }],
+        FaultKind::Objects(ObjectFault::Slow { factor }) if factor > 2 => {
+            let factor = factor.div_ceil(2);
+            vec![FaultKind::Objects(ObjectFault::Slow { factor })]
+        }
+        FaultKind::Objects(ObjectFault::Garble { count }) if count > 1 => {
+            vec![FaultKind::Objects(ObjectFault::Garble { count: 1 })]
+        }
+        // Later, if at all: a failure that is not carried out is simpler than one that is.
+        FaultKind::Objects(ObjectFault::Late { permille, .. })
+        | FaultKind::Objects(ObjectFault::LoseAnswers { permille }) => {
+            vec![FaultKind::Objects(ObjectFault::Fail { permille })]
+        }
         FaultKind::DropMessages { which, count } if count > 1 => [1, 2, 5, 20]
             .into_iter()
             .filter(|fewer| *fewer < count)

@@ -8,7 +8,7 @@ use super::{Struck, World};
 use crate::atlas::Arms;
 use crate::disk::FaultId;
 use crate::net::Cause;
-use crate::plan::{Direction, FaultKind, Moment, Target, Trigger};
+use crate::plan::{Direction, FaultKind, Moment, ObjectFault, Target, Trigger};
 use crate::trace::Kind;
 
 impl World {
@@ -120,7 +120,14 @@ impl World {
             FaultKind::StallMetadata { .. }
             | FaultKind::Echo { .. }
             | FaultKind::Corrupt { .. } => {}
-            FaultKind::DropMessages { count, .. } => self.faults[index].messages_left = count,
+            FaultKind::DropMessages { count, .. }
+            | FaultKind::Objects(ObjectFault::Garble { count }) => {
+                self.faults[index].messages_left = count;
+            }
+            FaultKind::Objects(_) => {}
+            FaultKind::Tamper { how, pick } => {
+                self.faults[index].effective |= self.tamper(how, pick);
+            }
             FaultKind::Pause => {
                 for node in nodes.iter() {
                     let up = self.host(node).is_up();
@@ -223,6 +230,8 @@ impl World {
             | FaultKind::Corrupt { .. }
             | FaultKind::StallMetadata { .. }
             | FaultKind::Echo { .. }
+            | FaultKind::Objects(_)
+            | FaultKind::Tamper { .. }
             | FaultKind::DropMessages { .. } => {}
             FaultKind::StallDisk => {
                 for node in nodes.iter() {

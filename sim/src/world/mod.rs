@@ -13,6 +13,7 @@ mod looking;
 mod moves;
 mod network;
 mod nodes;
+mod objects;
 mod phases;
 mod processes;
 mod questions;
@@ -24,10 +25,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hstore_core::ports::object_store::{ObjectAnswer, ObjectError};
 use hstore_core::{Address, ClientId, NodeId, NodeSet, Rng, Timestamp, probe};
 use hstore_node::Input;
 use hstore_replicator::config::{ClusterConfig, CopyDurability};
-use hstore_replicator::effects::{DiskDone, DiskToken};
+use hstore_replicator::effects::{DiskDone, DiskToken, ObjectToken};
 use hstore_workloads::{Generator, Knowledge, Step, Workload};
 use jepsen_lite::history::Recorder;
 use jepsen_lite::online::Watch;
@@ -103,6 +105,10 @@ enum Next {
     NodeTimer(NodeId),
     SyncEnds(NodeId),
     DiskDone(NodeId, DiskToken, DiskDone),
+    /// A call comes to the object store.
+    ObjectArrives(Box<objects::ObjectCall>),
+    /// It is answered.
+    ObjectDone(NodeId, ObjectToken, Result<ObjectAnswer, ObjectError>),
     /// A process that ended because its store failed is started again.
     Restart(NodeId),
     ClientTimer(usize),
@@ -199,6 +205,8 @@ pub struct World {
     /// After healing: one for each log, in their order.
     probes: Vec<Probe>,
     invariants: Invariants,
+    /// The object store, if history is moved there.
+    second_tier: Option<objects::SecondTier>,
     trace: Trace,
     counts: Counts,
     stopped: Option<Stopped>,
@@ -308,6 +316,9 @@ impl World {
             extensions: extensions::Extensions::default(),
             probes: Vec::new(),
             invariants: Invariants::default(),
+            second_tier: options
+                .tiering
+                .map(|it| objects::SecondTier::new(it, seeds.stream(Stream::Objects))),
             trace: Trace::new(keep_trace),
             counts: Counts::default(),
             stopped: None,
@@ -428,7 +439,8 @@ impl World {
         self.counts.messages = net.sent;
         self.counts.messages_lost = net.dropped + net.blocked + net.overflowed;
         self.counts.messages_duplicated = net.duplicated;
-        self.counts.invariants_checked = self.invariants.checked();
+        let tiers = self.second_tier.as_ref().map_or(0, |it| it.tiers.checked());
+        self.counts.invariants_checked = self.invariants.checked() + tiers;
         self.counts.refused_damage = self.atlas.refused();
         probe!("world.damage-refused", self.atlas.refused() > 0);
         self.counts.granted_damage = self.atlas.granted();
@@ -491,6 +503,7 @@ impl World {
             Next::NodeTimer(node)
             | Next::SyncEnds(node)
             | Next::DiskDone(node, ..)
+            | Next::ObjectDone(node, ..)
             | Next::Restart(node) => self.host(*node).life(),
             _ => 0,
         };
@@ -507,6 +520,7 @@ impl World {
             Next::NodeTimer(node)
             | Next::SyncEnds(node)
             | Next::DiskDone(node, ..)
+            | Next::ObjectDone(node, ..)
             | Next::Restart(node) => {
                 if self.host(*node).life() != scheduled.life {
                     return;
@@ -562,6 +576,8 @@ impl World {
                 );
                 self.step(node, Input::Disk { token, done });
             }
+            Next::ObjectArrives(call) => self.object_arrives(*call),
+            Next::ObjectDone(node, token, answer) => self.object_done(node, token, answer),
             Next::Restart(node) => self.restart(node, None),
             Next::ClientTimer(slot) => self.client_timer(slot),
             Next::Think(slot) => self.begin_operation(slot),

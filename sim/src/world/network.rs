@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hstore_core::{Address, NodeId, Rng, Timestamp};
 use hstore_node::Input;
 use hstore_replicator::client::ClientOutputs;
-use hstore_replicator::message::{Message, RegisterStep};
+use hstore_replicator::message::{ColdTold, Message, RegisterStep, StorageAnswer};
 use hstore_replicator::wire::{FrameError, VERSIONS};
 use serde_json::json;
 
@@ -253,6 +253,10 @@ impl World {
                 let (Some(&slot), Address::Node(node)) = (self.slot_of.get(&client), from) else {
                     return;
                 };
+                if is_cold(&decoded) {
+                    self.counts.cold_answers += 1;
+                    self.slots[slot].cold = true;
+                }
                 let mut out = ClientOutputs::default();
                 let it = &mut self.slots[slot];
                 it.client.on_message(now, node, &decoded, &mut out);
@@ -330,4 +334,16 @@ impl World {
             || json!({"message": message, "to": to.to_string(), "refused": true}),
         );
     }
+}
+
+/// Whether a message brings a client something from the second tier.
+fn is_cold(message: &Message) -> bool {
+    let Message::Stored {
+        answer: StorageAnswer::Cold(cold),
+        ..
+    } = message
+    else {
+        return false;
+    };
+    matches!(cold.told, ColdTold::Entries(_))
 }

@@ -49,7 +49,9 @@ impl World {
         let config = Arc::clone(&self.config);
         let mut out = Outputs::default();
         let now = self.now;
-        let started = self.host_mut(node).start(&config, now, seed, &mut out);
+        let tiering = self.options.tiering.map(|it| Arc::new(it.tiering()));
+        let host = self.host_mut(node);
+        let started = host.start(&config, tiering, now, seed, &mut out);
         self.trace.event(
             now,
             Kind::Process,
@@ -204,6 +206,9 @@ impl World {
                 self.greet(node, to, &message);
             }
             last = Some((message, version, frame));
+        }
+        for request in out.objects {
+            self.call_objects(node, request);
         }
         let mut follows = Vec::new();
         let read_us = self.options.disk.read_us;
@@ -366,6 +371,8 @@ impl World {
             Event::Purged { .. } => self.counts.purges += 1,
             Event::Checkpointed { .. } => self.counts.checkpoints += 1,
             Event::CopyRepaired { .. } => self.counts.copies_repaired += 1,
+            Event::Forgotten { log, upto } => self.on_forgotten(node, *log, *upto),
+            Event::Tier2 { log, epoch, what } => self.on_tier2_event(node, *log, *epoch, what),
             _ => {}
         }
         self.on_move_event(event);

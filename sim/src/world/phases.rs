@@ -59,6 +59,7 @@ impl World {
             }
             Phase::FinalRead => {
                 if self.has_read_everything() {
+                    self.read_buckets();
                     self.enter(Phase::Done);
                 } else if lasted > CONVERGE {
                     self.late(
@@ -142,6 +143,7 @@ impl World {
                 self.begin(slot, operation, false);
             }
             all &= self.probes[index].done && self.is_served_everywhere(log);
+            all &= self.is_offloaded(log);
         }
         if all {
             for probe in &mut self.probes {

@@ -1,7 +1,7 @@
 //! The clients' side of the world: operations begin, end, and are recorded.
 
 use hstore_core::{Address, ClientId, LogId};
-use hstore_replicator::client::{Call, ClientOutputs};
+use hstore_replicator::client::{Call, ClientOutputs, Outcome};
 use hstore_replicator::wire;
 use hstore_workloads::{Ask, Operation, Place, Step};
 use jepsen_lite::check::Check;
@@ -135,6 +135,7 @@ impl World {
             );
             tracing::debug!(seed = self.options.seed, client = slot, ?outcome, "ends");
             self.note_ended(slot);
+            self.note_seam(slot, &outcome);
             let (op, ended) =
                 self.slots[slot].end(now, outcome, &mut self.lost, &mut self.recorder);
             if let Some(watch) = &mut self.watch
@@ -145,6 +146,20 @@ impl World {
             self.on_ended(slot, &ended);
         }
         self.set_client_timer(slot);
+    }
+
+    /// Whether a read was told of records from both tiers.
+    fn note_seam(&mut self, slot: usize, outcome: &Outcome) {
+        let it = &self.slots[slot];
+        let (Some(running), Outcome::Read { deliveries, .. }) = (&it.running, outcome) else {
+            return;
+        };
+        let second_tier = self.second_tier.as_ref();
+        let held = second_tier.and_then(|tier| tier.tiers.held(running.log));
+        let (Some(held), Some(last)) = (held, deliveries.last()) else {
+            return;
+        };
+        self.counts.seam_reads += u64::from(it.cold && last.last() > held.handed);
     }
 
     pub(super) fn on_ended(&mut self, slot: usize, ended: &Ended) {

@@ -4,12 +4,12 @@
 //! is the last by key. None is ever changed; older ones are deleted once a newer one is known to be there. An
 //! offloader that begins puts one in any case: what the one before it did is not known.
 
-use hstore_core::Timestamp;
 use hstore_core::ports::object_store::{ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind};
+use hstore_core::{Lsn, Timestamp};
 
 use super::retry::Retry;
 use super::upload::whole;
-use super::{Effect, Event, Job, Offloader};
+use super::{Effect, Event, Held, Job, Offloader};
 use crate::manifest::copy_key;
 
 /// What is done about copies.
@@ -17,8 +17,12 @@ use crate::manifest::copy_key;
 pub(super) struct Copies {
     /// The version of the newest copy of this epoch that is known to be there.
     put: Option<u64>,
+    /// The last LSN of the segments that it knows, if it knows any.
+    covers: Option<Lsn>,
     /// The call that is under way, and of which version.
     stage: Stage,
+    /// Something lies under its key, for all that the store has said.
+    is_there: bool,
     /// Since the last copy that is there.
     retry: Retry,
     /// Under the newest version's key lies something else. Only a newer version helps.
@@ -36,9 +40,23 @@ enum Stage {
 }
 
 impl Copies {
+    /// A planted bug's: as if a copy of what the register holds were there.
+    pub(super) fn of(held: &Held) -> Self {
+        Self {
+            put: Some(held.version),
+            covers: held.manifest.last(),
+            ..Self::default()
+        }
+    }
+
     /// The version of the newest copy of this epoch that is known to be there.
     pub(super) fn newest(&self) -> Option<u64> {
         self.put
+    }
+
+    /// Up to here the segments are known to the newest copy.
+    pub(super) fn covers(&self) -> Option<Lsn> {
+        self.covers
     }
 
     /// Whether the register is to hold a newer version, though nothing else has changed.
@@ -96,6 +114,12 @@ impl Offloader {
     ) {
         let (stage, copies) = (self.copies.stage, &mut self.copies);
         copies.stage = Stage::Idle;
+        if let Stage::Putting(_) = stage {
+            copies.is_there = match &answer {
+                Ok(_) => true,
+                Err(error) => error.kind == ObjectErrorKind::Exists,
+            };
+        }
         match (stage, answer) {
             // An answer says that it was put, not what.
             (Stage::Putting(version), Ok(_)) => copies.stage = Stage::ToCompare(version),
@@ -107,6 +131,7 @@ impl Offloader {
                 copies.put = is_it.then_some(version);
                 copies.is_spoiled = !is_it;
                 if is_it {
+                    copies.covers = self.held.manifest.last().max(copies.covers);
                     copies.retry = Retry::default();
                 } else {
                     copies.retry.fail(now, self.policy.backoff);
@@ -119,6 +144,15 @@ impl Offloader {
                     copies.retry.fail(now, self.policy.backoff);
                     out.push(Effect::Event(Event::Failed(error)));
                 }
+            }
+            // Something is there, and it is nothing.
+            (Stage::Comparing(version), Err(error))
+                if error.kind == ObjectErrorKind::NotFound
+                    && copies.is_there
+                    && version == self.held.version =>
+            {
+                copies.is_spoiled = true;
+                copies.retry.fail(now, self.policy.backoff);
             }
             (_, Err(error)) => {
                 copies.retry.fail(now, self.policy.backoff);

@@ -17,13 +17,15 @@
 //!   back and compared, byte by byte, before it is committed.
 //! - Only one change of the manifest is on its way. What is to change is worked out anew each time, from what the
 //!   register holds then and from what has happened: so a change that was lost is made again, or is not needed.
-//! - Nothing of its own epoch or a later one is garbage to it, and nothing that the manifest knows of.
+//! - What is handed over to the second tier is read there once more before, as a whole.
+//! - Nothing of a later epoch is garbage to it, and nothing that the manifest knows of.
 //!
 //! What keeps it from harming a log that another node has taken over is the register alone: it takes no change
 //! of a deposed offloader.
 
 mod care;
 mod copies;
+mod hand;
 mod retry;
 mod upload;
 
@@ -31,15 +33,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use hstore_core::ports::object_store::{ObjectAnswer, ObjectAsk, ObjectError, ObjectKey};
-use hstore_core::{Epoch, LogId, Lsn, Timestamp, WallTime};
-use hstore_replicator::reader::Delivery;
+use hstore_core::{Epoch, LogId, Lsn, Timestamp, WallTime, planted};
+use hstore_replicator::reader::{Delivery, GapKind};
 
-use crate::manifest::{Anomaly, Intent, IntentId, Manifest};
-use crate::policy::{Policy, hand_upto, trim_upto};
-use crate::segment::{NotInOrder, SegmentWriter};
+use crate::manifest::{Anomaly, Intent, IntentId, Manifest, SEGMENTS_MAX};
+use crate::policy::{Policy, trim_upto};
+use crate::segment::{NotInOrder, Segment, SegmentWriter};
 
 use care::Care;
 use copies::Copies;
+use hand::Hand;
+use retry::Retry;
 use upload::{Stage, Upload};
 
 /// What the register holds of a log's second tier.
@@ -75,18 +79,33 @@ pub enum Effect {
 /// What happened. Nothing depends on anyone's looking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// The register holds this version.
+    Held(u64),
     /// A segment is part of the log.
     Committed(Intent),
     /// What was put under an upload's key is not what was sent; it is uploaded anew.
     Spoiled(Intent),
     /// A segment is not as it was committed, or is again.
     Anomaly(Intent, Option<Anomaly>),
+    /// The manifest has as many segments as it can have: nothing more is moved until some are given up.
+    Full,
     /// A call failed; it is made again.
     Failed(ObjectError),
     /// An object that is part of nothing was deleted.
     Collected(ObjectKey),
-    /// What was read of the first tier is not what stands there; it is read again.
-    Unreadable(NotInOrder),
+    /// What was read of the first tier cannot be moved; it is read again some time later.
+    Unreadable(Unreadable),
+}
+
+/// Why what was read of the first tier is not moved.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is not what stands there, or cannot be written.
+    #[error(transparent)]
+    NotInOrder(#[from] NotInOrder),
+    /// It is told as lost. It may come back with a node that is down: so it is not moved as lost at once.
+    #[error("what stands from {0} on is told as lost; it is moved as lost if that stays so")]
+    Lost(Lsn),
 }
 
 /// Why a call was made.
@@ -98,6 +117,8 @@ enum Job {
     Copies,
     /// Look for garbage, delete it, look after segments.
     Care,
+    /// Read what is to be handed over.
+    Hand,
 }
 
 /// The offloader of one log in one epoch.
@@ -115,6 +136,10 @@ pub struct Offloader {
     /// Up to here records may be moved.
     released: Lsn,
     filling: Option<Filling>,
+    /// Of what could not be moved.
+    reading: Retry,
+    /// From here on records were told as lost, and since when.
+    lost: Option<(Lsn, Timestamp)>,
     /// In the order of their ranges.
     uploads: VecDeque<Upload>,
     /// Dropped uploads whose objects are deleted.
@@ -123,6 +148,7 @@ pub struct Offloader {
     seen: BTreeMap<IntentId, Option<Anomaly>>,
     copies: Copies,
     care: Care,
+    hand: Hand,
     calls: Calls,
     /// What was asked last to be given up, and when.
     asked_trim: (Lsn, Timestamp),
@@ -153,6 +179,14 @@ impl Calls {
         out.push(Effect::Ask { token, ask });
     }
 
+    /// A planted bug's: deletes an object, whatever comes of it.
+    fn delete_unheard(&mut self, key: ObjectKey, out: &mut Vec<Effect>) {
+        let token = self.next;
+        self.next += 1;
+        let ask = ObjectAsk::Delete { key };
+        out.push(Effect::Ask { token, ask });
+    }
+
     /// Takes time for so many bytes.
     fn charge(&mut self, now: Timestamp, bytes: u64, per_second: u64) {
         let takes = Duration::from_secs_f64(bytes as f64 / per_second.max(1) as f64);
@@ -170,6 +204,11 @@ impl Offloader {
     pub fn new(log: LogId, epoch: Epoch, root: ObjectKey, policy: Policy, held: Held) -> Self {
         let is_older = held.manifest.intents().all(|it| it.epoch < epoch);
         assert!(is_older, "one offloader an epoch");
+        let copies = if planted!("manifest-not-reuploaded") {
+            Copies::of(&held)
+        } else {
+            Copies::default()
+        };
         Self {
             log,
             epoch,
@@ -180,11 +219,14 @@ impl Offloader {
             trim: Lsn::MIN,
             released: Lsn::MIN,
             filling: None,
+            reading: Retry::default(),
+            lost: None,
             uploads: VecDeque::new(),
             deleted: BTreeSet::new(),
             seen: BTreeMap::new(),
-            copies: Copies::default(),
+            copies,
             care: Care::default(),
+            hand: Hand::default(),
             calls: Calls::default(),
             asked_trim: (Lsn::MIN, Timestamp::ZERO),
         }
@@ -198,7 +240,15 @@ impl Offloader {
 
     /// The range of the log that it wants to read next: from, and to, the second not included.
     #[must_use]
-    pub fn wants(&self) -> Option<(Lsn, Lsn)> {
+    pub fn wants(&self, now: Timestamp) -> Option<(Lsn, Lsn)> {
+        if self.reading.not_before > now {
+            return None;
+        }
+        self.wanted()
+    }
+
+    /// The same, once it reads again.
+    fn wanted(&self) -> Option<(Lsn, Lsn)> {
         let manifest = &self.held.manifest;
         let is_behind = manifest.next().is_some_and(|next| next <= self.trim);
         // What another offloader has announced is given up first: its range is read again.
@@ -230,19 +280,31 @@ impl Offloader {
             if delivery.first() != first {
                 continue;
             }
+            if let Delivery::Gap {
+                kind: GapKind::DataLoss,
+                ..
+            } = delivery
+                && !self.stays_lost(first, now)
+            {
+                self.reading.fail(now, self.policy.backoff);
+                let lost = Unreadable::Lost(first);
+                out.push(Effect::Event(Event::Unreadable(lost)));
+                return;
+            }
             let filling = self.filling.get_or_insert_with(|| Filling {
                 writer: SegmentWriter::new(self.log, first, self.policy.writer),
                 since: now,
             });
             match filling.writer.push(delivery) {
-                Ok(()) => {}
+                Ok(()) => self.reading = Retry::default(),
                 Err(NotInOrder::Trimmed(upto)) => {
                     self.trim = self.trim.max(upto);
                     self.forget_trimmed();
                     return;
                 }
                 Err(error) => {
-                    out.push(Effect::Event(Event::Unreadable(error)));
+                    self.reading.fail(now, self.policy.backoff);
+                    out.push(Effect::Event(Event::Unreadable(error.into())));
                     return;
                 }
             }
@@ -252,9 +314,24 @@ impl Offloader {
         }
     }
 
+    /// Whether what is told as lost at `first` has been for so long that nobody is waited for any more.
+    fn stays_lost(&mut self, first: Lsn, now: Timestamp) -> bool {
+        match self.lost {
+            Some((lsn, since)) if lsn == first => since + self.policy.grace <= now,
+            _ => {
+                self.lost = Some((first, now));
+                false
+            }
+        }
+    }
+
     /// Ends the segment that is being filled.
+    ///
+    /// # Panics
+    /// If it is not what a reader takes: nothing that was not read once is put.
     fn cut(&mut self) {
         if let Some(finished) = self.filling.take().and_then(|it| it.writer.finish()) {
+            Segment::verify(&finished.bytes).expect("what was written can be read");
             self.uploads.push_back(Upload::new(finished));
         }
     }
@@ -290,13 +367,15 @@ impl Offloader {
         self.changing = None;
         self.copies.is_newer();
         let before = std::mem::replace(&mut self.held, held);
+        out.push(Effect::Event(Event::Held(self.held.version)));
         let manifest = &self.held.manifest;
         let segments: BTreeSet<IntentId> = manifest.segments().map(|it| it.intent.id).collect();
-        for it in manifest
-            .segments()
-            .skip(before.manifest.segments().len().min(segments.len()))
-        {
-            out.push(Effect::Event(Event::Committed(it.intent)));
+        let newest = before.manifest.segments().last().map(|it| it.intent.id);
+        let new = manifest.segments().filter(|it| Some(it.intent.id) > newest);
+        out.extend(new.map(|it| Effect::Event(Event::Committed(it.intent))));
+        let is_full = segments.len() >= SEGMENTS_MAX;
+        if is_full && before.manifest.segments().len() < SEGMENTS_MAX {
+            out.push(Effect::Event(Event::Full));
         }
         self.uploads.retain_mut(|upload| {
             match upload.intent {
@@ -315,7 +394,7 @@ impl Offloader {
         self.deleted
             .retain(|id| manifest.dropped().any(|it| it.intent.id == *id));
         self.seen
-            .retain(|id, anomaly| manifest.knows(*id) && manifest.anomaly(*id) != *anomaly);
+            .retain(|id, anomaly| segments.contains(id) && manifest.anomaly(*id) != *anomaly);
     }
 
     /// The object store has answered a call.
@@ -334,6 +413,7 @@ impl Offloader {
             Job::Upload(id) => self.on_upload(id, answer, now, out),
             Job::Copies => self.on_copies(answer, now, out),
             Job::Care => self.on_care(answer, now, wall, out),
+            Job::Hand => self.on_hand(answer, now, out),
         }
     }
 
@@ -343,9 +423,11 @@ impl Offloader {
         if self.filling.as_ref().is_some_and(is_due) && self.uploads.len() < self.policy.uploads {
             self.cut();
         }
+        self.reading.is_over(now);
         self.go_on_with_uploads(now, out);
         self.go_on_with_copies(now, out);
         self.go_on_with_care(now, wall, out);
+        self.go_on_with_handing(now, wall, out);
         if self.changing.is_none() {
             let next = self.change(wall);
             let is_new = next.manifest != self.held.manifest || next.handed != self.held.handed;
@@ -381,7 +463,9 @@ impl Offloader {
             .filter_map(|it| it.due_at(self.calls.free_at));
         let others = [
             filling,
+            self.reading.rests_until(),
             self.copies.deadline(self.held.version),
+            self.hand_deadline(),
             self.care.deadline(),
         ];
         uploads.chain(others.into_iter().flatten()).min()
@@ -420,6 +504,7 @@ impl Offloader {
                 _ => break,
             }
         }
+        manifest.set_right(wall);
         manifest.drop_upto(self.trim, wall);
         for id in &self.deleted {
             manifest.forget(*id);
@@ -435,8 +520,12 @@ impl Offloader {
                 break;
             }
         }
-        let hand = hand_upto(manifest, &self.policy, self.newer(manifest), wall);
-        next.handed = next.handed.max(hand.unwrap_or(Lsn::MIN));
+        next.handed = self.handed(&next.manifest, wall);
+        if planted!("local-deleted-early") {
+            let put = self.uploads.iter().filter(|it| it.is_put());
+            let put = put.map(Upload::last).max();
+            next.handed = next.handed.max(put.unwrap_or(Lsn::MIN));
+        }
         next.version += 1;
         next
     }

@@ -16,6 +16,20 @@ pub(super) struct Retry {
 }
 
 impl Retry {
+    /// Whether it rests no more. If so it is not waited for any longer.
+    pub(super) fn is_over(&mut self, now: Timestamp) -> bool {
+        let is_over = self.not_before <= now;
+        if is_over {
+            self.not_before = Timestamp::ZERO;
+        }
+        is_over
+    }
+
+    /// Until when it rests, if it does.
+    pub(super) fn rests_until(&self) -> Option<Timestamp> {
+        Some(self.not_before).filter(|at| *at > Timestamp::ZERO)
+    }
+
     /// It failed: what comes next waits for twice as long as the last time.
     pub(super) fn fail(&mut self, now: Timestamp, shortest: Duration) {
         self.not_before = now + shortest * (1 << self.failed.min(DOUBLINGS_MAX));

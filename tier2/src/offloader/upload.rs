@@ -1,9 +1,11 @@
 //! One upload: put, read back, compared.
 
+use std::time::Duration;
+
 use hstore_core::ports::object_store::{
     ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
-use hstore_core::{Lsn, Timestamp};
+use hstore_core::{Lsn, Timestamp, planted};
 
 use super::retry::Retry;
 use super::{Effect, Event, Job, Offloader};
@@ -17,6 +19,8 @@ pub(super) struct Upload {
     /// What the register holds of it, once it does.
     pub(super) intent: Option<Intent>,
     pub(super) stage: Stage,
+    /// Something lies under its key, for all that the store has said.
+    is_there: bool,
     /// Of all calls since it was made.
     retry: Retry,
 }
@@ -46,6 +50,7 @@ impl Upload {
             finished,
             intent: None,
             stage: Stage::Unannounced,
+            is_there: false,
             retry: Retry::default(),
         }
     }
@@ -53,6 +58,7 @@ impl Upload {
     /// It is under a new intent, or none: it begins anew.
     pub(super) fn announced(&mut self, intent: Option<Intent>) {
         self.intent = intent;
+        self.is_there = false;
         self.stage = match intent {
             Some(_) => Stage::ToPut,
             None => Stage::Unannounced,
@@ -69,6 +75,22 @@ impl Upload {
 
     pub(super) fn segment(&self, intent: Intent) -> SegmentRef {
         SegmentRef::new(intent, &self.finished)
+    }
+
+    /// Something else lies under its key.
+    fn spoil(&mut self, now: Timestamp, backoff: Duration, out: &mut Vec<Effect>) -> Stage {
+        self.retry.fail(now, backoff);
+        let intent = self.intent.expect("what was put was announced");
+        out.push(Effect::Event(Event::Spoiled(intent)));
+        Stage::Spoiled
+    }
+
+    /// Whether it was put, for all that is known.
+    pub(super) fn is_put(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::ToCompare | Stage::Comparing | Stage::Verified
+        )
     }
 
     /// When something is to be done for it, where bytes may move from `free_at` on.
@@ -92,12 +114,21 @@ impl Offloader {
             if !is_due {
                 continue;
             }
-            let key = intent.key(&self.root, self.log);
+            let mut of = intent;
+            if planted!("epoch-key-mismatch") {
+                // As if it had been begun in the epoch whose uploads were given up.
+                let given_up = self.held.manifest.dropped().map(|it| it.intent.epoch);
+                of.epoch = given_up.min().unwrap_or(of.epoch);
+            }
+            let key = of.key(&self.root, self.log);
             let bytes = upload.finished.bytes.clone();
             self.calls
                 .charge(now, bytes.len() as u64, self.policy.bytes_per_second);
             let ask = if upload.stage == Stage::ToPut {
                 upload.stage = Stage::Putting;
+                if planted!("zombie-offloader") {
+                    self.calls.delete_unheard(key.clone(), out);
+                }
                 ObjectAsk::PutIfAbsent { key, bytes }
             } else {
                 upload.stage = Stage::Comparing;
@@ -119,22 +150,36 @@ impl Offloader {
             return;
         };
         let is_put = upload.stage == Stage::Putting;
+        upload.is_there |= is_put
+            && match &answer {
+                Ok(_) => true,
+                Err(error) => error.kind == ObjectErrorKind::Exists,
+            };
+        let is_there = upload.is_there;
         upload.stage = match answer {
             // It is read back in any case: an answer says that it was put, not what.
+            Ok(_) if is_put && planted!("truncated-upload") => Stage::Verified,
             Ok(_) if is_put => Stage::ToCompare,
-            Err(error) if is_put && error.kind == ObjectErrorKind::Exists => Stage::ToCompare,
-            Ok(ObjectAnswer::Got(bytes)) if bytes == upload.finished.bytes => Stage::Verified,
-            Ok(_) => {
-                upload.retry.fail(now, self.policy.backoff);
-                let intent = upload.intent.expect("it was found by it");
-                out.push(Effect::Event(Event::Spoiled(intent)));
-                Stage::Spoiled
+            Err(error) if is_put && error.kind == ObjectErrorKind::Exists => {
+                if planted!("ambiguous-put") {
+                    Stage::Verified
+                } else {
+                    Stage::ToCompare
+                }
             }
+            Ok(ObjectAnswer::Got(bytes)) if bytes == upload.finished.bytes => Stage::Verified,
+            // Something is there, and it is nothing.
+            Err(error) if error.kind == ObjectErrorKind::NotFound && is_there => {
+                upload.spoil(now, self.policy.backoff, out)
+            }
+            Ok(_) => upload.spoil(now, self.policy.backoff, out),
             Err(error) => {
                 upload.retry.fail(now, self.policy.backoff);
                 let next = match error.kind {
                     // It may have been done all the same.
-                    ObjectErrorKind::Unavailable if is_put => Stage::ToCompare,
+                    ObjectErrorKind::Unavailable if is_put && !planted!("ambiguous-put") => {
+                        Stage::ToCompare
+                    }
                     _ if is_put => Stage::ToPut,
                     // What is not there may be put again: under this key nothing else is ever put.
                     ObjectErrorKind::NotFound => Stage::ToPut,

@@ -144,6 +144,7 @@ impl World {
                 passed: Lsn::MIN,
                 authoritative: true,
                 trim: Lsn::MIN,
+                handed: Lsn::MIN,
             }),
             _ => unreachable!("not asked of other questions"),
         };

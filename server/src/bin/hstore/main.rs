@@ -6,6 +6,7 @@ mod moving;
 mod output;
 mod reach;
 mod read;
+mod rebuild;
 mod status;
 mod trim;
 
@@ -206,6 +207,27 @@ Examples:
         #[command(flatten)]
         which: Which,
     },
+    /// Tell what lies of a log in the object store, from that alone: no node is asked.
+    #[command(after_help = "\
+The newest copy of the manifest that is in order says it; without one, the segments themselves do. What is
+wanting is said, and makes the exit code 1. Credentials come from the environment, as for nodes.
+
+Examples:
+  hstore rebuild 1
+  hstore rebuild 1 --records > lines.txt
+  hstore rebuild 1 --manifest manifest.bin --json")]
+    Rebuild {
+        /// The log's number.
+        log: u32,
+        /// Write the manifest to this file, as registers hold it.
+        #[arg(long, value_name = "FILE")]
+        manifest: Option<PathBuf>,
+        /// Write the records, not the segments that they are in.
+        #[arg(long)]
+        records: bool,
+        #[command(flatten)]
+        which: Which,
+    },
     /// Tell how the nodes are: logs, counters, latencies.
     #[command(after_help = "\
 Examples:
@@ -312,6 +334,12 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Trim { log, upto, which } => trim::trim(log, upto, &which).await,
         Command::FindTime { log, ms, which } => trim::find_time(log, ms, &which).await,
+        Command::Rebuild {
+            log,
+            manifest,
+            records,
+            which,
+        } => rebuild::run(log, manifest.as_deref(), records, &which).await,
         Command::Status { which } => status::run(&which).await,
     }
 }

@@ -103,6 +103,11 @@ pub(crate) async fn tail(log: u32, follow: bool, raw: bool, which: &Which) -> an
     }
 }
 
+/// All of what was read elsewhere.
+pub(crate) fn show_all(page: &[Delivery], json: bool) -> anyhow::Result<Vec<u8>> {
+    show(page, style(false, json), Lsn::MAX)
+}
+
 fn style(raw: bool, json: bool) -> Style {
     match (raw, json) {
         (true, _) => Style::Raw,

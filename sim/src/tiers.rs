@@ -1,0 +1,533 @@
+//! What must hold between the tiers, seen from inside the cluster and its object store.
+//!
+//! The watch knows the newest version of each log's second tier that a sequencer was seen to hold, who has put which
+//! object, and what somebody has tampered with: that is not held against the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hstore_core::ports::object_store::{ObjectAsk, ObjectKey};
+use hstore_core::{Epoch, LogId, Lsn, Timestamp};
+use hstore_replicator::reader::Delivery;
+use hstore_tier2::manifest::{Manifest, ObjectName, SegmentRef, log_prefix};
+use hstore_tier2::memory::MemoryObjectStore;
+use hstore_tier2::offloader::Held;
+use hstore_tier2::rebuild::rebuild;
+use hstore_tier2::segment::Segment;
+
+use crate::invariants::violation;
+use crate::report::Violation;
+
+/// What was found of a log's second tier when its sequencer held something new.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// The log.
+    pub log: LogId,
+    /// The epoch that is sequenced.
+    pub epoch: Epoch,
+    /// What the register holds.
+    pub held: &'a Held,
+    /// Up to where everything was given up.
+    pub trim: Lsn,
+}
+
+/// What is new.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// What stands in the segments that became part of the log.
+    pub entries: Vec<Delivery>,
+    /// How many these are.
+    pub segments: u64,
+    /// More was handed over.
+    pub handed: bool,
+    /// The offloader of an epoch before was at work when this one began.
+    pub deposed: bool,
+    /// Uploads of an epoch before that were under way.
+    pub left: u64,
+}
+
+/// Watches the second tier of a run.
+#[derive(Debug)]
+pub struct Tiers {
+    root: ObjectKey,
+    logs: BTreeMap<LogId, Tier>,
+    /// Whose offloader has put each object, in which epoch.
+    putters: BTreeMap<ObjectKey, (LogId, Epoch)>,
+    /// What somebody has tampered with after the offloader had read it: it could not know.
+    tampered: BTreeSet<ObjectKey>,
+    /// Objects of committed segments that an offloader has read as a whole.
+    looked_at: BTreeSet<ObjectKey>,
+    checked: u64,
+}
+
+/// What is known of a log.
+#[derive(Debug, Default)]
+struct Tier {
+    held: Held,
+    trim: Lsn,
+    /// The newest epoch whose sequencer was seen to hold something.
+    epoch: Epoch,
+    /// The newest epoch whose offloader has made a call.
+    at_work: Epoch,
+}
+
+impl Tiers {
+    /// Of objects below `root`.
+    #[must_use]
+    pub fn new(root: ObjectKey) -> Self {
+        Self {
+            root,
+            logs: BTreeMap::new(),
+            putters: BTreeMap::new(),
+            tampered: BTreeSet::new(),
+            looked_at: BTreeSet::new(),
+            checked: 0,
+        }
+    }
+
+    /// How often something was judged.
+    #[must_use]
+    pub fn checked(&self) -> u64 {
+        self.checked
+    }
+
+    /// What is known of a log's second tier.
+    #[must_use]
+    pub fn held(&self, log: LogId) -> Option<&Held> {
+        self.logs.get(&log).map(|it| &it.held)
+    }
+
+    /// An offloader has made a call.
+    pub fn on_call(&mut self, log: LogId, epoch: Epoch, ask: &ObjectAsk) {
+        let tier = self.logs.entry(log).or_default();
+        tier.at_work = tier.at_work.max(epoch);
+        if let ObjectAsk::PutIfAbsent { key, .. } = ask {
+            self.putters.entry(key.clone()).or_insert((log, epoch));
+        }
+    }
+
+    /// An object is about to be deleted by an offloader.
+    pub fn on_delete(&mut self, at: Timestamp, key: &ObjectKey) -> Option<Violation> {
+        self.checked += 1;
+        for (&log, tier) in &self.logs {
+            let manifest = &tier.held.manifest;
+            let segments = manifest.segments().map(|it| &it.intent);
+            let mut needed = segments.chain(manifest.intents());
+            if let Some(intent) = needed.find(|it| it.key(&self.root, log) == *key) {
+                let (first, last) = (intent.first, intent.last);
+                return Some(violation(
+                    at,
+                    "needed-objects-stay",
+                    format!("`{key}` stays: it is to hold {first} to {last} of {log}"),
+                    "it is deleted".to_owned(),
+                ));
+            }
+        }
+        None
+    }
+
+    /// An object that may be tampered with: of a segment that nodes hold as well. One for each `pick`.
+    #[must_use]
+    pub fn pick(&self, pick: u64) -> Option<(LogId, ObjectKey)> {
+        let logs = self.logs.iter();
+        let held_twice = logs.flat_map(|(&log, tier)| {
+            let segments = tier.held.manifest.segments();
+            let behind = segments.filter(|it| it.intent.first > tier.held.handed);
+            behind.map(move |it| (log, it))
+        });
+        let candidates: Vec<(LogId, &SegmentRef)> = held_twice.collect();
+        let at = pick.checked_rem(candidates.len() as u64)?;
+        let (log, segment) = candidates[at as usize];
+        Some((log, segment.intent.key(&self.root, log)))
+    }
+
+    /// An object is read.
+    pub fn on_get(&mut self, key: &ObjectKey) {
+        let mut logs = self.logs.iter();
+        let is_committed = logs.any(|(&log, tier)| {
+            let mut segments = tier.held.manifest.segments();
+            segments.any(|it| it.intent.key(&self.root, log) == *key)
+        });
+        if is_committed {
+            self.looked_at.insert(key.clone());
+        }
+    }
+
+    /// Somebody has tampered with an object. What stood there, as far as an offloader had looked at it before: it
+    /// could not know, and may have handed it over.
+    pub fn on_tampered(&mut self, key: &ObjectKey, bytes: Option<&bytes::Bytes>) -> Vec<Delivery> {
+        self.tampered.insert(key.clone());
+        let stood = bytes.filter(|_| self.looked_at.contains(key));
+        stood
+            .and_then(|bytes| Some(entries(&Segment::verify(bytes).ok()?, bytes)))
+            .unwrap_or_default()
+    }
+
+    /// A sequencer holds something new of its log's second tier.
+    ///
+    /// # Errors
+    /// If it may not be so.
+    pub fn on_held(
+        &mut self,
+        at: Timestamp,
+        seen: &Seen<'_>,
+        store: &MemoryObjectStore,
+    ) -> Result<News, Violation> {
+        let Seen {
+            log,
+            epoch,
+            held,
+            trim,
+        } = *seen;
+        self.checked += 1;
+        let mut news = News::default();
+        let tier = self.logs.entry(log).or_default();
+        if epoch > tier.epoch {
+            let foreign = held.manifest.intents().filter(|it| it.epoch < epoch);
+            news.left = foreign.count() as u64;
+            news.deposed = tier.at_work > Epoch(0) && tier.at_work < epoch;
+            tier.epoch = epoch;
+        }
+        tier.trim = tier.trim.max(trim);
+        let trim = tier.trim;
+        let before = &tier.held;
+        let fail =
+            |property, expected: String, seen: String| Err(violation(at, property, expected, seen));
+        if held.version < before.version {
+            // Of a sequencer that was deposed.
+            return Ok(news);
+        }
+        if held.version == before.version {
+            if held != before {
+                return fail(
+                    "one-manifest-per-version",
+                    format!(
+                        "version {} of {log}'s manifest is one and the same",
+                        held.version
+                    ),
+                    format!("{epoch} holds another"),
+                );
+            }
+            return Ok(news);
+        }
+        if let Some((expected, seen)) = untiled(&held.manifest) {
+            return fail("segments-tile", format!("{log}: {expected}"), seen);
+        }
+        for it in before.manifest.segments() {
+            let (first, last) = (it.intent.first, it.intent.last);
+            let stays = held.manifest.segment_of(first) == Some(it);
+            if !stays && last > trim {
+                return fail(
+                    "kept-until-trimmed",
+                    format!("{log} keeps {first} to {last}: it is given up to {trim} only"),
+                    format!("version {} does not know it", held.version),
+                );
+            }
+        }
+        if held.handed < before.handed {
+            return fail(
+                "handed-lies-in-the-bucket",
+                format!(
+                    "what of {log} was handed over, to {}, is not taken back",
+                    before.handed
+                ),
+                format!("it is handed over to {}", held.handed),
+            );
+        }
+        news.handed = held.handed > before.handed;
+        let known: BTreeSet<_> = before.manifest.segments().map(|it| it.intent.id).collect();
+        let fresh: Vec<SegmentRef> = held
+            .manifest
+            .segments()
+            .filter(|it| !known.contains(&it.intent.id))
+            .cloned()
+            .collect();
+        let held = held.clone();
+        for segment in &fresh {
+            self.checked += 1;
+            news.entries
+                .extend(self.stands(at, log, segment, store, false)?);
+            news.segments += 1;
+        }
+        if news.handed {
+            self.lies_in_bucket(at, log, trim, &held, store)?;
+        }
+        self.logs.entry(log).or_default().held = held;
+        Ok(news)
+    }
+
+    /// What stands in a segment that is part of the log. What was tampered with is not looked at, unless the first tier
+    /// `forgets` it and nobody has read it before.
+    fn stands(
+        &self,
+        at: Timestamp,
+        log: LogId,
+        segment: &SegmentRef,
+        store: &MemoryObjectStore,
+        forgets: bool,
+    ) -> Result<Vec<Delivery>, Violation> {
+        let intent = segment.intent;
+        let key = intent.key(&self.root, log);
+        if self.tampered.contains(&key) && (self.looked_at.contains(&key) || !forgets) {
+            return Ok(Vec::new());
+        }
+        let wrong = |seen: String| {
+            let (first, last) = (intent.first, intent.last);
+            let expected = format!("`{key}` holds {first} to {last} of {log}, as it was committed");
+            violation(at, "segments-stand", expected, seen)
+        };
+        let bytes = store.objects().find(|(it, _)| **it == key);
+        let Some((_, bytes)) = bytes else {
+            return Err(wrong("it is not there".to_owned()));
+        };
+        if !segment.is(bytes) {
+            return Err(wrong(format!(
+                "{} bytes are there that are not those",
+                bytes.len()
+            )));
+        }
+        let opened = Segment::verify(bytes).map_err(|error| wrong(error.to_string()))?;
+        let info = opened.info();
+        if (info.first, info.last, info.records) != (intent.first, intent.last, segment.records) {
+            let (first, last, records) = (info.first, info.last, info.records);
+            return Err(wrong(format!(
+                "it holds {records} records from {first} to {last}"
+            )));
+        }
+        if let Some((whose, epoch)) = self.putters.get(&key)
+            && (*whose, *epoch) != (log, intent.epoch)
+        {
+            return Err(violation(
+                at,
+                "segments-of-their-epoch",
+                format!(
+                    "`{key}` was put by the offloader of {log} in {}",
+                    intent.epoch
+                ),
+                format!("it was put by that of {whose} in {epoch}"),
+            ));
+        }
+        Ok(entries(&opened, bytes))
+    }
+
+    /// What was handed over lies in the bucket, and whoever has nothing but the bucket finds it.
+    fn lies_in_bucket(
+        &self,
+        at: Timestamp,
+        log: LogId,
+        trim: Lsn,
+        held: &Held,
+        store: &MemoryObjectStore,
+    ) -> Result<(), Violation> {
+        let wrong = |seen: String| {
+            let expected = format!(
+                "what of {log} was handed over, to {}, lies in the bucket",
+                held.handed
+            );
+            violation(at, "handed-lies-in-the-bucket", expected, seen)
+        };
+        if held.manifest.last().max(Some(trim)) < Some(held.handed) {
+            return Err(wrong(format!(
+                "its segments end at {:?}",
+                held.manifest.last()
+            )));
+        }
+        let prefix = log_prefix(&self.root, log);
+        let copies =
+            store
+                .objects()
+                .filter_map(|(key, bytes)| match ObjectName::read(key, &prefix)? {
+                    ObjectName::Copy { .. } => Manifest::decode(bytes).ok(),
+                    ObjectName::Segment { .. } => None,
+                });
+        let covers = copies.filter_map(|it| it.last()).max();
+        if covers.max(Some(trim)) < Some(held.handed) {
+            return Err(wrong(format!(
+                "no copy of the manifest in the bucket knows more than to {covers:?}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// A node forgets what it held of a log up to `upto`: it has to be in the bucket, whole.
+    pub fn on_forgotten(
+        &mut self,
+        at: Timestamp,
+        log: LogId,
+        upto: Lsn,
+        trim: Lsn,
+        store: &MemoryObjectStore,
+    ) -> Option<Violation> {
+        self.checked += 1;
+        let tier = self.logs.entry(log).or_default();
+        tier.trim = tier.trim.max(trim);
+        let wrong = |seen: String| {
+            let expected = format!("what nodes forget of {log}, to {upto}, lies in the bucket");
+            Some(violation(
+                at,
+                "forgotten-lies-in-the-bucket",
+                expected,
+                seen,
+            ))
+        };
+        if upto > tier.held.handed {
+            return wrong(format!("it was handed over to {}", tier.held.handed));
+        }
+        let trim = tier.trim;
+        let segments = tier.held.manifest.segments();
+        let needed: Vec<SegmentRef> = segments
+            .filter(|it| it.intent.first <= upto && it.intent.last > trim)
+            .cloned()
+            .collect();
+        for segment in &needed {
+            if let Err(missing) = self.stands(at, log, segment, store, true) {
+                return wrong(missing.seen);
+            }
+        }
+        None
+    }
+
+    /// A log is about to give up all to `upto`, because it keeps `bytes` at most; behind its segments are at most
+    /// `newer` bytes.
+    pub fn on_kept_no_longer(
+        &mut self,
+        at: Timestamp,
+        log: LogId,
+        upto: Lsn,
+        newer: u64,
+        bytes: u64,
+    ) -> Option<Violation> {
+        self.checked += 1;
+        let tier = self.logs.get(&log)?;
+        let behind = tier
+            .held
+            .manifest
+            .segments()
+            .filter(|it| it.intent.first > upto);
+        let kept = behind.map(|it| it.payload_bytes).sum::<u64>() + newer;
+        (kept < bytes).then(|| {
+            violation(
+                at,
+                "retention-keeps-enough",
+                format!("{log} keeps its newest {bytes} bytes"),
+                format!("it gives up all to {upto}, with {kept} bytes at most behind that"),
+            )
+        })
+    }
+
+    /// Whether all that is released of a log lies in the bucket, with a copy of the manifest, and nothing else does.
+    #[must_use]
+    pub fn is_settled(&self, log: LogId, released: Lsn, store: &MemoryObjectStore) -> bool {
+        let Some(tier) = self.logs.get(&log) else {
+            return false;
+        };
+        let manifest = &tier.held.manifest;
+        let is_all = manifest.next().unwrap_or(tier.trim.successor()) > released;
+        if !is_all || manifest.intents().len() + manifest.dropped().len() > 0 {
+            return false;
+        }
+        let prefix = log_prefix(&self.root, log);
+        let needed: BTreeSet<ObjectKey> = manifest
+            .segments()
+            .map(|it| it.intent.key(&self.root, log))
+            .collect();
+        let mut copies = 0;
+        for (key, bytes) in store.objects().filter(|(key, _)| key.is_below(&prefix)) {
+            match ObjectName::read(key, &prefix) {
+                Some(ObjectName::Copy { .. }) => {
+                    copies += 1;
+                    if Manifest::decode(bytes).as_ref() != Ok(manifest) {
+                        return false;
+                    }
+                }
+                Some(ObjectName::Segment { .. }) if !needed.contains(key) => return false,
+                Some(ObjectName::Segment { .. }) | None => {}
+            }
+        }
+        copies == 1
+    }
+
+    /// What lies in the bucket of a log, as whoever has nothing else finds it.
+    ///
+    /// # Errors
+    /// If that is not what the log's registers say.
+    pub fn read_bucket(
+        &mut self,
+        at: Timestamp,
+        log: LogId,
+        store: &MemoryObjectStore,
+    ) -> Result<Vec<Delivery>, Violation> {
+        self.checked += 1;
+        let Some(tier) = self.logs.get(&log) else {
+            return Ok(Vec::new());
+        };
+        let mut copy = store.clone();
+        let found = rebuild(&mut copy, &self.root, log).expect("nothing is wrong with the store");
+        let held: Vec<&SegmentRef> = tier.held.manifest.segments().collect();
+        let alone: Vec<&SegmentRef> = found.manifest.segments().collect();
+        if held != alone {
+            return Err(violation(
+                at,
+                "bucket-tells-all",
+                format!(
+                    "the bucket alone tells of the {} segments of {log} that its registers tell of",
+                    held.len()
+                ),
+                format!("it tells of {}: {:?}", alone.len(), found.wanting),
+            ));
+        }
+        let mut all = Vec::new();
+        for segment in held {
+            all.extend(self.stands(at, log, segment, store, false)?);
+        }
+        Ok(all)
+    }
+
+    /// Whether somebody has tampered with a segment of the log that is still part of it.
+    #[must_use]
+    pub fn is_tampered(&self, log: LogId) -> bool {
+        let segments = self.logs.get(&log).map(|it| it.held.manifest.segments());
+        let mut keys = segments
+            .into_iter()
+            .flatten()
+            .map(|it| it.intent.key(&self.root, log));
+        keys.any(|key| self.tampered.contains(&key))
+    }
+}
+
+/// Where a manifest does not tile: what was expected, and what is.
+fn untiled(manifest: &Manifest) -> Option<(String, String)> {
+    let segments = manifest.segments().map(|it| it.intent);
+    let all = segments.chain(manifest.intents().copied());
+    let mut next = None;
+    let mut ids = BTreeSet::new();
+    for intent in all {
+        let (first, last) = (intent.first, intent.last);
+        if next.is_some_and(|next| next != first) || last < first {
+            let expected = format!("a range begins where the one before it ends, at {next:?}");
+            return Some((expected, format!("the next is {first} to {last}")));
+        }
+        if !ids.insert(intent.id) {
+            let expected = "an upload is known once".to_owned();
+            let seen = format!("upload {}, {first} to {last}, twice", intent.id.0);
+            return Some((expected, seen));
+        }
+        next = Some(last.successor());
+    }
+    let dropped = manifest.dropped().find(|it| ids.contains(&it.intent.id));
+    dropped.map(|it| {
+        let expected = "what is to be deleted is part of nothing".to_owned();
+        (expected, format!("upload {} is", it.intent.id.0))
+    })
+}
+
+/// What stands in a segment that is in order.
+fn entries(segment: &Segment, file: &bytes::Bytes) -> Vec<Delivery> {
+    let mut reader = segment.reader();
+    let mut all = Vec::new();
+    for number in 0..segment.blocks().len() {
+        let range = segment.range(number);
+        let stored = file.slice(range.start as usize..range.end as usize);
+        all.extend(reader.deliveries(number, &stored).expect("it was verified"));
+    }
+    all
+}
