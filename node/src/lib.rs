@@ -195,7 +195,8 @@ impl Node {
     fn follow_sequencers(&mut self, env: &mut Env) {
         if let Some(second_tier) = &mut self.second_tier {
             for (&log, sequencer) in &mut self.sequencers {
-                if env.config.is_tiered(log) {
+                let annex = sequencer.machine().value().map(|it| it.annex.version);
+                if env.config.is_tiered(log) || annex.is_some_and(|version| version > 0) {
                     second_tier.follow(log, sequencer, env);
                 }
             }
@@ -416,6 +417,12 @@ impl Node {
     #[must_use]
     pub fn held(&self, log: LogId) -> Option<&Held> {
         self.second_tier.as_ref()?.held(log)
+    }
+
+    /// Up to where this node has read what it is to hand over of `log`, in its epoch, and found it in order.
+    #[must_use]
+    pub fn sound(&self, log: LogId) -> Option<(Epoch, Lsn)> {
+        self.second_tier.as_ref()?.sound(log)
     }
 
     /// The register of `log` as this node last saw it, if it sequences the log.

@@ -143,6 +143,12 @@ impl SecondTier {
         Some(offloader.held())
     }
 
+    /// Up to where this node's offloader has read what it is to hand over, and found it in order.
+    pub(crate) fn sound(&self, log: LogId) -> Option<(Epoch, Lsn)> {
+        let reign = self.reigns.get(&log)?;
+        Some((reign.epoch, reign.offloader.as_ref()?.sound()?))
+    }
+
     /// Takes up what has become of a log's sequencer, and does what is due. To be called after each step.
     pub(crate) fn follow(
         &mut self,
@@ -158,7 +164,12 @@ impl SecondTier {
         if self.reigns.get(&log).is_none_or(|it| it.epoch != epoch) {
             let offloader = match held(&value.annex) {
                 Ok(held) => {
-                    let (root, policy) = (self.tiering.root.clone(), self.tiering.policy(log));
+                    let root = self.tiering.root.clone();
+                    let mut policy = self.tiering.policy(log);
+                    if !env.config.is_tiered(log) {
+                        // What has moved stays there, and is looked after.
+                        policy.uploads = 0;
+                    }
                     Some(Box::new(Offloader::new(log, epoch, root, policy, held)))
                 }
                 Err(why) => {
@@ -242,6 +253,14 @@ impl SecondTier {
         hint: Option<NodeId>,
         env: &mut Env<'_>,
     ) {
+        let is_it = |it: &Waiting| {
+            let theirs = (it.to, it.log, it.ask.nonce, it.ask.first);
+            theirs == (to, log, ask.nonce, ask.first)
+        };
+        if self.waiting.values().any(is_it) {
+            // It is answered once it is there.
+            return;
+        }
         let told = match self.reigns.get(&log) {
             None => ColdTold::Elsewhere(hint),
             Some(_) if self.waiting.len() >= COLD_READS_MAX => {
@@ -255,12 +274,13 @@ impl SecondTier {
                 offloader: Some(offloader),
                 ..
             }) => match segments(&offloader.held().manifest, &ask) {
-                Some(segments) => {
+                Ok(segments) => {
+                    let last = segments.last().map_or(ask.last, |it| it.intent.last);
                     let asked = ColdRead {
                         log,
                         from: ask.first.max(segments[0].intent.first),
                         segments: segments.into(),
-                        until: ask.last.successor(),
+                        until: last.min(ask.last).successor(),
                         time: ask.time,
                         limit_bytes: COLD_ANSWER_BYTES,
                         ahead_bytes: self.ahead_bytes(&ask),
@@ -275,7 +295,7 @@ impl SecondTier {
                     self.read(waiting, env);
                     return;
                 }
-                None => ColdTold::Nothing,
+                Err(upto) => ColdTold::Nothing(upto),
             },
         };
         self.answer(to, log, &ask, told, env);
@@ -320,8 +340,7 @@ impl SecondTier {
                 let limit = COLD_PER_ANSWER.min(waiting.ask.limit as usize).max(1);
                 entries.truncate(limit);
                 if entries.is_empty() {
-                    // Of that time there is nothing so early.
-                    ColdTold::Nothing
+                    ColdTold::Nothing(waiting.looked())
                 } else {
                     ColdTold::Entries(entries)
                 }
@@ -333,20 +352,36 @@ impl SecondTier {
                 return;
             }
             Err(ColdError::Missing { last, .. } | ColdError::Damaged { last, .. }) => {
-                // It may have been given up meanwhile.
-                let held = self.held(waiting.log);
-                let now = held.and_then(|it| segments(&it.manifest, &waiting.ask));
-                if now.is_some_and(|it| it[0] == waiting.asked.segments[0]) {
-                    ColdTold::Lost(last)
-                } else {
-                    probe!("cold.segment-was-dropped");
-                    ColdTold::Busy
-                }
+                self.is_lost(&waiting, last, env)
             }
-            Err(ColdError::Elsewhere(_)) => ColdTold::Nothing,
+            Err(ColdError::Elsewhere(_)) => ColdTold::Nothing(waiting.looked()),
             Err(ColdError::Store(_)) => ColdTold::Busy,
         };
         self.answer(waiting.to, waiting.log, &waiting.ask, told, env);
+    }
+
+    /// Somebody could not read a segment. That it is lost is told once the offloader has found that, too: a store that
+    /// is not there for a while, or is another one, must not make anybody pass over history.
+    fn is_lost(&mut self, waiting: &Waiting, last: Lsn, env: &Env<'_>) -> ColdTold {
+        let reign = self.reigns.get_mut(&waiting.log);
+        let Some((reign, offloader)) =
+            reign.and_then(|it| Some((&mut it.deadline, it.offloader.as_mut()?)))
+        else {
+            return ColdTold::Busy;
+        };
+        let manifest = &offloader.held().manifest;
+        let at = |lsn| manifest.segment_of(lsn).map(|it| it.intent.id);
+        let Some(id) = at(last) else {
+            // It was given up meanwhile.
+            probe!("cold.segment-was-dropped");
+            return ColdTold::Busy;
+        };
+        if manifest.anomaly(id).is_some() {
+            return ColdTold::Lost(last);
+        }
+        offloader.suspect(id);
+        *reign = Some(env.now);
+        ColdTold::Busy
     }
 
     fn answer(&self, to: Address, log: LogId, ask: &FetchCold, told: ColdTold, env: &mut Env<'_>) {
@@ -361,22 +396,31 @@ impl SecondTier {
     }
 }
 
-/// The segments that answer a question, the first of them first; `None` if none does.
-fn segments(manifest: &Manifest, ask: &FetchCold) -> Option<Vec<SegmentRef>> {
+impl Waiting {
+    /// Up to where was looked, if nothing was found.
+    fn looked(&self) -> Lsn {
+        let last = self.asked.segments.back().map(|it| it.intent.last);
+        last.map_or(Lsn::MIN, |last| last.min(self.ask.last))
+    }
+}
+
+/// The segments that answer a question, the first of them first. If none does: up to where that is so.
+fn segments(manifest: &Manifest, ask: &FetchCold) -> Result<Vec<SegmentRef>, Lsn> {
+    let end = manifest.last().unwrap_or(Lsn::MIN);
     let first = match ask.time {
-        None => manifest.segment_of(ask.first)?,
+        None => manifest.segment_of(ask.first),
         Some(time) => manifest
             .segments()
-            .find(|it| it.intent.last >= ask.first && it.records > 0 && it.latest >= time)?,
+            .find(|it| it.intent.last >= ask.first && it.records > 0 && it.latest >= time),
     };
-    let from = first.intent.first;
+    let from = first.ok_or(end)?.intent.first;
     if from > ask.last {
-        return None;
+        return Err(ask.last);
     }
     let rest = manifest.segments().skip_while(|it| it.intent.first < from);
     let rest = rest.take_while(|it| it.intent.first <= ask.last);
     let segments: Vec<SegmentRef> = rest.take(SEGMENTS_PER_READ).cloned().collect();
-    Some(segments)
+    Ok(segments)
 }
 
 /// What the register holds of the second tier.
@@ -405,7 +449,10 @@ impl Reign {
             return;
         };
         let released = sequencer.machine().released();
-        self.is_open |= released.is_some();
+        if released.is_some() && !self.is_open {
+            self.is_open = true;
+            self.deadline = Some(env.now);
+        }
         let seen = (
             value.annex.version,
             released.unwrap_or(Lsn::MIN),
@@ -425,9 +472,13 @@ impl Reign {
             let held = held(&value.annex).expect("what is held was made here");
             offloader.on_held(held, &mut effects);
         }
+        // That more was released leads to nothing but to reading on.
+        let is_read = seen.0 == self.seen.0 && seen.2 == self.seen.2 && !is_due;
         self.seen = seen;
         offloader.on_bounds(seen.1, seen.2);
-        offloader.on_time(env.now, env.wall, &mut effects);
+        if !is_read {
+            offloader.on_time(env.now, env.wall, &mut effects);
+        }
         self.read_on(log, &mut offloader, value, nonces, &mut effects, env);
         let mut trim = None;
         for effect in &effects {
@@ -484,6 +535,7 @@ impl Reign {
                         down: NodeSet::EMPTY,
                         // It is what is not there yet.
                         second_tier: None,
+                        is_tiered: false,
                     };
                     *nonces += 1;
                     let life = u64::from(env.incarnation.0) << 32;

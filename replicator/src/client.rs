@@ -591,9 +591,8 @@ impl Client {
                     }
                     Call::FindTime { time, .. } => {
                         let nonce = self.next_nonce();
-                        let tier = self.config.is_tiered(log).then_some(from);
                         let range = (trim, upto);
-                        let search = Search::new(log, epochs, range, time, nonce, tier);
+                        let search = Search::new(log, epochs, range, time, nonce, Some(from));
                         let search = Box::new(search);
                         let running = self.calls.get_mut(&id).expect("just found");
                         running.phase = Phase::Searching { search, nonce };
@@ -706,7 +705,9 @@ impl Client {
             limit,
             trim,
             down: self.down.keys().copied().collect::<NodeSet>(),
-            second_tier: self.config.is_tiered(log).then_some(sequencer),
+            // Whatever the configuration says now: history may have moved before.
+            second_tier: Some(sequencer),
+            is_tiered: self.config.is_tiered(log),
         };
         let running = self.calls.get_mut(&id).expect("running");
         let reader = Reader::new(log, epochs, &range, nonce);

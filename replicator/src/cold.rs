@@ -19,8 +19,10 @@ pub(crate) struct ColdQuestion {
     ask: FetchCold,
     /// Who is asked.
     node: Option<NodeId>,
-    /// Questions since an answer that counts.
+    /// Questions so far.
     tries: u32,
+    /// Of these, since anybody said anything.
+    unheard: u32,
     /// When to ask, or to ask again.
     ask_at: Timestamp,
 }
@@ -33,6 +35,7 @@ impl ColdQuestion {
             ask,
             node: sequencer,
             tries: 0,
+            unheard: 0,
             ask_at: Timestamp::ZERO,
         }
     }
@@ -56,7 +59,7 @@ impl ColdQuestion {
         if self.ask_at > now {
             return;
         }
-        if self.tries > 1 {
+        if self.unheard > 1 {
             // Whoever is silent may not be there any more.
             self.node = None;
         }
@@ -66,6 +69,7 @@ impl ColdQuestion {
         };
         self.ask_at = now + Patience::default().after(self.tries, timing.resend * FAR);
         self.tries += 1;
+        self.unheard += 1;
         let (log, ask) = (self.log, StorageAsk::FetchCold(self.ask));
         send(node, Message::Storage { log, ask });
     }
@@ -81,6 +85,7 @@ impl ColdQuestion {
         if (answer.nonce, answer.first) != (self.ask.nonce, self.ask.first) {
             return None;
         }
+        self.unheard = 0;
         match &answer.told {
             ColdTold::Elsewhere(Some(node)) if *node != from => {
                 // Two may take each other for it.
@@ -107,9 +112,5 @@ impl ColdQuestion {
     pub(crate) fn ask_another(&mut self, now: Timestamp, timing: &Timing) {
         self.node = None;
         self.ask_at = now + timing.resend;
-    }
-
-    pub(crate) fn last(&self) -> Lsn {
-        self.ask.last
     }
 }

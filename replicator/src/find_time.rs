@@ -189,7 +189,14 @@ impl Search {
             }
             // It may be the one meant.
             ColdTold::Lost(_) => self.cold = Some(question.first()),
-            _ => self.searched = question.last(),
+            ColdTold::Nothing(upto) if *upto >= question.first() => {
+                self.searched = self.searched.max(*upto);
+            }
+            // Whoever says so knows less than nodes do: it may be no sequencer any more.
+            _ => {
+                question.ask_another(now, timing);
+                return;
+            }
         }
         self.question = None;
         self.ask_second_tier();
@@ -262,9 +269,12 @@ mod tests {
     fn what_was_handed_over_is_searched_in_the_second_tier() {
         let timing = Timing::default();
         for (told, found) in [
-            (ColdTold::Nothing, Lsn::new(3, 2)),
-            (ColdTold::Lost(Lsn::new(1, 9)), Lsn::new(1, 1)),
-            (ColdTold::Entries(Vec::new()), Lsn::new(3, 2)),
+            (ColdTold::Nothing(Lsn::new(2, 4)), Some(Lsn::new(3, 2))),
+            (ColdTold::Lost(Lsn::new(1, 9)), Some(Lsn::new(1, 1))),
+            // It is asked for the rest, and another where that was nothing.
+            (ColdTold::Nothing(Lsn::new(2, 3)), None),
+            (ColdTold::Nothing(Lsn::MIN), None),
+            (ColdTold::Entries(Vec::new()), None),
         ] {
             let mut it = Search::new(
                 LogId(1),
@@ -305,7 +315,7 @@ mod tests {
                 told,
             };
             it.on_cold(NodeId(2), &answer, Timestamp::ZERO, &timing);
-            assert_eq!(it.found(), Some(found));
+            assert_eq!(it.found(), found);
         }
     }
 }

@@ -466,8 +466,9 @@ pub enum ColdTold {
     /// Nothing up to this LSN, included, though there should be: what is there is not what was put there, or it is
     /// gone.
     Lost(Lsn),
-    /// Nothing: it was not moved there, or is not of that time.
-    Nothing,
+    /// Nothing of it up to this LSN, included: it was not moved there, or is not of that time. Of what comes behind
+    /// nothing is said.
+    Nothing(Lsn),
     /// Another node sequences the log.
     Elsewhere(Option<NodeId>),
     /// Not now.

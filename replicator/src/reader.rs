@@ -126,6 +126,8 @@ pub struct Range {
     /// Who sequences the log, for all that is known, where some of it may lie in a second tier. `None`: nothing of
     /// the range does.
     pub second_tier: Option<NodeId>,
+    /// Whether history moves there also now: what nodes lost is looked for there as well.
+    pub is_tiered: bool,
 }
 
 /// A read on its way.
@@ -150,6 +152,8 @@ pub struct Reader {
     /// Up to here the nodes hold nothing, for all that is known.
     handed: Lsn,
     second_tier: Option<SecondTier>,
+    /// Whether all that is lost may lie there.
+    is_tiered: bool,
     delivered: Vec<Delivery>,
     /// Bytes of payload in `delivered`.
     delivered_bytes: usize,
@@ -236,6 +240,7 @@ impl Reader {
             records: 0,
             trim: range.trim,
             handed: Lsn::MIN,
+            is_tiered: range.is_tiered,
             second_tier: range.second_tier.map(|sequencer| SecondTier {
                 sequencer,
                 question: None,
@@ -460,9 +465,14 @@ impl Reader {
                 let log = self.log;
                 let mut next = first;
                 let sound = entries.iter().take_while(|it| {
-                    let follows = it.first() == next && it.last() >= next;
-                    next = it.last().successor();
-                    follows && belongs(log, it)
+                    let (at, last) = (it.first(), it.last());
+                    // A gap ends with its epoch at the latest.
+                    let is_sane = at <= last && at.epoch == last.epoch && last < Lsn::MAX;
+                    if at != next || !is_sane {
+                        return false;
+                    }
+                    next = last.successor();
+                    belongs(log, it)
                 });
                 let sound: VecDeque<_> = sound.take(COLD_PER_ANSWER).cloned().collect();
                 if sound.is_empty() {
@@ -522,7 +532,7 @@ impl Reader {
                     // Copies that are in order and continue nothing are no loss: what came before is wrong.
                     entry = lost.and_then(|_| self.anchor(next));
                 }
-                if entry.is_none() && lost.is_some() {
+                if entry.is_none() && lost.is_some() && self.is_tiered {
                     if !self.is_not_there() {
                         probe!("reader.looks-in-the-second-tier-before-it-tells-of-loss");
                         self.ask_second_tier();
@@ -858,6 +868,7 @@ mod tests {
                 trim: Lsn::MIN,
                 down: NodeSet::EMPTY,
                 second_tier: None,
+                is_tiered: false,
             };
             let mut nodes = Self {
                 reader: Reader::new(LOG, spans, &range, 7),
@@ -960,6 +971,7 @@ mod tests {
         /// The same nodes, where node 1 sequences the log and its history may have moved.
         fn tiered(until: u32) -> Self {
             let mut nodes = Self::new(until);
+            nodes.reader.is_tiered = true;
             nodes.reader.second_tier = Some(SecondTier {
                 sequencer: NodeId(1),
                 question: None,
@@ -1061,7 +1073,7 @@ mod tests {
         let mut nodes = Nodes::tiered(4);
         nodes.hand_over(3, 3);
         nodes.asked.clear();
-        nodes.tell_cold(1, 1, ColdTold::Nothing, START);
+        nodes.tell_cold(1, 1, ColdTold::Nothing(Lsn::MIN), START);
         assert_eq!(nodes.delivered(), []);
         let later = nodes.reader.deadline().expect("it asks again");
         assert!(later > START);
@@ -1091,7 +1103,7 @@ mod tests {
                 nodes.tell_cold(1, 1, entries, GRACE);
                 assert_eq!(nodes.delivered(), [1]);
             } else {
-                nodes.tell_cold(1, 1, ColdTold::Nothing, GRACE);
+                nodes.tell_cold(1, 1, ColdTold::Nothing(Lsn::MIN), GRACE);
                 nodes.at(GRACE + nodes.timing.reader_grace);
                 assert_eq!(nodes.delivered(), [-1]);
             }

@@ -384,6 +384,7 @@ fn a_client_has_so_many_calls_and_a_reader_that_is_not_read_holds_a_bufferful() 
         trim: Lsn::MIN,
         down: NodeSet::EMPTY,
         second_tier: None,
+        is_tiered: false,
     };
     let mut reader = Reader::new(LOG, spans, &range, 1);
     let timing = Timing::default();

@@ -35,6 +35,7 @@ use crate::config::node::NodeConfig;
 use crate::identity::{self, Identity, IdentityError};
 use crate::metrics::{LogStatus, Metrics, Status};
 use crate::object_calls::{Answer, CallsError, ObjectCalls};
+use crate::objects;
 use crate::storage::{Storage, StorageEvent};
 use crate::transport::clients::Clients;
 use crate::transport::listener::{self, Inbound, Shared};
@@ -115,7 +116,7 @@ pub async fn run(
         metadata: cluster.config.metadata,
     };
     let tier2 = cluster.tier2.as_ref();
-    let objects = tier2.map(|it| ObjectCalls::open(&it.url, std::env::vars()));
+    let objects = tier2.map(|it| ObjectCalls::open(&it.url, objects::environment()));
     let mut objects = objects.transpose()?;
     let tiering = tier2.map(|it| Arc::new(it.tiering.clone()));
     let mut claim = identity::claim(&data, &wanted)?;

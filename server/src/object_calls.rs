@@ -3,8 +3,10 @@
 //! A call that takes too long is answered with "nobody knows"; it may be carried out all the same. How many there are
 //! at a time is bounded by the node: some for each log that it moves, and one for each read.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hstore_core::ports::object_store::{
     CannotOffload, ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind,
 };
@@ -89,6 +91,11 @@ async fn answer(objects: &Objects, ask: &ObjectAsk) -> Result<ObjectAnswer, Obje
         let why = format!("there was no answer for {} s", PATIENCE.as_secs());
         ObjectError::of(ask, ObjectErrorKind::Unavailable, why)
     };
-    let answer = tokio::time::timeout(PATIENCE, objects.call(ask)).await;
-    answer.map_err(late)?
+    // A client of a store that fails so must not leave the node without an answer.
+    let call = AssertUnwindSafe(objects.call(ask)).catch_unwind();
+    let answer = tokio::time::timeout(PATIENCE, call).await.map_err(late)?;
+    answer.unwrap_or_else(|_| {
+        let why = "the client of the store failed";
+        Err(ObjectError::of(ask, ObjectErrorKind::Unavailable, why))
+    })
 }

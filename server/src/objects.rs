@@ -38,6 +38,8 @@ use url::Url;
 
 /// A page of a list has no more objects than this.
 const PAGE: usize = 1_000;
+/// What an interrupted put has left is removed once it is so old.
+const LEFT_FOR: Duration = Duration::from_secs(3_600);
 /// A call that takes longer has failed.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// So much of what a store says is passed on, in characters.
@@ -118,7 +120,7 @@ macro_rules! configured {
 }
 
 impl Objects {
-    /// The store that `url` names, with what the environment says of it: `std::env::vars()`. It is not asked
+    /// The store that `url` names, with what the environment says of it: [`environment`]. It is not asked
     /// anything yet.
     ///
     /// # Errors
@@ -306,6 +308,40 @@ impl Objects {
     }
 }
 
+/// What the environment says, for [`Objects::open`]: what is no text cannot be meant for it.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    let texts = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(texts)
+}
+
+/// Removes what puts have left that were interrupted: files beside those of objects, `KEY#1` and so on, which the
+/// store's client lists to nobody. What is young may be under way.
+fn sweep(directory: &std::path::Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let Ok(meta) = entry.metadata() else { continue };
+        if meta.is_dir() {
+            sweep(&path);
+            continue;
+        }
+        let name = entry.file_name();
+        let part = name.to_str().and_then(|it| it.rsplit_once('#'));
+        let is_part = part.is_some_and(|(_, number)| {
+            !number.is_empty() && number.bytes().all(|it| it.is_ascii_digit())
+        });
+        let age = meta.modified().ok().and_then(|it| it.elapsed().ok());
+        if is_part && age.is_some_and(|age| age > LEFT_FOR) {
+            // Another node may be at it, too.
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
 /// The directory that a `file` URL names.
 fn directory(url: &Url) -> Result<LocalFileSystem, OpenError> {
     let wrong = |path: String, why: String| OpenError::Directory { path, why };
@@ -322,6 +358,7 @@ fn directory(url: &Url) -> Result<LocalFileSystem, OpenError> {
         Ok(false) => return Err(wrong(shown, "it is a file".to_owned())),
         Err(error) => return Err(wrong(shown, error.to_string())),
     }
+    sweep(&path);
     let store = LocalFileSystem::new_with_prefix(path);
     let store = store.map_err(|error| wrong(shown, said(&error)))?;
     // What was put stays, whatever happens to the machine.

@@ -20,8 +20,7 @@ fn moves_at_once(url: &str) -> (String, &'static str) {
     (cluster, "tiered = true\nlocal_kib = 4\n")
 }
 
-/// Nodes are killed in turn, and twice whoever moves a log, under load; then everything is read back. Says what all
-/// lives that are over had counted is not known: what those that are left have done is enough.
+/// Nodes are killed in turn, and three times whoever moves a log, under load; then everything is read back.
 async fn history_moves_and_is_read_back(mut nodes: Nodes) -> Nodes {
     let mut load = Load::start(&nodes.cluster, 4);
     for turn in 0..6 {

@@ -26,8 +26,8 @@ pub struct Slot {
     pub worker: bool,
     /// How long it pauses before the next of them, in microseconds.
     pub pause_us: u64,
-    /// The running operation was told of something in the second tier.
-    pub cold: bool,
+    /// Up to where the running operation was told of the second tier.
+    pub cold: Option<Lsn>,
 }
 
 /// An operation on its way.
@@ -80,7 +80,7 @@ impl Slot {
             timer: None,
             worker,
             pause_us: 0,
-            cold: false,
+            cold: None,
         }
     }
 
@@ -93,7 +93,7 @@ impl Slot {
         recorder: &mut Recorder,
         out: &mut ClientOutputs,
     ) -> OpId {
-        self.cold = false;
+        self.cold = None;
         let process = ProcessId(self.client.id().0);
         let (log, call, asked) = match operation {
             Operation::Append {

@@ -287,7 +287,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         number: 24,
         name: "zombie-offloader",
-        about: "segments' keys name neither epoch nor upload, and what stands there is overwritten: a deposed offloader still puts",
+        about: "segments' keys name neither epoch nor upload, and a put writes over what stands there: a deposed offloader still puts",
         caught_by: &[Tiers],
     },
     Mutant {
@@ -299,7 +299,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         number: 26,
         name: "segment-added-twice",
-        about: "a commit leaves the upload among those under way: whoever takes over gives it up, and deletes the segment",
+        about: "whoever gives up the uploads of another does not know that the last one was committed: it deletes the segment",
         caught_by: &[Tiers, Durability],
     },
     Mutant {

@@ -8,6 +8,9 @@ use crate::plan::{FaultKind, FaultPlan, ObjectFault, Target, Trigger};
 /// More virtual time than this before something is certainly a mistake: an hour, in microseconds.
 pub(crate) const TIME_US_MAX: u64 = 3_600_000_000;
 
+/// Calls that are slower are certainly a mistake.
+const SLOW_FACTOR_MAX: u32 = 1_000_000;
+
 /// A clock that is further off in its pace is certainly a mistake.
 const DRIFT_PPM_MAX: u32 = 500_000;
 
@@ -129,7 +132,10 @@ fn check_kind(kind: &FaultKind) -> Result<(), String> {
         | FaultKind::Objects(
             ObjectFault::Fail { permille }
             | ObjectFault::LoseAnswers { permille }
-            | ObjectFault::Late { permille, .. }
+            | ObjectFault::Late {
+                permille,
+                delay_us: 0..=TIME_US_MAX,
+            }
             | ObjectFault::Cut { permille, .. },
         ) => check_permille(*permille),
         FaultKind::Throttle(band) if band.bytes_per_second == 0 => {
@@ -144,11 +150,16 @@ fn check_kind(kind: &FaultKind) -> Result<(), String> {
         FaultKind::ClockStep { by_ms } if by_ms.unsigned_abs() > TIME_US_MAX => Err(format!(
             "a clock is set wrong by at most {TIME_US_MAX} ms, not {by_ms}"
         )),
-        FaultKind::ClockLeap { by_us: us } | FaultKind::StallMetadata { delay_us: us }
+        FaultKind::Objects(ObjectFault::Late { delay_us: us, .. })
+        | FaultKind::ClockLeap { by_us: us }
+        | FaultKind::StallMetadata { delay_us: us }
             if *us > TIME_US_MAX =>
         {
             Err(format!("{us} us is more than an hour"))
         }
+        FaultKind::Objects(ObjectFault::Slow { factor }) if *factor > SLOW_FACTOR_MAX => Err(
+            format!("calls are at most {SLOW_FACTOR_MAX} times as slow, not {factor} times"),
+        ),
         FaultKind::SlowDisk { factor: 0 } | FaultKind::Objects(ObjectFault::Slow { factor: 0 }) => {
             Err("a factor is at least 1".to_owned())
         }

@@ -4,9 +4,12 @@
 //! object, and what somebody has tampered with: that is not held against the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use hstore_core::ports::object_store::{ObjectAsk, ObjectKey};
-use hstore_core::{Epoch, LogId, Lsn, Timestamp};
+use bytes::Bytes;
+use hstore_core::ports::object_store::ObjectKey;
+use hstore_core::{Epoch, LogId, Lsn, NodeId, Timestamp, WallTime};
+use hstore_replicator::effects::ObjectToken;
 use hstore_replicator::reader::Delivery;
 use hstore_tier2::manifest::{Manifest, ObjectName, SegmentRef, log_prefix};
 use hstore_tier2::memory::MemoryObjectStore;
@@ -52,10 +55,13 @@ pub struct Tiers {
     logs: BTreeMap<LogId, Tier>,
     /// Whose offloader has put each object, in which epoch.
     putters: BTreeMap<ObjectKey, (LogId, Epoch)>,
-    /// What somebody has tampered with after the offloader had read it: it could not know.
-    tampered: BTreeSet<ObjectKey>,
-    /// Objects of committed segments that an offloader has read as a whole.
-    looked_at: BTreeSet<ObjectKey>,
+    /// What was dropped at some time, and when. A put of it may come later than that.
+    dropped: BTreeMap<ObjectKey, WallTime>,
+    /// What somebody has tampered with, and whether the offloader could not know: it had just read it before it was
+    /// to be handed over.
+    tampered: BTreeMap<ObjectKey, bool>,
+    /// Reads of offloaders that came to the store and are not answered yet.
+    reading: BTreeMap<(NodeId, ObjectToken), ObjectKey>,
     checked: u64,
 }
 
@@ -66,8 +72,12 @@ struct Tier {
     trim: Lsn,
     /// The newest epoch whose sequencer was seen to hold something.
     epoch: Epoch,
+    /// The epoch whose sequencer was seen to hold what is held.
+    held_in: Epoch,
     /// The newest epoch whose offloader has made a call.
     at_work: Epoch,
+    /// Up to where offloaders have read what they are to hand over, by epoch.
+    sound: BTreeMap<Epoch, Lsn>,
 }
 
 impl Tiers {
@@ -78,8 +88,9 @@ impl Tiers {
             root,
             logs: BTreeMap::new(),
             putters: BTreeMap::new(),
-            tampered: BTreeSet::new(),
-            looked_at: BTreeSet::new(),
+            dropped: BTreeMap::new(),
+            tampered: BTreeMap::new(),
+            reading: BTreeMap::new(),
             checked: 0,
         }
     }
@@ -97,16 +108,51 @@ impl Tiers {
     }
 
     /// An offloader has made a call.
-    pub fn on_call(&mut self, log: LogId, epoch: Epoch, ask: &ObjectAsk) {
+    pub fn on_call(&mut self, log: LogId, epoch: Epoch) {
         let tier = self.logs.entry(log).or_default();
         tier.at_work = tier.at_work.max(epoch);
-        if let ObjectAsk::PutIfAbsent { key, .. } = ask {
-            self.putters.entry(key.clone()).or_insert((log, epoch));
-        }
     }
 
-    /// An object is about to be deleted by an offloader.
-    pub fn on_delete(&mut self, at: Timestamp, key: &ObjectKey) -> Option<Violation> {
+    /// An offloader has put an object; `is_over` another one.
+    pub fn on_put(
+        &mut self,
+        at: Timestamp,
+        whose: (LogId, Epoch),
+        key: &ObjectKey,
+        is_over: bool,
+    ) -> Option<Violation> {
+        self.checked += 1;
+        self.putters.insert(key.clone(), whose);
+        is_over.then(|| {
+            violation(
+                at,
+                "needed-objects-stay",
+                format!("what stands under `{key}` is never written over"),
+                format!("the offloader of {} in {} did", whose.0, whose.1),
+            )
+        })
+    }
+
+    /// An object is about to be deleted by an offloader. If clocks are right it was not needed for `grace`.
+    pub fn on_delete(
+        &mut self,
+        (at, wall): (Timestamp, WallTime),
+        key: &ObjectKey,
+        grace: Option<Duration>,
+        store: &MemoryObjectStore,
+    ) -> Option<Violation> {
+        let since = self.dropped.get(key).copied();
+        let since = since.or(store.object(key).map(|(_, put_at)| put_at));
+        if let (Some(since), Some(grace)) = (since, grace)
+            && u128::from(wall.0.saturating_sub(since.0)) < grace.as_millis()
+        {
+            return Some(violation(
+                at,
+                "needed-objects-stay",
+                format!("`{key}` stays for {grace:?}: somebody may be reading it, or putting it"),
+                format!("it is deleted at {wall}, and was needed or put at {since}"),
+            ));
+        }
         self.checked += 1;
         for (&log, tier) in &self.logs {
             let manifest = &tier.held.manifest;
@@ -140,26 +186,52 @@ impl Tiers {
         Some((log, segment.intent.key(&self.root, log)))
     }
 
-    /// An object is read.
-    pub fn on_get(&mut self, key: &ObjectKey) {
-        let mut logs = self.logs.iter();
-        let is_committed = logs.any(|(&log, tier)| {
-            let mut segments = tier.held.manifest.segments();
-            segments.any(|it| it.intent.key(&self.root, log) == *key)
-        });
-        if is_committed {
-            self.looked_at.insert(key.clone());
+    /// An offloader reads an object, and will hear what stands there.
+    pub fn on_get(&mut self, call: (NodeId, ObjectToken), key: &ObjectKey) {
+        if !self.tampered.contains_key(key) {
+            self.reading.insert(call, key.clone());
         }
     }
 
-    /// Somebody has tampered with an object. What stood there, as far as an offloader had looked at it before: it
-    /// could not know, and may have handed it over.
-    pub fn on_tampered(&mut self, key: &ObjectKey, bytes: Option<&bytes::Bytes>) -> Vec<Delivery> {
-        self.tampered.insert(key.clone());
-        let stood = bytes.filter(|_| self.looked_at.contains(key));
-        stood
-            .and_then(|bytes| Some(entries(&Segment::verify(bytes).ok()?, bytes)))
-            .unwrap_or_default()
+    /// A call of an offloader is answered; up to `sound` it has now read what it is to hand over.
+    pub fn on_answered(
+        &mut self,
+        call: (NodeId, ObjectToken),
+        log: LogId,
+        sound: Option<(Epoch, Lsn)>,
+    ) {
+        self.reading.remove(&call);
+        if let Some((epoch, lsn)) = sound {
+            let tier = self.logs.entry(log).or_default();
+            let known = tier.sound.entry(epoch).or_default();
+            *known = (*known).max(lsn);
+        }
+    }
+
+    /// Somebody has tampered with an object of a segment. What stood there, if an offloader had just read it to hand
+    /// it over, or is about to hear of it: it could not know.
+    pub fn on_tampered(
+        &mut self,
+        log: LogId,
+        key: &ObjectKey,
+        bytes: Option<&Bytes>,
+    ) -> Vec<Delivery> {
+        let Some(opened) = bytes.and_then(|bytes| Segment::verify(bytes).ok()) else {
+            // It was not in order before.
+            return Vec::new();
+        };
+        let tier = self.logs.entry(log).or_default();
+        // The one before may have it handed over yet.
+        let last = opened.info().last;
+        let recent = tier.sound.range(tier.epoch.prev()..);
+        let was_read = recent.into_iter().any(|(_, sound)| last <= *sound);
+        let is_read = self.reading.values().any(|it| it == key);
+        let could_not_know = was_read || is_read;
+        self.tampered.insert(key.clone(), could_not_know);
+        match bytes {
+            Some(bytes) if could_not_know => entries(&opened, bytes),
+            _ => Vec::new(),
+        }
     }
 
     /// A sequencer holds something new of its log's second tier.
@@ -193,6 +265,16 @@ impl Tiers {
         let fail =
             |property, expected: String, seen: String| Err(violation(at, property, expected, seen));
         if held.version < before.version {
+            if epoch > tier.held_in {
+                return fail(
+                    "one-manifest-per-version",
+                    format!(
+                        "{epoch} of {log} begins with version {} or later",
+                        before.version
+                    ),
+                    format!("it begins with version {}", held.version),
+                );
+            }
             // Of a sequencer that was deposed.
             return Ok(news);
         }
@@ -242,6 +324,10 @@ impl Tiers {
             .cloned()
             .collect();
         let held = held.clone();
+        for it in held.manifest.dropped() {
+            let key = it.intent.key(&self.root, log);
+            self.dropped.entry(key).or_insert(it.at);
+        }
         for segment in &fresh {
             self.checked += 1;
             news.entries
@@ -251,7 +337,8 @@ impl Tiers {
         if news.handed {
             self.lies_in_bucket(at, log, trim, &held, store)?;
         }
-        self.logs.entry(log).or_default().held = held;
+        let tier = self.logs.entry(log).or_default();
+        (tier.held, tier.held_in) = (held, epoch);
         Ok(news)
     }
 
@@ -267,7 +354,9 @@ impl Tiers {
     ) -> Result<Vec<Delivery>, Violation> {
         let intent = segment.intent;
         let key = intent.key(&self.root, log);
-        if self.tampered.contains(&key) && (self.looked_at.contains(&key) || !forgets) {
+        if let Some(could_not_know) = self.tampered.get(&key)
+            && (*could_not_know || !forgets)
+        {
             return Ok(Vec::new());
         }
         let wrong = |seen: String| {
@@ -482,6 +571,47 @@ impl Tiers {
         Ok(all)
     }
 
+    /// Without any copy of the manifest, the segments alone tell of all that they tell of with one.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn read_segments_alone(
+        &mut self,
+        at: Timestamp,
+        log: LogId,
+        store: &MemoryObjectStore,
+    ) -> Result<(), Violation> {
+        let Some(tier) = self.logs.get(&log) else {
+            return Ok(());
+        };
+        if self.is_tampered(log) {
+            return Ok(());
+        }
+        self.checked += 1;
+        let mut alone = store.clone();
+        let prefix = log_prefix(&self.root, log);
+        let copies = store.objects().filter(|(key, _)| {
+            matches!(
+                ObjectName::read(key, &prefix),
+                Some(ObjectName::Copy { .. })
+            )
+        });
+        for (key, _) in copies {
+            alone.tamper(key, None);
+        }
+        let found = rebuild(&mut alone, &self.root, log).expect("nothing is wrong with the store");
+        let (held, told) = (tier.held.manifest.segments(), found.manifest.segments());
+        if !held.eq(told) {
+            return Err(violation(
+                at,
+                "bucket-tells-all",
+                format!("the segments of {log} alone tell of all that its registers tell of"),
+                format!("they tell of something else: {:?}", found.wanting),
+            ));
+        }
+        Ok(())
+    }
+
     /// Whether somebody has tampered with a segment of the log that is still part of it.
     #[must_use]
     pub fn is_tampered(&self, log: LogId) -> bool {
@@ -490,7 +620,7 @@ impl Tiers {
             .into_iter()
             .flatten()
             .map(|it| it.intent.key(&self.root, log));
-        keys.any(|key| self.tampered.contains(&key))
+        keys.any(|key| self.tampered.contains_key(&key))
     }
 }
 
@@ -521,7 +651,7 @@ fn untiled(manifest: &Manifest) -> Option<(String, String)> {
 }
 
 /// What stands in a segment that is in order.
-fn entries(segment: &Segment, file: &bytes::Bytes) -> Vec<Delivery> {
+fn entries(segment: &Segment, file: &Bytes) -> Vec<Delivery> {
     let mut reader = segment.reader();
     let mut all = Vec::new();
     for number in 0..segment.blocks().len() {

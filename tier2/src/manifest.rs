@@ -45,6 +45,8 @@ pub struct IntentId(pub u64);
 /// An upload: what it is to hold, and whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Intent {
+    /// Whose history it is part of: see [`Manifest::born`].
+    pub born: WallTime,
     /// Its number.
     pub id: IntentId,
     /// The epoch of the offloader, which is a part of the key.
@@ -56,7 +58,7 @@ pub struct Intent {
 }
 
 impl Intent {
-    /// Where the upload is put: `<root>/log-7/e3/<first>-<last>-<id>.seg`, so that keys sort like LSNs.
+    /// Where the upload is put: `<root>/log-7/<born>/e3/<first>-<last>-<id>.seg`, so that keys sort like LSNs.
     ///
     /// # Panics
     /// If `root` is so long that there is no such key.
@@ -71,8 +73,8 @@ impl Intent {
         if planted!("zombie-offloader") {
             return format!("{first:016x}.seg");
         }
-        let (epoch, id) = (self.epoch.0, self.id.0);
-        format!("e{epoch}/{first:016x}-{last:016x}-{id}.seg")
+        let (born, epoch, id) = (self.born.0, self.epoch.0, self.id.0);
+        format!("{born:016x}/e{epoch}/{first:016x}-{last:016x}-{id}.seg")
     }
 }
 
@@ -147,6 +149,8 @@ pub enum Anomaly {
 pub enum ObjectName {
     /// An upload: see [`Intent::key`].
     Segment {
+        /// Whose history it is part of.
+        born: WallTime,
         /// The epoch of the offloader.
         epoch: Epoch,
         /// The upload.
@@ -154,6 +158,8 @@ pub enum ObjectName {
     },
     /// A copy of the manifest.
     Copy {
+        /// Whose history it tells of.
+        born: WallTime,
         /// The epoch of the offloader.
         epoch: Epoch,
         /// The version of what the register held.
@@ -169,24 +175,33 @@ impl ObjectName {
             .as_str()
             .strip_prefix(prefix.as_str())?
             .strip_prefix('/')?;
-        let (directory, name) = rest.split_once('/')?;
         let hex = |text| u64::from_str_radix(text, 16).ok();
+        let (history, name) = rest.split_once('/')?;
+        let (directory, name) = name.split_once('/')?;
+        let born = WallTime(hex(history)?);
         let (read, written) = if directory == "manifest" {
             let (epoch, version) = name.split_once('-')?;
             let epoch = Epoch(u32::try_from(hex(epoch)?).ok()?);
             let version = hex(version)?;
-            (Self::Copy { epoch, version }, copy_name(epoch, version))
+            let written = copy_name(born, epoch, version);
+            let copy = Self::Copy {
+                born,
+                epoch,
+                version,
+            };
+            (copy, written)
         } else {
             let mut parts = name.strip_suffix(".seg")?.split('-');
             let mut next = || parts.next();
             let intent = Intent {
+                born,
                 first: Lsn::from_u64(hex(next()?)?),
                 last: Lsn::from_u64(hex(next()?)?),
                 id: IntentId(next()?.parse().ok()?),
                 epoch: Epoch(directory.strip_prefix('e')?.parse().ok()?),
             };
             let Intent { epoch, id, .. } = intent;
-            (Self::Segment { epoch, id }, intent.name())
+            (Self::Segment { born, epoch, id }, intent.name())
         };
         // What only looks like one of ours is somebody else's.
         (written == rest).then_some(read)
@@ -207,8 +222,23 @@ pub fn log_prefix(root: &ObjectKey, log: LogId) -> ObjectKey {
 /// # Panics
 /// If `root` is so long that there is no such key.
 #[must_use]
-pub fn copy_key(root: &ObjectKey, log: LogId, epoch: Epoch, version: u64) -> ObjectKey {
-    below(&log_prefix(root, log), &copy_name(epoch, version))
+pub fn copy_key(
+    root: &ObjectKey,
+    log: LogId,
+    born: WallTime,
+    epoch: Epoch,
+    version: u64,
+) -> ObjectKey {
+    below(&log_prefix(root, log), &copy_name(born, epoch, version))
+}
+
+/// All objects of one history of a log lie below this.
+///
+/// # Panics
+/// If `root` is so long that there is no such key.
+#[must_use]
+pub fn history_prefix(root: &ObjectKey, log: LogId, born: WallTime) -> ObjectKey {
+    below(&log_prefix(root, log), &format!("{:016x}", born.0))
 }
 
 fn below(prefix: &ObjectKey, name: &str) -> ObjectKey {
@@ -217,13 +247,17 @@ fn below(prefix: &ObjectKey, name: &str) -> ObjectKey {
 }
 
 /// The key of a copy of the manifest, below those of its log.
-fn copy_name(epoch: Epoch, version: u64) -> String {
-    format!("manifest/{:08x}-{version:016x}", epoch.0)
+fn copy_name(born: WallTime, epoch: Epoch, version: u64) -> String {
+    format!("{:016x}/manifest/{:08x}-{version:016x}", born.0, epoch.0)
 }
 
 /// What of a log lies in the second tier.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Manifest {
+    /// When the history began, by the clock of the node that began it; 0 if none has. It names the history: a log
+    /// that is begun anew under an old name, because its nodes were lost, say, knows none of the old objects for its
+    /// own, and harms none.
+    born: WallTime,
     /// Oldest first, each where the one before it ends.
     segments: VecDeque<SegmentRef>,
     /// Uploads under way, each where the one before it ends, the first behind the segments.
@@ -273,6 +307,10 @@ impl Manifest {
         }
         let ids = segments.iter().map(|it| it.intent.id.0.saturating_add(1));
         Self {
+            born: segments
+                .first()
+                .map(|it| it.intent.born)
+                .unwrap_or_default(),
             next_id: IntentId(ids.max().unwrap_or(0)),
             next: segments.last().map(|it| it.intent.last.successor()),
             segments: segments.into(),
@@ -290,6 +328,19 @@ impl Manifest {
             intents: VecDeque::new(),
             dropped: VecDeque::new(),
             ..self
+        }
+    }
+
+    /// When the history began, if it has.
+    #[must_use]
+    pub fn born(&self) -> Option<WallTime> {
+        Some(self.born).filter(|it| *it > WallTime(0))
+    }
+
+    /// Begins the history, if it has not begun.
+    pub fn begin_history(&mut self, now: WallTime) {
+        if self.born().is_none() {
+            self.born = now.max(WallTime(1));
         }
     }
 
@@ -361,6 +412,7 @@ impl Manifest {
         }
         let id = self.next_id;
         let intent = Intent {
+            born: self.born,
             id,
             epoch,
             first,
@@ -385,9 +437,7 @@ impl Manifest {
             Some(first) if first.id != intent.id => Err(NotApplied::NotNext(intent.id)),
             Some(first) if *first != intent => Err(NotApplied::Other(intent.id)),
             Some(_) => {
-                if !planted!("segment-added-twice") {
-                    self.intents.pop_front();
-                }
+                self.intents.pop_front();
                 self.segments.push_back(segment);
                 Ok(())
             }
@@ -400,6 +450,11 @@ impl Manifest {
     pub fn abort(&mut self, id: IntentId, now: WallTime) {
         if let Some(place) = self.intents.iter().position(|it| it.id == id) {
             self.next = Some(self.intents[place].first);
+            if planted!("segment-added-twice") {
+                // As if the commit of the last segment were not known: its upload is given up, too.
+                let last = self.segments.back().map(|it| it.intent);
+                last.into_iter().for_each(|it| self.drop_object(it, now));
+            }
             for intent in self.intents.split_off(place) {
                 self.drop_object(intent, now);
             }

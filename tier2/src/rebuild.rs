@@ -5,6 +5,8 @@
 //! that was never committed tells nothing that is not so; of those that overlap, those are taken that make the
 //! longest row.
 //!
+//! Of several histories of a log, the one that began last is looked at.
+//!
 //! It is told what was found wanting. Records that never came to the second tier cannot be had from it.
 
 use std::collections::BTreeMap;
@@ -67,12 +69,18 @@ pub fn rebuild(
     log: LogId,
 ) -> Result<Rebuilt, ObjectError> {
     let prefix = log_prefix(root, log);
-    let objects = list(store, &prefix)?;
+    let mut objects = list(store, &prefix)?;
+    // Of the history that began last: those before it were given up when the log was begun anew.
+    let born = |it: &Listed| match ObjectName::read(&it.key, &prefix)? {
+        ObjectName::Copy { born, .. } | ObjectName::Segment { born, .. } => Some(born),
+    };
+    let newest = objects.iter().filter_map(born).max();
+    objects.retain(|it| born(it) == newest);
     let mut wanting = Vec::new();
     let copies = objects
         .iter()
         .filter_map(|it| match ObjectName::read(&it.key, &prefix) {
-            Some(ObjectName::Copy { epoch, version }) => Some(((epoch, version), it)),
+            Some(ObjectName::Copy { epoch, version, .. }) => Some(((epoch, version), it)),
             _ => None,
         });
     let copies: BTreeMap<_, &Listed> = copies.collect();
@@ -102,7 +110,8 @@ pub fn rebuild(
     }
     let mut segments = Vec::new();
     for object in &objects {
-        let Some(ObjectName::Segment { epoch, id }) = ObjectName::read(&object.key, &prefix) else {
+        let Some(ObjectName::Segment { born, epoch, id }) = ObjectName::read(&object.key, &prefix)
+        else {
             continue;
         };
         let bytes = get(store, object)?;
@@ -110,6 +119,7 @@ pub fn rebuild(
             Ok(segment) => {
                 let info = segment.info();
                 let intent = Intent {
+                    born,
                     id,
                     epoch,
                     first: info.first,

@@ -195,27 +195,39 @@ fn changes_that_do_not_apply_say_why() {
 
 #[test]
 fn a_key_says_whose_the_upload_is() {
+    let born = WallTime(0xb0);
     let intent = Intent {
+        born,
         id: IntentId(7),
         epoch: Epoch(3),
         first: Lsn::new(2, 1),
         last: Lsn::new(3, 255),
     };
     let root = "history".parse().expect("a key");
-    let expected = "history/log-5/e3/0000000200000001-00000003000000ff-7.seg";
+    let expected = "history/log-5/00000000000000b0/e3/0000000200000001-00000003000000ff-7.seg";
     assert_eq!(intent.key(&root, LogId(5)).as_str(), expected);
     let prefix = "history/log-5".parse().expect("a key");
     let named = |text: &str| ObjectName::read(&text.parse().expect("a key"), &prefix);
     let (epoch, id) = (Epoch(3), IntentId(7));
-    assert_eq!(named(expected), Some(ObjectName::Segment { epoch, id }));
-    let copy = named("history/log-5/manifest/00000003-000000000000000a");
-    assert_eq!(copy, Some(ObjectName::Copy { epoch, version: 10 }));
+    assert_eq!(
+        named(expected),
+        Some(ObjectName::Segment { born, epoch, id })
+    );
+    let copy = named("history/log-5/00000000000000b0/manifest/00000003-000000000000000a");
+    assert_eq!(
+        copy,
+        Some(ObjectName::Copy {
+            born,
+            epoch,
+            version: 10,
+        })
+    );
     for strange in [
-        "history/log-5/e3/backup-7.seg",
-        "history/log-5/e03/0000000200000001-00000003000000ff-7.seg",
-        "history/log-5/e3/200000001-3000000ff-7.seg",
-        "history/log-5/e3/0000000200000001-00000003000000ff-7-8.seg",
-        "history/log-5/manifest/3-a",
+        "history/log-5/00000000000000b0/e3/backup-7.seg",
+        "history/log-5/00000000000000b0/e03/0000000200000001-00000003000000ff-7.seg",
+        "history/log-5/00000000000000b0/e3/200000001-3000000ff-7.seg",
+        "history/log-5/00000000000000b0/e3/0000000200000001-00000003000000ff-7-8.seg",
+        "history/log-5/00000000000000b0/manifest/3-a",
         "history/log-5/notes",
         "history/log-50/e3/0000000200000001-00000003000000ff-7.seg",
     ] {

@@ -620,11 +620,56 @@ fn what_is_handed_over_is_read_once_more_before() {
     // Nobody has looked at it since.
     world.store.tamper(&second.intent.key(&root(), LOG), None);
     world.take_over(forgetful());
-    world.run_for(5);
+    world.run_for(25);
     let first = world.held.manifest.segments().next().expect("some");
     assert_eq!(world.held.handed, first.intent.last);
     let anomaly = world.held.manifest.anomaly(second.intent.id);
     assert_eq!(anomaly, Some(Anomaly::Missing));
+}
+
+/// Its nodes were lost, say, and it was begun anew: the history that was there before is not its own.
+#[test]
+fn a_log_that_begins_anew_harms_nothing_that_was_there_before() {
+    let mut before = World::new(policy());
+    before.run_for(200);
+    let objects = before.store.objects().count();
+    let mut anew = World::new(policy());
+    (anew.store, anew.now) = (before.store, before.now + Duration::from_secs(1));
+    for _ in 0..3 {
+        anew.run_for(200);
+        anew.take_over(policy());
+    }
+    let theirs = before.held.manifest.born().expect("it has begun");
+    let prefix = root().child("log-7").expect("a key");
+    let left = anew
+        .store
+        .objects()
+        .filter(|(key, _)| match ObjectName::read(key, &prefix) {
+            Some(ObjectName::Segment { born, .. } | ObjectName::Copy { born, .. }) => {
+                born == theirs
+            }
+            None => false,
+        });
+    assert_eq!(left.count(), objects);
+    let rebuilt = rebuild(&mut anew.store, &root(), LOG).expect("the store works");
+    assert_ne!(rebuilt.manifest.born(), Some(theirs), "the newest counts");
+}
+
+/// The directory was not mounted for a while, or is another one.
+#[test]
+fn a_store_that_shows_nothing_of_what_was_put_is_not_believed() {
+    let mut world = World::new(policy());
+    world.run_for(100);
+    let store = std::mem::take(&mut world.store);
+    world.run_for(15);
+    let segments: Vec<_> = world.held.manifest.segments().cloned().collect();
+    let noted = segments
+        .iter()
+        .filter(|it| world.held.manifest.anomaly(it.intent.id).is_some());
+    assert_eq!(noted.count(), 0);
+    world.store = store;
+    world.run_for(200);
+    world.check(&log());
 }
 
 /// The node that dropped them had a clock that was wrong.

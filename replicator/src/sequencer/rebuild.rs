@@ -68,6 +68,7 @@ impl Rebuild {
             down: NodeSet::EMPTY,
             // What is read stands behind a checkpoint, and nothing there was handed over.
             second_tier: None,
+            is_tiered: false,
         };
         let mut rebuild = Self {
             reader: Reader::new(log, spans, &range, nonce),

@@ -49,6 +49,8 @@ pub(super) struct Reign {
     trims: Trims,
     /// The next version of the annex, once the register is free for it.
     annex: Option<Box<Annex>>,
+    /// The change before was a trim: the annex goes first, if it waits.
+    trimmed: bool,
     /// The change of the register that is on its way, beside those that recovery makes: one at a time.
     changing: Option<Proposer>,
     /// When to tell the nodes what is released, if there is news.
@@ -96,6 +98,7 @@ impl Reign {
             observations: Observations::new(log, epoch),
             trims: Trims::default(),
             annex: None,
+            trimmed: false,
             changing: None,
             release_at: None,
             released: None,
@@ -638,7 +641,13 @@ impl Reign {
         if !self.is_open() || !self.placing || self.changing.is_some() {
             return;
         }
-        let change = self.trim_change(env);
+        let annex = self.annex.clone();
+        let activation = self.activation;
+        let annex = annex.map(|annex| Change::Annex { activation, annex });
+        let is_next = std::mem::take(&mut self.trimmed) && annex.is_some();
+        let trim = if is_next { None } else { self.trim_change(env) };
+        self.trimmed = trim.is_some();
+        let change = trim;
         // What is to be handed over has to be behind a checkpoint.
         let is_behind = self.value.annex.handed <= self.value.checkpoint.as_of;
         let change = change.or_else(|| {
@@ -648,10 +657,7 @@ impl Reign {
                 self.checkpoint_change(env)
             }
         });
-        let change = change.or_else(|| {
-            let (activation, annex) = (self.activation, self.annex.clone()?);
-            Some(Change::Annex { activation, annex })
-        });
+        let change = change.or(annex);
         self.changing = change.map(|it| Proposer::start(self.log, it, round, env));
     }
 

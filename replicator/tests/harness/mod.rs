@@ -510,6 +510,7 @@ impl Cluster {
             trim: Lsn::MIN,
             down: NodeSet::EMPTY,
             second_tier: None,
+            is_tiered: false,
         };
         let reader = (Reader::new(LOG, spans, &range, 1), Vec::new());
         self.readers.insert(client, reader);

@@ -168,7 +168,7 @@ fn storage_answer(answer: &StorageAnswer) -> String {
                 format!("cold! {}", entries.join(", "))
             }
             ColdTold::Lost(last) => format!("cold! {}..{last} is lost", it.first),
-            ColdTold::Nothing => "cold! nothing".to_owned(),
+            ColdTold::Nothing(upto) => format!("cold! nothing to {upto}"),
             ColdTold::Elsewhere(Some(node)) => format!("cold! ask {node}"),
             ColdTold::Elsewhere(None) => "cold! ask another".to_owned(),
             ColdTold::Busy => "cold! not now".to_owned(),

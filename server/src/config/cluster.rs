@@ -148,8 +148,12 @@ impl Cluster {
             logs,
             timing: _,
         } = &self.config;
-        let bytes = postcard::to_stdvec(&(&self.name, nodes, metadata, logs))
+        let mut bytes = postcard::to_stdvec(&(&self.name, nodes, metadata, logs))
             .expect("a cluster has a serialised form");
+        if let Some(tier2) = &self.tier2 {
+            // What one node put where another does not look would be missing there.
+            bytes.extend_from_slice(tier2.url.as_bytes());
+        }
         // FNV-1a.
         bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

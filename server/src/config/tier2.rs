@@ -37,6 +37,8 @@ use super::table::Table;
 
 /// A hundred years.
 const AGE_MS_MAX: u64 = 100 * 366 * 24 * 3_600_000;
+/// What is being filled is held in memory, and put in one call.
+const SEGMENT_KIB_MAX: u64 = 128 << 10;
 /// A PiB.
 const KIB_MAX: u64 = 1 << 40;
 
@@ -63,10 +65,9 @@ pub(super) fn parse(name: &str, mut table: Table) -> Result<Tier2, ConfigError> 
         let number = table.number(key, 1..=AGE_MS_MAX)?;
         Ok::<_, ConfigError>(number.map(Duration::from_millis))
     };
-    // What is being filled is held in memory.
     set(
         &mut policy.segment_bytes,
-        kib(&mut table, "segment_kib", 1 << 20)?,
+        kib(&mut table, "segment_kib", SEGMENT_KIB_MAX)?,
     );
     set(&mut policy.segment_age, ms(&mut table, "segment_age_ms")?);
     let codecs = "\"none\", \"lz4\" or \"zstd\"";

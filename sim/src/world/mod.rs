@@ -231,6 +231,8 @@ pub struct World {
     fails_disks: bool,
     /// Whether the plan clogs links.
     clogs: bool,
+    /// Whether the plan touches clocks.
+    sets_clocks: bool,
     /// Whether the plan has two builds run beside each other.
     mixes: bool,
     rng_net: Rng,
@@ -275,6 +277,14 @@ impl World {
         let damages = options.durability == CopyDurability::Memory || has(FaultKind::damages);
         let fails_disks = has(|kind| matches!(kind, FaultKind::Disk(_)));
         let clogs = has(|kind| matches!(kind, FaultKind::Clog { .. }));
+        let sets_clocks = has(|kind| {
+            matches!(
+                kind,
+                FaultKind::ClockDrift { .. }
+                    | FaultKind::ClockStep { .. }
+                    | FaultKind::ClockLeap { .. }
+            )
+        });
         let mixes = has(|kind| matches!(kind, FaultKind::Upgrade { .. }));
         let mut world = Self {
             net: SimNet::new(options.net),
@@ -333,6 +343,7 @@ impl World {
             damages,
             fails_disks,
             clogs,
+            sets_clocks,
             mixes,
             rng_net: seeds.stream(Stream::Net),
             rng_disk: seeds.stream(Stream::Disk),

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hstore_core::{Address, NodeId, Rng, Timestamp};
+use hstore_core::{Address, Lsn, NodeId, Rng, Timestamp};
 use hstore_node::Input;
 use hstore_replicator::client::ClientOutputs;
 use hstore_replicator::message::{ColdTold, Message, RegisterStep, StorageAnswer};
+use hstore_replicator::reader::Delivery;
 use hstore_replicator::wire::{FrameError, VERSIONS};
 use serde_json::json;
 
@@ -253,9 +254,10 @@ impl World {
                 let (Some(&slot), Address::Node(node)) = (self.slot_of.get(&client), from) else {
                     return;
                 };
-                if is_cold(&decoded) {
+                if let Some(upto) = cold_upto(&decoded) {
                     self.counts.cold_answers += 1;
-                    self.slots[slot].cold = true;
+                    let known = &mut self.slots[slot].cold;
+                    *known = (*known).max(Some(upto));
                 }
                 let mut out = ClientOutputs::default();
                 let it = &mut self.slots[slot];
@@ -336,14 +338,17 @@ impl World {
     }
 }
 
-/// Whether a message brings a client something from the second tier.
-fn is_cold(message: &Message) -> bool {
+/// Up to where a message tells a client of the second tier, if it does.
+fn cold_upto(message: &Message) -> Option<Lsn> {
     let Message::Stored {
         answer: StorageAnswer::Cold(cold),
         ..
     } = message
     else {
-        return false;
+        return None;
     };
-    matches!(cold.told, ColdTold::Entries(_))
+    match &cold.told {
+        ColdTold::Entries(entries) => entries.last().map(Delivery::last),
+        _ => None,
+    }
 }

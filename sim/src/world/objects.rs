@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hstore_core::ports::object_store::{ObjectAnswer, ObjectAsk, ObjectError};
-use hstore_core::{Epoch, LogId, Lsn, NodeId, WallTime};
+use hstore_core::{Epoch, LogId, Lsn, NodeId};
 use hstore_node::Input;
 use hstore_replicator::effects::{ObjectOwner, ObjectRequest, ObjectToken, Tier2Event};
 use hstore_replicator::reader::{Delivery, GapKind};
@@ -12,6 +12,7 @@ use jepsen_lite::history::{self, ProcessId, ReadOutcome, RecordId, Source};
 use serde_json::json;
 
 use super::{Next, World};
+use crate::clock::NodeClock;
 use crate::objects::{Fate, SimObjectStore};
 use crate::plan::{FaultKind, ObjectFault, Tampering};
 use crate::tiering::{TieringOptions, root};
@@ -81,7 +82,7 @@ impl World {
             return;
         };
         if let ObjectOwner::Offloader(log, epoch) = token.owner {
-            second_tier.tiers.on_call(log, epoch, &ask);
+            second_tier.tiers.on_call(log, epoch);
         }
         let in_force: Vec<ObjectFault> = faults.iter().map(|(_, fault)| *fault).collect();
         let (fate, struck) = second_tier.store.fate(&ask, &in_force);
@@ -131,17 +132,35 @@ impl World {
         let Some(second_tier) = &mut self.second_tier else {
             return;
         };
-        let mut violation = None;
-        if let ObjectAsk::Delete { key } = &call.ask {
-            violation = second_tier.tiers.on_delete(now, key);
-        }
-        if let (ObjectAsk::Get { key, .. }, ObjectOwner::Offloader(..)) =
-            (&call.ask, call.token.owner)
-        {
-            second_tier.tiers.on_get(key);
-        }
-        let wall = WallTime(now.0 / 1_000_000);
+        let store = second_tier.store.inside();
+        let tiers = &mut second_tier.tiers;
+        let is_heard = call.fate.is_told && !call.fate.garbled;
+        let mut violation = match (&call.ask, call.token.owner) {
+            (ObjectAsk::Delete { key }, _) => {
+                // A node whose clock was wrong may have been early.
+                let options = &second_tier.options;
+                let grace = (!self.sets_clocks).then(|| Duration::from_micros(options.grace_us));
+                tiers.on_delete((now, NodeClock::default().wall(now)), key, grace, store)
+            }
+            (ObjectAsk::Get { key, .. }, ObjectOwner::Offloader(..)) if is_heard => {
+                tiers.on_get((call.node, call.token), key);
+                None
+            }
+            _ => None,
+        };
+        let before = match &call.ask {
+            ObjectAsk::PutIfAbsent { key, .. } => second_tier.store.bytes(key),
+            _ => None,
+        };
+        let wall = NodeClock::default().wall(now);
         let answer = second_tier.store.carry_out(&call.ask, call.fate, wall);
+        if let (ObjectAsk::PutIfAbsent { key, .. }, Ok(_), ObjectOwner::Offloader(log, epoch)) =
+            (&call.ask, &answer, call.token.owner)
+        {
+            let is_over = before.is_some();
+            let put = second_tier.tiers.on_put(now, (log, epoch), key, is_over);
+            violation = violation.or(put);
+        }
         if self.options.white_box {
             self.judge(violation);
         }
@@ -167,6 +186,13 @@ impl World {
             || json!({"node": node.to_string(), "answers": format!("{token:?}"), "ok": answer.is_ok()}),
         );
         self.step(node, Input::Object { token, answer });
+        if let ObjectOwner::Offloader(log, _) = token.owner {
+            let host = &self.hosts[usize::from(node.0)];
+            let sound = host.node().and_then(|it| it.sound(log));
+            if let Some(second_tier) = &mut self.second_tier {
+                second_tier.tiers.on_answered((node, token), log, sound);
+            }
+        }
     }
 
     /// Somebody tampers with an object of the second tier.
@@ -183,7 +209,7 @@ impl World {
         if how == Tampering::Stranger {
             return true;
         }
-        let stood = second_tier.tiers.on_tampered(&key, before.as_ref());
+        let stood = second_tier.tiers.on_tampered(log, &key, before.as_ref());
         for delivery in stood {
             if let Delivery::Record(lsn, it) = delivery
                 && let Some(id) = record_id(&it.record.payload)
@@ -323,6 +349,13 @@ impl World {
             };
             let store = second_tier.store.inside();
             let read = second_tier.tiers.read_bucket(now, log, store);
+            let alone = second_tier.tiers.read_segments_alone(now, log, store);
+            if let Err(violation) = alone
+                && self.options.white_box
+            {
+                self.violate(violation);
+                continue;
+            }
             let entries = match read {
                 Ok(entries) => entries,
                 Err(violation) => {

@@ -53,7 +53,7 @@ impl World {
                 if self.has_converged() {
                     self.enter(Phase::FinalRead);
                 } else if lasted > CONVERGE {
-                    let what = "every log takes an append to its last record, and every node serves all of it";
+                    let what = "every log takes an append to its last record, every node serves all of it, and what is to move has moved";
                     self.late(what, "convergence");
                 }
             }
@@ -200,7 +200,8 @@ impl World {
         let stuck = logs.filter(|(index, log)| {
             let answered = self.probes.get(*index).is_some_and(|probe| probe.done);
             let served = self.phase == Phase::FinalRead || self.is_served_everywhere(*log);
-            !(answered && served)
+            let offloaded = self.phase == Phase::FinalRead || self.is_offloaded(*log);
+            !(answered && served && offloaded)
         });
         let excuses = stuck.map(|(_, log)| recoverability::excuse(&self.atlas, log));
         let excuses: Option<Vec<String>> = excuses.collect();

@@ -2,6 +2,7 @@
 
 use hstore_core::{Address, ClientId, LogId};
 use hstore_replicator::client::{Call, ClientOutputs, Outcome};
+use hstore_replicator::reader::Delivery;
 use hstore_replicator::wire;
 use hstore_workloads::{Ask, Operation, Place, Step};
 use jepsen_lite::check::Check;
@@ -150,16 +151,13 @@ impl World {
 
     /// Whether a read was told of records from both tiers.
     fn note_seam(&mut self, slot: usize, outcome: &Outcome) {
-        let it = &self.slots[slot];
-        let (Some(running), Outcome::Read { deliveries, .. }) = (&it.running, outcome) else {
+        let (Some(cold), Outcome::Read { deliveries, .. }) = (self.slots[slot].cold, outcome)
+        else {
             return;
         };
-        let second_tier = self.second_tier.as_ref();
-        let held = second_tier.and_then(|tier| tier.tiers.held(running.log));
-        let (Some(held), Some(last)) = (held, deliveries.last()) else {
-            return;
-        };
-        self.counts.seam_reads += u64::from(it.cold && last.last() > held.handed);
+        // What comes behind all that the second tier told of came from nodes.
+        let is_hot = |it: &Delivery| matches!(it, Delivery::Record(lsn, _) if *lsn > cold);
+        self.counts.seam_reads += u64::from(deliveries.iter().any(is_hot));
     }
 
     pub(super) fn on_ended(&mut self, slot: usize, ended: &Ended) {

@@ -13,8 +13,11 @@ use hstore_core::{Lsn, Timestamp, WallTime, planted};
 
 use super::upload::whole;
 use super::{Effect, Event, Job, Offloader};
-use crate::manifest::{Anomaly, IntentId, ObjectName, SegmentRef, log_prefix};
+use crate::manifest::{Anomaly, IntentId, ObjectName, SegmentRef, history_prefix, log_prefix};
 use crate::policy::is_older;
+
+/// So many segments that somebody could not read wait for being looked at.
+const SUSPECTS_MAX: usize = 64;
 
 /// How far the round is.
 #[derive(Clone, Debug)]
@@ -22,6 +25,15 @@ pub(super) struct Care {
     stage: Stage,
     /// The last LSN of the segment that was read last.
     looked: Lsn,
+    /// Segments that somebody could not read: they are read next.
+    suspects: VecDeque<IntentId>,
+    /// The copy of the manifest that the list has to have, if it is the store that was put to.
+    expected: Option<u64>,
+    has_copy: bool,
+    /// The last list was that of the store that was put to: what is not there is missing.
+    pub(super) is_sane: bool,
+    /// A copy was gone. It is put again, so that it is there says nothing: before that counts a segment has to be.
+    doubt: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +62,11 @@ impl Default for Care {
         Self {
             stage: Stage::Idle(Timestamp::ZERO),
             looked: Lsn::MIN,
+            suspects: VecDeque::new(),
+            expected: None,
+            has_copy: false,
+            is_sane: false,
+            doubt: false,
         }
     }
 }
@@ -76,7 +93,11 @@ impl Offloader {
         }
         let idle = Stage::Idle(now + self.policy.care_interval);
         match std::mem::replace(&mut self.care.stage, idle) {
-            Stage::Idle(_) => self.ask_for_list(None, self.dropped(wall), out),
+            Stage::Idle(_) => {
+                self.care.expected = self.copies.newest();
+                (self.care.is_sane, self.care.has_copy) = (false, false);
+                self.ask_for_list(None, self.dropped(wall), out);
+            }
             Stage::ToList(after, waste) => self.ask_for_list(after, waste, out),
             Stage::ToDelete(waste) => match waste.front() {
                 Some(first) => {
@@ -90,13 +111,19 @@ impl Offloader {
         }
     }
 
+    /// All of this history lies below it, and nothing else is looked at.
+    fn prefix(&self) -> ObjectKey {
+        let born = self.held.manifest.born().unwrap_or_default();
+        history_prefix(&self.root, self.log, born)
+    }
+
     fn ask_for_list(
         &mut self,
         after: Option<ObjectKey>,
         waste: VecDeque<Waste>,
         out: &mut Vec<Effect>,
     ) {
-        let prefix = log_prefix(&self.root, self.log);
+        let prefix = self.prefix();
         self.calls
             .ask(Job::Care, ObjectAsk::List { prefix, after }, out);
         self.care.stage = Stage::Listing(waste);
@@ -118,12 +145,24 @@ impl Offloader {
         is_older(at, self.policy.grace, wall)
     }
 
+    /// Whether a key is that of a segment of the log.
+    fn is_segment(&self, key: &ObjectKey) -> bool {
+        let mut segments = self.held.manifest.segments();
+        match ObjectName::read(key, &log_prefix(&self.root, self.log)) {
+            Some(ObjectName::Segment { epoch, id, .. }) => {
+                segments.any(|it| (it.intent.epoch, it.intent.id) == (epoch, id))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether nobody needs an object, and nobody will.
     fn is_waste(&self, listed: &Listed, wall: WallTime) -> bool {
-        let is_unneeded = match ObjectName::read(&listed.key, &log_prefix(&self.root, self.log)) {
+        let name = ObjectName::read(&listed.key, &log_prefix(&self.root, self.log));
+        let is_unneeded = match name {
             // Only who sequences a log commits: of the epochs before, nothing more is, and of its own epoch the
             // offloader knows all that can be. A put may have come late, after what it put was dropped.
-            Some(ObjectName::Segment { epoch, id }) => {
+            Some(ObjectName::Segment { epoch, id, .. }) => {
                 let manifest = &self.held.manifest;
                 if planted!("gc-removes-fence") {
                     !manifest.segments().any(|it| it.intent.id == id)
@@ -131,7 +170,7 @@ impl Offloader {
                     epoch <= self.epoch && !manifest.knows(epoch, id)
                 }
             }
-            Some(ObjectName::Copy { epoch, version }) => {
+            Some(ObjectName::Copy { epoch, version, .. }) => {
                 let newest = self.copies.newest();
                 newest.is_some_and(|newest| (epoch, version) < (self.epoch, newest))
             }
@@ -151,6 +190,20 @@ impl Offloader {
         let idle = Stage::Idle(now + self.policy.care_interval);
         match (std::mem::replace(&mut self.care.stage, idle), answer) {
             (Stage::Listing(mut waste), Ok(ObjectAnswer::Listed { objects, more })) => {
+                let copy = self.care.expected.map(|version| self.copy_key(version));
+                let has_segment =
+                    self.care.doubt && objects.iter().any(|it| self.is_segment(&it.key));
+                let has_copy = objects.iter().any(|it| Some(&it.key) == copy.as_ref());
+                self.care.doubt &= !has_segment;
+                self.care.has_copy |= has_copy;
+                if !more {
+                    let is_gone = copy.is_some() && !self.care.has_copy;
+                    self.care.is_sane = self.care.has_copy && !self.care.doubt;
+                    if is_gone {
+                        self.care.doubt = true;
+                        self.copies.is_gone();
+                    }
+                }
                 let found = objects.iter().filter(|it| self.is_waste(it, wall));
                 waste.extend(found.map(|it| Waste {
                     key: it.key.clone(),
@@ -178,7 +231,9 @@ impl Offloader {
                 let anomaly = (!segment.is(&bytes)).then_some(Anomaly::Damaged);
                 self.saw(&segment, anomaly, out);
             }
-            (Stage::Looking(segment), Err(error)) if error.kind == ObjectErrorKind::NotFound => {
+            (Stage::Looking(segment), Err(error))
+                if error.kind == ObjectErrorKind::NotFound && self.care.is_sane =>
+            {
                 self.saw(&segment, Some(Anomaly::Missing), out);
             }
             (_, Err(error)) => out.push(Effect::Event(Event::Failed(error))),
@@ -189,8 +244,10 @@ impl Offloader {
     /// Reads the next segment; then the round is over. Uploads wait for it, and not the other way round.
     fn look(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         let segments = || self.held.manifest.segments();
+        let suspect = self.care.suspects.pop_front();
+        let suspect = suspect.and_then(|id| segments().find(|it| it.intent.id == id));
         let next = segments().find(|it| it.intent.first > self.care.looked);
-        let Some(segment) = next.or(segments().next()).cloned() else {
+        let Some(segment) = suspect.or(next).or(segments().next()).cloned() else {
             return;
         };
         self.care.looked = segment.intent.last;
@@ -199,6 +256,17 @@ impl Offloader {
         let key = segment.intent.key(&self.root, self.log);
         self.calls.ask(Job::Care, whole(key, bytes), out);
         self.care.stage = Stage::Looking(segment);
+    }
+
+    /// Somebody could not read a segment: it is looked at next.
+    pub fn suspect(&mut self, id: IntentId) {
+        if self.care.suspects.contains(&id) || self.care.suspects.len() >= SUSPECTS_MAX {
+            return;
+        }
+        self.care.suspects.push_back(id);
+        if let Stage::Idle(at) = &mut self.care.stage {
+            *at = Timestamp::ZERO;
+        }
     }
 
     pub(super) fn saw(

@@ -1,10 +1,12 @@
 //! Copies of the manifest in the object store, for whoever has nothing but the bucket.
 //!
-//! Each is an object of its own, `<root>/log-7/manifest/<epoch>-<version>`, both in hexadecimal, so that the newest
+//! Each is an object of its own, `<root>/log-7/<born>/manifest/<epoch>-<version>`, all in hexadecimal, so that the newest
 //! is the last by key. None is ever changed; older ones are deleted once a newer one is known to be there. An
 //! offloader that begins puts one in any case: what the one before it did is not known.
 
-use hstore_core::ports::object_store::{ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind};
+use hstore_core::ports::object_store::{
+    ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
+};
 use hstore_core::{Lsn, Timestamp};
 
 use super::retry::Retry;
@@ -59,6 +61,11 @@ impl Copies {
         self.covers
     }
 
+    /// The newest copy is not there any more: it is put again.
+    pub(super) fn is_gone(&mut self) {
+        (self.put, self.covers) = (None, None);
+    }
+
     /// Whether the register is to hold a newer version, though nothing else has changed.
     pub(super) fn is_spoiled(&self) -> bool {
         self.is_spoiled
@@ -82,6 +89,11 @@ impl Copies {
 }
 
 impl Offloader {
+    pub(super) fn copy_key(&self, version: u64) -> ObjectKey {
+        let born = self.held.manifest.born().unwrap_or_default();
+        copy_key(&self.root, self.log, born, self.epoch, version)
+    }
+
     pub(super) fn go_on_with_copies(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         let version = self.held.version;
         if self.copies.deadline(version).is_none_or(|due| due > now) {
@@ -90,7 +102,7 @@ impl Offloader {
         match self.copies.stage {
             Stage::Idle => {
                 let ask = ObjectAsk::PutIfAbsent {
-                    key: copy_key(&self.root, self.log, self.epoch, version),
+                    key: self.copy_key(version),
                     bytes: self.held.manifest.encode(),
                 };
                 self.copies.stage = Stage::Putting(version);
@@ -99,7 +111,7 @@ impl Offloader {
             Stage::ToCompare(version) => {
                 let bytes = self.held.manifest.encode().len() as u64;
                 self.copies.stage = Stage::Comparing(version);
-                let ask = whole(copy_key(&self.root, self.log, self.epoch, version), bytes);
+                let ask = whole(self.copy_key(version), bytes);
                 self.calls.ask(Job::Copies, ask, out);
             }
             Stage::Putting(_) | Stage::Comparing(_) => {}

@@ -23,6 +23,12 @@ pub(super) struct Hand {
 }
 
 impl Offloader {
+    /// Up to where segments were read before they are handed over, and are in order.
+    #[must_use]
+    pub fn sound(&self) -> Option<Lsn> {
+        self.hand.sound
+    }
+
     /// Up to where is to be handed over, by such a manifest, once it is known to be in order.
     fn due(&self, manifest: &Manifest, wall: WallTime) -> Option<Lsn> {
         let due = hand_upto(manifest, &self.policy, self.newer(manifest), wall);
@@ -92,7 +98,7 @@ impl Offloader {
                     self.saw(&segment, Some(Anomaly::Damaged), out);
                 }
             }
-            Err(error) if error.kind == ObjectErrorKind::NotFound => {
+            Err(error) if error.kind == ObjectErrorKind::NotFound && self.care.is_sane => {
                 self.saw(&segment, Some(Anomaly::Missing), out);
             }
             Ok(_) => {}

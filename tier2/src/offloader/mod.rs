@@ -38,7 +38,7 @@ use hstore_replicator::reader::{Delivery, GapKind};
 
 use crate::manifest::{Anomaly, Intent, IntentId, Manifest, SEGMENTS_MAX};
 use crate::policy::{Policy, trim_upto};
-use crate::segment::{NotInOrder, Segment, SegmentWriter};
+use crate::segment::{NotInOrder, SegmentWriter};
 
 use care::Care;
 use copies::Copies;
@@ -176,14 +176,6 @@ impl Calls {
         let token = self.next;
         self.next += 1;
         self.open.insert(token, job);
-        out.push(Effect::Ask { token, ask });
-    }
-
-    /// A planted bug's: deletes an object, whatever comes of it.
-    fn delete_unheard(&mut self, key: ObjectKey, out: &mut Vec<Effect>) {
-        let token = self.next;
-        self.next += 1;
-        let ask = ObjectAsk::Delete { key };
         out.push(Effect::Ask { token, ask });
     }
 
@@ -326,12 +318,8 @@ impl Offloader {
     }
 
     /// Ends the segment that is being filled.
-    ///
-    /// # Panics
-    /// If it is not what a reader takes: nothing that was not read once is put.
     fn cut(&mut self) {
         if let Some(finished) = self.filling.take().and_then(|it| it.writer.finish()) {
-            Segment::verify(&finished.bytes).expect("what was written can be read");
             self.uploads.push_back(Upload::new(finished));
         }
     }
@@ -424,11 +412,14 @@ impl Offloader {
             self.cut();
         }
         self.reading.is_over(now);
-        self.go_on_with_uploads(now, out);
-        self.go_on_with_copies(now, out);
-        self.go_on_with_care(now, wall, out);
-        self.go_on_with_handing(now, wall, out);
-        if self.changing.is_none() {
+        if self.held.manifest.born().is_some() {
+            // First: it makes room, and uploads would leave no bytes for it.
+            self.go_on_with_handing(now, wall, out);
+            self.go_on_with_uploads(now, out);
+            self.go_on_with_copies(now, out);
+            self.go_on_with_care(now, wall, out);
+        }
+        if self.changing.is_none() && self.may_change(wall) {
             let next = self.change(wall);
             let is_new = next.manifest != self.held.manifest || next.handed != self.held.handed;
             if is_new || self.copies.is_spoiled() {
@@ -457,6 +448,10 @@ impl Offloader {
             .as_ref()
             .map(|it| it.since + self.policy.segment_age);
         let filling = filling.filter(|_| self.uploads.len() < self.policy.uploads);
+        if self.held.manifest.born().is_none() {
+            // The register is asked to begin the history; nothing else is done before.
+            return filling;
+        }
         let uploads = self
             .uploads
             .iter()
@@ -484,10 +479,32 @@ impl Offloader {
         uploads.sum::<u64>() + filling
     }
 
+    /// Whether the register may have to hold something else. Where it need not, that is found out cheaply.
+    fn may_change(&self, wall: WallTime) -> bool {
+        let manifest = &self.held.manifest;
+        let first = manifest.segments().next().map(|it| it.intent.last);
+        let first = first.or(manifest.intents().next().map(|it| it.last));
+        let is_dropped = first.or(manifest.next()).is_some_and(|it| it <= self.trim);
+        let is_ready = |it: &Upload| {
+            it.intent.is_none() || matches!(it.stage, Stage::Verified | Stage::Spoiled)
+        };
+        is_dropped
+            || manifest.born().is_none()
+            || self.copies.is_spoiled()
+            || manifest.intents().any(|it| it.epoch != self.epoch)
+            || self.uploads.iter().any(is_ready)
+            || !self.deleted.is_empty()
+            || !self.seen.is_empty()
+            || manifest.dropped().any(|it| it.at > wall)
+            || planted!("local-deleted-early")
+            || self.handed(manifest, wall) > self.held.handed
+    }
+
     /// What the register is to hold, by all that is known here.
     fn change(&self, wall: WallTime) -> Held {
         let mut next = self.held.clone();
         let manifest = &mut next.manifest;
+        manifest.begin_history(wall);
         // What a deposed offloader has announced it cannot commit any more.
         let foreign = manifest.intents().find(|it| it.epoch != self.epoch);
         if let Some(Intent { id, .. }) = foreign.copied() {

@@ -126,9 +126,6 @@ impl Offloader {
                 .charge(now, bytes.len() as u64, self.policy.bytes_per_second);
             let ask = if upload.stage == Stage::ToPut {
                 upload.stage = Stage::Putting;
-                if planted!("zombie-offloader") {
-                    self.calls.delete_unheard(key.clone(), out);
-                }
                 ObjectAsk::PutIfAbsent { key, bytes }
             } else {
                 upload.stage = Stage::Comparing;

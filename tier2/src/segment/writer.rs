@@ -6,7 +6,7 @@ use hstore_replicator::reader::{Delivery, GapKind};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::block::Items;
-use super::codec::{Codec, Compressor};
+use super::codec::{Codec, Compressor, Decompressor};
 use super::info::SegmentInfo;
 use super::layout::{BlockEntry, Footer, HEADER, RAW_MAX};
 
@@ -14,6 +14,10 @@ use super::layout::{BlockEntry, Footer, HEADER, RAW_MAX};
 const SAMPLE_BYTES: usize = 4096;
 /// Of fewer samples no dictionary is made.
 const SAMPLES_MIN: usize = 16;
+
+/// Blocks are compressed once so many bytes of them are there, raw: what is done at a time stays little, however
+/// long the segment.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// How a segment is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +66,7 @@ pub enum NotInOrder {
     TooLong(Lsn),
 }
 
-/// A segment that is being made. It is held in memory, raw, until it is finished.
+/// A segment that is being made. It is held in memory until it is finished, compressed but for its newest blocks.
 #[derive(Clone, Debug)]
 pub struct SegmentWriter {
     log: LogId,
@@ -74,7 +78,16 @@ pub struct SegmentWriter {
     current: Items,
     /// Where the current block begins.
     current_first: Lsn,
-    blocks: Vec<RawBlock>,
+    /// Blocks that are not compressed yet.
+    pending: Vec<RawBlock>,
+    /// How many bytes they have.
+    pending_bytes: usize,
+    /// What those that are have in common; made of the first of them.
+    dictionary: Option<Vec<u8>>,
+    /// The file so far.
+    bytes: Vec<u8>,
+    index: Vec<u8>,
+    blocks: u32,
     times: Option<(WallTime, WallTime)>,
     records: u64,
     payload_bytes: u64,
@@ -115,7 +128,12 @@ impl SegmentWriter {
             last: Lsn::MIN,
             current: Items::default(),
             current_first: first,
-            blocks: Vec::new(),
+            pending: Vec::new(),
+            pending_bytes: 0,
+            dictionary: None,
+            bytes: HEADER.as_bytes().to_vec(),
+            index: Vec::new(),
+            blocks: 0,
             times: None,
             records: 0,
             payload_bytes: 0,
@@ -192,7 +210,8 @@ impl SegmentWriter {
         let payload_bytes = self.current.payloads().len();
         let raw = self.current.finish();
         self.raw_bytes += raw.len() as u64;
-        self.blocks.push(RawBlock {
+        self.pending_bytes += raw.len();
+        self.pending.push(RawBlock {
             first: self.current_first,
             last: self.last,
             latest: self.times.map_or(WallTime(0), |(_, latest)| latest),
@@ -201,6 +220,48 @@ impl SegmentWriter {
             raw,
         });
         self.current_first = self.next;
+        if self.pending_bytes >= BATCH_BYTES {
+            self.compress();
+        }
+    }
+
+    /// Compresses the blocks that are there, and sees that they can be had back.
+    ///
+    /// # Panics
+    /// If they cannot: nothing of that is to be put anywhere.
+    fn compress(&mut self) {
+        if self.dictionary.is_none() {
+            self.dictionary = Some(self.make_dictionary());
+        }
+        let dictionary = self.dictionary.as_deref().unwrap_or_default();
+        let codec = self.options.codec;
+        let mut compressor = Compressor::new(codec, self.options.level, dictionary);
+        let mut decompressor =
+            Decompressor::new(codec, dictionary).expect("the dictionary was made here");
+        self.pending_bytes = 0;
+        for block in self.pending.drain(..) {
+            let stored = compressor.compress(&block.raw);
+            let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a block is short");
+            let raw = length(&block.raw);
+            let back = decompressor.decompress(&stored, raw);
+            assert!(
+                back.as_ref() == Ok(&block.raw),
+                "what was compressed is had back"
+            );
+            let entry = BlockEntry {
+                first: block.first,
+                last: block.last,
+                latest: block.latest,
+                offset: self.bytes.len() as u64,
+                stored: length(&stored),
+                raw,
+                records: block.records,
+                crc32c: crc32c::crc32c(&stored),
+            };
+            entry.put(&mut self.index);
+            self.bytes.extend_from_slice(&stored);
+            self.blocks += 1;
+        }
     }
 
     /// The segment, or `None` if nothing was taken.
@@ -209,27 +270,13 @@ impl SegmentWriter {
         if !self.current.is_empty() {
             self.end_block();
         }
-        let last = self.blocks.last()?.last;
-        let dictionary = self.dictionary();
-        let mut compressor = Compressor::new(self.options.codec, self.options.level, &dictionary);
-        let mut bytes = HEADER.as_bytes().to_vec();
-        let mut index = Vec::new();
-        for block in &self.blocks {
-            let stored = compressor.compress(&block.raw);
-            let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a block is short");
-            let entry = BlockEntry {
-                first: block.first,
-                last: block.last,
-                latest: block.latest,
-                offset: bytes.len() as u64,
-                stored: length(&stored),
-                raw: length(&block.raw),
-                records: block.records,
-                crc32c: crc32c::crc32c(&stored),
-            };
-            entry.put(&mut index);
-            bytes.extend_from_slice(&stored);
+        if self.last < self.first {
+            return None;
         }
+        self.compress();
+        let last = self.last;
+        let dictionary = self.dictionary.unwrap_or_default();
+        let (mut bytes, index) = (self.bytes, self.index);
         bytes.extend_from_slice(&dictionary);
         bytes.extend_from_slice(&index);
         let (earliest, latest) = self.times.unwrap_or_default();
@@ -243,7 +290,7 @@ impl SegmentWriter {
             records: self.records,
             payload_bytes: self.payload_bytes,
             raw_bytes: self.raw_bytes,
-            blocks: u32::try_from(self.blocks.len()).expect("blocks are few"),
+            blocks: self.blocks,
             index_crc32c: crc32c::crc32c(&index),
             dictionary_bytes: u32::try_from(dictionary.len()).expect("a dictionary is short"),
             dictionary_crc32c: crc32c::crc32c(&dictionary),
@@ -258,21 +305,21 @@ impl SegmentWriter {
     }
 
     /// What the payloads have in common, or nothing if that cannot be found, or is not worth its bytes.
-    fn dictionary(&self) -> Vec<u8> {
+    fn make_dictionary(&self) -> Vec<u8> {
         let wanted = self
             .options
             .dictionary_bytes
             .min(self.raw_bytes as usize / 16);
-        if self.options.codec == Codec::None || wanted == 0 || self.blocks.len() < SAMPLES_MIN {
+        if self.options.codec == Codec::None || wanted == 0 || self.pending.len() < SAMPLES_MIN {
             return Vec::new();
         }
-        let samples: Vec<&[u8]> = self.blocks.iter().map(RawBlock::sample).collect();
+        let samples: Vec<&[u8]> = self.pending.iter().map(RawBlock::sample).collect();
         let dictionary = zstd::dict::from_samples(&samples, wanted).unwrap_or_default();
         let size = |dictionary: &[u8]| -> usize {
             let mut compressor =
                 Compressor::new(self.options.codec, self.options.level, dictionary);
             let sizes = self
-                .blocks
+                .pending
                 .iter()
                 .step_by(8)
                 .map(|it| compressor.compress(&it.raw).len());

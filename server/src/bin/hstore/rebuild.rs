@@ -9,7 +9,7 @@ use hstore_core::ports::object_store::{
 };
 use hstore_replicator::reader::Delivery;
 use hstore_server::config::tier2::Tier2;
-use hstore_server::objects::Objects;
+use hstore_server::objects::{self, Objects};
 use hstore_tier2::manifest::SegmentRef;
 use hstore_tier2::rebuild::{Rebuilt, rebuild};
 use hstore_tier2::segment::Segment;
@@ -49,7 +49,7 @@ pub(crate) async fn run(
     let tier2 = reach.cluster.tier2.clone().ok_or_else(|| {
         wrong("the cluster's file has no table `[tier2]`, so it does not say where the object store is")
     })?;
-    let objects = Objects::open(&tier2.url, std::env::vars()).map_err(wrong)?;
+    let objects = Objects::open(&tier2.url, objects::environment()).map_err(wrong)?;
     let runtime = Handle::current();
     let store = Waited { objects, runtime };
     let manifest = manifest.map(Path::to_owned);
@@ -87,11 +87,21 @@ fn look(
             )),
         }
     }
+    let mut unread = false;
     for segment in found.segments() {
         let key = segment.intent.key(root, log);
         let text = if records {
-            let told = entries(&mut store, segment, &key).with_context(|| format!("`{key}`"))?;
-            read::show_all(&told, json)?
+            match entries(&mut store, segment, &key) {
+                Ok(told) => read::show_all(&told, json)?,
+                Err(error) => {
+                    let (first, last) = (segment.intent.first, segment.intent.last);
+                    note(&format!(
+                        "{log}: {first} to {last} cannot be read: {error:#}"
+                    ));
+                    unread = true;
+                    continue;
+                }
+            }
         } else {
             let (first, last) = (segment.intent.first, segment.intent.last);
             let line = if json {
@@ -111,7 +121,7 @@ fn look(
             return Ok(());
         }
     }
-    if !wanting.is_empty() {
+    if !wanting.is_empty() || unread {
         anyhow::bail!("not all of {log} can be told from the object store alone, as said above");
     }
     Ok(())
