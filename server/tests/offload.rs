@@ -4,9 +4,9 @@ mod common;
 
 use std::path::Path;
 
-use common::Nodes;
 use common::load::{Load, assert_valid};
 use common::s3::S3;
+use common::{Nodes, hstore, output};
 use hstore_core::{LogId, NodeId};
 
 /// Appends that are acknowledged between two kills.
@@ -64,6 +64,26 @@ async fn history_moves_to_local_files() {
     println!("{committed} segments, handed over {handed} times, {cold} cold reads");
     assert!(committed > 0 && handed > 0 && cold > 0);
     assert!(segments(bucket.path()) > 0);
+    // The bucket alone tells the oldest records of the log, also with all nodes gone.
+    let file = nodes.file("cluster.toml");
+    let all = records(&file, &["read", "1", "--json"]);
+    let nodes = nodes.without_nodes();
+    let kept = records(&file, &["rebuild", "1", "--records", "--json"]);
+    assert!(!kept.is_empty() && all.starts_with(&kept));
+    let (code, told, said) = output(hstore(&file).args(["rebuild", "1"]));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(told.contains(" records, ") && said.contains("by the manifest's copy"));
+    let (code, _, said) = output(hstore(&file).args(["rebuild", "9"]));
+    assert_eq!(code, Some(2), "{said}");
+    drop(nodes);
+}
+
+/// The records that a command tells, in order.
+fn records(cluster: &Path, arguments: &[&str]) -> Vec<String> {
+    let (code, told, said) = output(hstore(cluster).args(arguments));
+    assert_eq!(code, Some(0), "{said}");
+    let lines = told.lines().filter(|it| it.contains("\"time_ms\""));
+    lines.map(str::to_owned).collect()
 }
 
 fn segments(directory: &Path) -> usize {

@@ -387,10 +387,17 @@ impl Host {
             .collect()
     }
 
-    /// The places of the durable copies of a log that are here, above an LSN.
-    pub fn durable_after(&self, log: LogId, lsn: Lsn) -> impl Iterator<Item = Lsn> {
-        let above = self.durable.range((log, lsn)..=(log, Lsn::MAX));
-        above.map(|(_, at)| *at).filter(move |at| *at > lsn)
+    /// The places of the copies of a log that are here, durable or not, above an LSN.
+    pub fn copies_after(&self, log: LogId, lsn: Lsn) -> impl Iterator<Item = Lsn> {
+        let durable = self.durable.range((log, lsn)..=(log, Lsn::MAX));
+        let written = self.process.iter().flat_map(|it| &it.written);
+        let put = move |op: &StoreOp| match op {
+            StoreOp::Put { log: of, lsn, .. } if *of == log => Some(*lsn),
+            _ => None,
+        };
+        let written = written.flat_map(|it| &it.batch).filter_map(put);
+        let all = durable.map(|(_, at)| *at).chain(written);
+        all.filter(move |at| *at > lsn)
     }
 
     /// How many durable copies of a log are here.

@@ -429,6 +429,13 @@ pub enum Trigger {
         /// How long after the last of them, in microseconds.
         delay_us: u64,
     },
+    /// At a call of the target to the object store.
+    AtObjectCall {
+        /// Which, from 1, of all targets together.
+        call: u32,
+        /// Whether it comes to the store.
+        carried_out: bool,
+    },
     /// Within the file operation that comes so many after a moment, from 1: of the first of the targets
     /// for which it comes.
     AtMoment {

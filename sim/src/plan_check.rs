@@ -106,6 +106,7 @@ fn check_kind(kind: &FaultKind) -> Result<(), String> {
             trigger:
                 Trigger::InFileOperation(0)
                 | Trigger::AfterFileOperations { count: 0, .. }
+                | Trigger::AtObjectCall { call: 0, .. }
                 | Trigger::AtMoment {
                     file_operation: 0, ..
                 },
@@ -114,7 +115,7 @@ fn check_kind(kind: &FaultKind) -> Result<(), String> {
         | FaultKind::Crash {
             in_restart: Some(0),
             ..
-        } => Err("file operations are counted from 1".to_owned()),
+        } => Err("operations and calls are counted from 1".to_owned()),
         FaultKind::Degrade(degradation) => {
             check_share(degradation.loss)?;
             check_share(degradation.duplication)?;

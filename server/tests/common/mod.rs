@@ -153,6 +153,12 @@ impl Nodes {
         assert!(self.running.insert(node, running).is_none());
     }
 
+    /// Kills all nodes; their files stay.
+    pub(crate) fn without_nodes(mut self) -> Self {
+        self.kill(&self.all());
+        self
+    }
+
     /// What the node has logged, over all its lives.
     pub(crate) fn log(&self, node: NodeId) -> String {
         let path = self.file(&format!("node-{}.log", node.0));

@@ -1,7 +1,7 @@
 //! The object store: slow, failing, ambiguous; puts that come late or in part; a bucket that somebody tampers with.
 
-use super::{Draw, Family};
-use crate::plan::{FaultKind, ObjectFault, Tampering, Target, TimedFault};
+use super::{Draw, Family, crash};
+use crate::plan::{FaultKind, ObjectFault, Tampering, Target, TimedFault, Trigger};
 
 pub(super) const FAMILIES: &[Family] = &[
     Family {
@@ -28,6 +28,11 @@ pub(super) const FAMILIES: &[Family] = &[
         name: "garbled_gets",
         about: "what is got comes back damaged",
         draw: garbled,
+    },
+    Family {
+        name: "object_crashes",
+        about: "a node loses power at a call to the object store, before it comes there or after",
+        draw: crashes,
     },
     Family {
         name: "tampered_objects",
@@ -93,6 +98,17 @@ fn garbled(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
         let count = draw.rng.within(1..=3) as u32;
         let kind = FaultKind::Objects(ObjectFault::Garble { count });
         [draw.fault(500..=3_000, target, kind)]
+    })
+}
+
+fn crashes(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let target = whose(draw);
+        let trigger = Trigger::AtObjectCall {
+            call: draw.rng.within(1..=20) as u32,
+            carried_out: draw.rng.chance(0.5),
+        };
+        [draw.fault(500..=4_000, target, crash(trigger))]
     })
 }
 

@@ -62,6 +62,12 @@ impl World {
             } if first => {
                 self.faults[index].countdown = Some(count);
             }
+            FaultKind::Crash {
+                trigger: Trigger::AtObjectCall { call, .. },
+                ..
+            } if first => {
+                self.faults[index].countdown = Some(call);
+            }
             FaultKind::Crash { .. } | FaultKind::LoseSuffix => {
                 let how = if fault.kind == FaultKind::LoseSuffix {
                     End::ToSynced

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hstore_core::ports::object_store::{ObjectAnswer, ObjectAsk, ObjectError};
-use hstore_core::{Epoch, LogId, Lsn, NodeId};
+use hstore_core::{Epoch, LogId, Lsn, NodeId, NodeSet, Timestamp};
 use hstore_node::Input;
 use hstore_replicator::effects::{ObjectOwner, ObjectRequest, ObjectToken, Tier2Event};
 use hstore_replicator::reader::{Delivery, GapKind};
@@ -14,11 +14,13 @@ use serde_json::json;
 use super::{Next, World};
 use crate::clock::NodeClock;
 use crate::objects::{Fate, SimObjectStore};
-use crate::plan::{FaultKind, ObjectFault, Tampering};
+use crate::plan::{FaultKind, ObjectFault, Tampering, Trigger};
 use crate::tiering::{TieringOptions, root};
 use crate::tiers::{Seen, Tiers};
 use crate::trace::Kind;
 
+/// As long as history is to move, a segment becomes part of a log within so long.
+const MOVES_WITHIN: Duration = Duration::from_secs(10);
 /// The process that gives up what logs keep no longer.
 const RETENTION: ProcessId = ProcessId(1_000_000);
 /// The process that reads the bucket when all is over.
@@ -30,6 +32,8 @@ pub(super) struct SecondTier {
     pub(super) options: TieringOptions,
     pub(super) store: SimObjectStore,
     pub(super) tiers: Tiers,
+    /// When a segment became part of a log last.
+    moved_at: Timestamp,
     /// The retention's trims so far: each is a process of its own in the history.
     trims: u32,
 }
@@ -44,7 +48,7 @@ pub(super) struct ObjectCall {
     ask: ObjectAsk,
     fate: Fate,
     /// When it is answered, at the earliest.
-    answered: hstore_core::Timestamp,
+    answered: Timestamp,
 }
 
 impl SecondTier {
@@ -53,6 +57,7 @@ impl SecondTier {
             options,
             store: SimObjectStore::new(options, rng),
             tiers: Tiers::new(root()),
+            moved_at: Timestamp::ZERO,
             trims: 0,
         }
     }
@@ -78,6 +83,7 @@ impl World {
         }
         let now = self.now;
         let life = self.host(node).life();
+        let crash = self.crashes_at_call(node);
         let Some(second_tier) = &mut self.second_tier else {
             return;
         };
@@ -85,7 +91,13 @@ impl World {
             second_tier.tiers.on_call(log, epoch);
         }
         let in_force: Vec<ObjectFault> = faults.iter().map(|(_, fault)| *fault).collect();
-        let (fate, struck) = second_tier.store.fate(&ask, &in_force);
+        let (mut fate, struck) = second_tier.store.fate(&ask, &in_force);
+        if let Some((index, carried_out)) = crash {
+            if !carried_out {
+                fate.arrives = None;
+            }
+            self.schedule(now, Next::FaultBegins(index));
+        }
         for ((index, fault), struck) in faults.iter().zip(struck) {
             self.faults[*index].effective |= struck;
             if struck && matches!(fault, ObjectFault::Garble { .. }) {
@@ -124,6 +136,28 @@ impl World {
                 self.schedule(now + after, Next::ObjectArrives(Box::new(call)));
             }
         }
+    }
+
+    /// A crash that waited for this call of a node's, and whether the call comes to the store.
+    fn crashes_at_call(&mut self, node: NodeId) -> Option<(usize, bool)> {
+        let mut crash = None;
+        for index in 0..self.faults.len() {
+            let Some(Trigger::AtObjectCall { carried_out, .. }) =
+                self.plan.faults[index].kind.trigger()
+            else {
+                continue;
+            };
+            let struck = &mut self.faults[index];
+            let Some(more) = struck.countdown.filter(|_| struck.nodes.contains(node)) else {
+                continue;
+            };
+            struck.countdown = Some(more - 1).filter(|more| *more > 0);
+            if struck.countdown.is_none() {
+                struck.nodes = NodeSet::only(node);
+                crash = Some((index, carried_out));
+            }
+        }
+        crash
     }
 
     /// A call has come to the store. It is carried out, also if whoever made it is no more.
@@ -262,6 +296,9 @@ impl World {
             }
             Ok(news) => {
                 self.counts.segments += news.segments;
+                if news.segments > 0 {
+                    second_tier.moved_at = self.now;
+                }
                 self.counts.local_trims += u64::from(news.handed);
                 self.counts.offloaders_deposed += u64::from(news.deposed);
                 self.counts.uploads_left += news.left;
@@ -289,7 +326,7 @@ impl World {
         let newer = self
             .hosts
             .iter()
-            .flat_map(|host| host.durable_after(log, last))
+            .flat_map(|host| host.copies_after(log, last))
             .collect::<std::collections::BTreeSet<Lsn>>();
         let newer = newer.len() as u64 * payload_max;
         let bytes = second_tier.options.total_bytes.unwrap_or(u64::MAX);
@@ -337,6 +374,12 @@ impl World {
         let store = second_tier.store.inside();
         let released = node.readable(log);
         second_tier.tiers.is_settled(log, released, store)
+    }
+
+    /// Whether history moves on: how much there is to move depends on how little moves at a time.
+    pub(super) fn is_moving(&self) -> bool {
+        let second_tier = self.second_tier.as_ref();
+        second_tier.is_some_and(|it| self.now.since(it.moved_at) < MOVES_WITHIN)
     }
 
     /// Reads the bucket, as whoever has nothing else does, for the history.

@@ -52,7 +52,7 @@ impl World {
             Phase::Converge => {
                 if self.has_converged() {
                     self.enter(Phase::FinalRead);
-                } else if lasted > CONVERGE {
+                } else if lasted > CONVERGE && !self.is_moving() {
                     let what = "every log takes an append to its last record, every node serves all of it, and what is to move has moved";
                     self.late(what, "convergence");
                 }

@@ -76,11 +76,12 @@ impl Copies {
         self.is_spoiled = false;
     }
 
-    /// When something is to be done, where the register holds this version.
-    pub(super) fn deadline(&self, held: u64) -> Option<Timestamp> {
+    /// When something is to be done, where the register holds the same manifest since this version.
+    pub(super) fn deadline(&self, since: u64) -> Option<Timestamp> {
         match self.stage {
             Stage::Idle => {
-                (self.put != Some(held) && !self.is_spoiled).then_some(self.retry.not_before)
+                let is_there = self.put.is_some_and(|put| put >= since);
+                (!is_there && !self.is_spoiled).then_some(self.retry.not_before)
             }
             Stage::ToCompare(_) => Some(self.retry.not_before),
             Stage::Putting(_) | Stage::Comparing(_) => None,
@@ -96,7 +97,7 @@ impl Offloader {
 
     pub(super) fn go_on_with_copies(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         let version = self.held.version;
-        if self.copies.deadline(version).is_none_or(|due| due > now) {
+        if self.copies.deadline(self.since).is_none_or(|due| due > now) {
             return;
         }
         match self.copies.stage {
@@ -135,10 +136,8 @@ impl Offloader {
         match (stage, answer) {
             // An answer says that it was put, not what.
             (Stage::Putting(version), Ok(_)) => copies.stage = Stage::ToCompare(version),
-            // Of another version meanwhile, that one is put.
-            (Stage::Comparing(version), Ok(ObjectAnswer::Got(bytes)))
-                if version == self.held.version =>
-            {
+            // Of another manifest meanwhile, that one is put.
+            (Stage::Comparing(version), Ok(ObjectAnswer::Got(bytes))) if version >= self.since => {
                 let is_it = bytes == self.held.manifest.encode();
                 copies.put = is_it.then_some(version);
                 copies.is_spoiled = !is_it;
@@ -161,7 +160,7 @@ impl Offloader {
             (Stage::Comparing(version), Err(error))
                 if error.kind == ObjectErrorKind::NotFound
                     && copies.is_there
-                    && version == self.held.version =>
+                    && version >= self.since =>
             {
                 copies.is_spoiled = true;
                 copies.retry.fail(now, self.policy.backoff);

@@ -129,6 +129,8 @@ pub struct Offloader {
     root: ObjectKey,
     policy: Policy,
     held: Held,
+    /// The version from which on it has held this manifest.
+    since: u64,
     /// The change that is on its way.
     changing: Option<Held>,
     /// Up to here everything was given up.
@@ -206,6 +208,7 @@ impl Offloader {
             epoch,
             root,
             policy,
+            since: held.version,
             held,
             changing: None,
             trim: Lsn::MIN,
@@ -355,6 +358,9 @@ impl Offloader {
         self.changing = None;
         self.copies.is_newer();
         let before = std::mem::replace(&mut self.held, held);
+        if self.held.manifest != before.manifest {
+            self.since = self.held.version;
+        }
         out.push(Effect::Event(Event::Held(self.held.version)));
         let manifest = &self.held.manifest;
         let segments: BTreeSet<IntentId> = manifest.segments().map(|it| it.intent.id).collect();
@@ -459,7 +465,7 @@ impl Offloader {
         let others = [
             filling,
             self.reading.rests_until(),
-            self.copies.deadline(self.held.version),
+            self.copies.deadline(self.since),
             self.hand_deadline(),
             self.care.deadline(),
         ];
