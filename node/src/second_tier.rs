@@ -538,7 +538,7 @@ impl Reign {
                         is_tiered: false,
                     };
                     *nonces += 1;
-                    let life = u64::from(env.incarnation.0) << 32;
+                    let life = (env.incarnation.0 & 0x7fff_ffff) << 32;
                     self.nonce = OFFLOADER_NONCES | life | (*nonces & 0xffff_ffff);
                     let spans = value.spans.clone();
                     let new = Reader::new(log, spans, &range, self.nonce);

@@ -518,7 +518,7 @@ impl Reader {
                 // What is given up may be anything; the count of records begins anew behind it.
                 self.records = 0;
                 self.gap(GapKind::Trim, self.trim.min(self.last()))
-            } else if let Some(delivery) = self.from_second_tier() {
+            } else if let Some(delivery) = self.take_cold() {
                 self.deliver_cold(delivery)
             } else {
                 let mut entry = self.entry(next);
@@ -575,7 +575,7 @@ impl Reader {
     }
 
     /// What the second tier told of the next LSN, if it did, and if it continues the chain.
-    fn from_second_tier(&mut self) -> Option<Delivery> {
+    fn take_cold(&mut self) -> Option<Delivery> {
         let (next, link) = (self.next, self.link);
         let tier = self.second_tier.as_mut()?;
         while tier.told.front().is_some_and(|it| it.last() < next) {

@@ -243,7 +243,7 @@ impl Tiers {
         at: Timestamp,
         seen: &Seen<'_>,
         store: &MemoryObjectStore,
-    ) -> Result<News, Violation> {
+    ) -> Result<News, Box<Violation>> {
         let Seen {
             log,
             epoch,
@@ -263,7 +263,7 @@ impl Tiers {
         let trim = tier.trim;
         let before = &tier.held;
         let fail =
-            |property, expected: String, seen: String| Err(violation(at, property, expected, seen));
+            |property, expected: String, seen: String| Err(boxed(at, property, expected, seen));
         if held.version < before.version {
             if epoch > tier.held_in {
                 return fail(
@@ -351,7 +351,7 @@ impl Tiers {
         segment: &SegmentRef,
         store: &MemoryObjectStore,
         forgets: bool,
-    ) -> Result<Vec<Delivery>, Violation> {
+    ) -> Result<Vec<Delivery>, Box<Violation>> {
         let intent = segment.intent;
         let key = intent.key(&self.root, log);
         if let Some(could_not_know) = self.tampered.get(&key)
@@ -362,7 +362,7 @@ impl Tiers {
         let wrong = |seen: String| {
             let (first, last) = (intent.first, intent.last);
             let expected = format!("`{key}` holds {first} to {last} of {log}, as it was committed");
-            violation(at, "segments-stand", expected, seen)
+            boxed(at, "segments-stand", expected, seen)
         };
         let bytes = store.objects().find(|(it, _)| **it == key);
         let Some((_, bytes)) = bytes else {
@@ -385,7 +385,7 @@ impl Tiers {
         if let Some((whose, epoch)) = self.putters.get(&key)
             && (*whose, *epoch) != (log, intent.epoch)
         {
-            return Err(violation(
+            return Err(boxed(
                 at,
                 "segments-of-their-epoch",
                 format!(
@@ -406,13 +406,13 @@ impl Tiers {
         trim: Lsn,
         held: &Held,
         store: &MemoryObjectStore,
-    ) -> Result<(), Violation> {
+    ) -> Result<(), Box<Violation>> {
         let wrong = |seen: String| {
             let expected = format!(
                 "what of {log} was handed over, to {}, lies in the bucket",
                 held.handed
             );
-            violation(at, "handed-lies-in-the-bucket", expected, seen)
+            boxed(at, "handed-lies-in-the-bucket", expected, seen)
         };
         if held.manifest.last().max(Some(trim)) < Some(held.handed) {
             return Err(wrong(format!(
@@ -544,7 +544,7 @@ impl Tiers {
         at: Timestamp,
         log: LogId,
         store: &MemoryObjectStore,
-    ) -> Result<Vec<Delivery>, Violation> {
+    ) -> Result<Vec<Delivery>, Box<Violation>> {
         self.checked += 1;
         let Some(tier) = self.logs.get(&log) else {
             return Ok(Vec::new());
@@ -554,7 +554,7 @@ impl Tiers {
         let held: Vec<&SegmentRef> = tier.held.manifest.segments().collect();
         let alone: Vec<&SegmentRef> = found.manifest.segments().collect();
         if held != alone {
-            return Err(violation(
+            return Err(boxed(
                 at,
                 "bucket-tells-all",
                 format!(
@@ -580,7 +580,7 @@ impl Tiers {
         at: Timestamp,
         log: LogId,
         store: &MemoryObjectStore,
-    ) -> Result<(), Violation> {
+    ) -> Result<(), Box<Violation>> {
         let Some(tier) = self.logs.get(&log) else {
             return Ok(());
         };
@@ -602,7 +602,7 @@ impl Tiers {
         let found = rebuild(&mut alone, &self.root, log).expect("nothing is wrong with the store");
         let (held, told) = (tier.held.manifest.segments(), found.manifest.segments());
         if !held.eq(told) {
-            return Err(violation(
+            return Err(boxed(
                 at,
                 "bucket-tells-all",
                 format!("the segments of {log} alone tell of all that its registers tell of"),
@@ -622,6 +622,10 @@ impl Tiers {
             .map(|it| it.intent.key(&self.root, log));
         keys.any(|key| self.tampered.contains_key(&key))
     }
+}
+
+fn boxed(at: Timestamp, property: &str, expected: String, seen: String) -> Box<Violation> {
+    Box::new(violation(at, property, expected, seen))
 }
 
 /// Where a manifest does not tile: what was expected, and what is.

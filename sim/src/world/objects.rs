@@ -291,7 +291,7 @@ impl World {
         match second_tier.tiers.on_held(self.now, &seen, store) {
             Err(violation) => {
                 if self.options.white_box {
-                    self.violate(violation);
+                    self.violate(*violation);
                 }
             }
             Ok(news) => {
@@ -396,14 +396,14 @@ impl World {
             if let Err(violation) = alone
                 && self.options.white_box
             {
-                self.violate(violation);
+                self.violate(*violation);
                 continue;
             }
             let entries = match read {
                 Ok(entries) => entries,
                 Err(violation) => {
                     if self.options.white_box {
-                        self.violate(violation);
+                        self.violate(*violation);
                     }
                     continue;
                 }
