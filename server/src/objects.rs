@@ -129,6 +129,21 @@ impl Objects {
         url: &str,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, OpenError> {
+        let environment: Vec<(String, String)> = environment.into_iter().collect();
+        let is_ours = |name: &str| {
+            ["AWS_", "GOOGLE_", "AZURE_"]
+                .iter()
+                .any(|it| name.starts_with(it))
+        };
+        let broken = |(_, value): &&(String, String)| value.chars().any(char::is_control);
+        if let Some((name, _)) = environment.iter().filter(|it| is_ours(&it.0)).find(broken) {
+            return Err(OpenError::Setup {
+                url: plain(url),
+                why: format!(
+                    "the environment variable {name} has a line break in it, or what else is no part of a text; set it without"
+                ),
+            });
+        }
         let parsed = Url::parse(url).map_err(|error| OpenError::Url {
             url: plain(url),
             why: error.to_string(),
@@ -378,6 +393,10 @@ fn plain(url: &str) -> String {
 fn said(error: &Error) -> String {
     let text = error.to_string();
     let head = text.split(['<', '{', '\n', '?']).next().unwrap_or_default();
+    // A URL may have credentials in it, as that of an endpoint.
+    let head = head.split("://").next().unwrap_or_default();
+    let head = head.strip_suffix("https").unwrap_or(head);
+    let head = head.strip_suffix("http").unwrap_or(head);
     let head = head.trim_end_matches([':', ' ']);
     head.chars().take(DETAIL_MAX).collect()
 }

@@ -672,6 +672,36 @@ fn a_store_that_shows_nothing_of_what_was_put_is_not_believed() {
     world.check(&log());
 }
 
+/// What is put there is in order, and all that was put before is elsewhere.
+#[test]
+fn nothing_is_handed_over_to_another_store() {
+    let mut world = World::new(forgetful());
+    let rest = world.log.split_off(30);
+    world.run_for(100);
+    let handed = world.held.handed;
+    assert_eq!(handed, world.log[29].last());
+    let store = std::mem::take(&mut world.store);
+    world.log.extend(rest);
+    world.run_for(100);
+    assert!(world.held.manifest.last() > Some(handed), "it is uploaded");
+    assert_eq!(world.held.handed, handed);
+    let sound = |world: &World| {
+        let manifest = &world.held.manifest;
+        let older = manifest.segments().filter(|it| it.intent.last <= handed);
+        older
+            .filter(|it| manifest.anomaly(it.intent.id).is_some())
+            .count()
+    };
+    assert_eq!(
+        sound(&world),
+        0,
+        "and what is not there is not believed to be missing"
+    );
+    world.store = store;
+    world.run_for(200);
+    assert_eq!((world.held.handed, sound(&world)), (handed, 0));
+}
+
 /// The node that dropped them had a clock that was wrong.
 #[test]
 fn what_was_dropped_in_the_future_is_deleted_all_the_same() {

@@ -4,12 +4,12 @@
 //! dropped, what belongs to nothing and what is out of date is deleted, if it is old enough; one segment is read as
 //! a whole, the next one in the next round.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use hstore_core::ports::object_store::{
     Listed, ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
-use hstore_core::{Lsn, Timestamp, WallTime, planted};
+use hstore_core::{Epoch, Lsn, Timestamp, WallTime, planted};
 
 use super::upload::whole;
 use super::{Effect, Event, Job, Offloader};
@@ -32,8 +32,9 @@ pub(super) struct Care {
     has_copy: bool,
     /// The last list was that of the store that was put to: what is not there is missing.
     pub(super) is_sane: bool,
-    /// A copy was gone. It is put again, so that it is there says nothing: before that counts a segment has to be.
-    doubt: bool,
+    /// The segments that the list should have, but for those that it had already, and how many these were at first.
+    unlisted: BTreeSet<(Epoch, IntentId)>,
+    segments: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +67,8 @@ impl Default for Care {
             expected: None,
             has_copy: false,
             is_sane: false,
-            doubt: false,
+            unlisted: BTreeSet::new(),
+            segments: 0,
         }
     }
 }
@@ -96,6 +98,17 @@ impl Offloader {
             Stage::Idle(_) => {
                 self.care.expected = self.copies.newest();
                 (self.care.is_sane, self.care.has_copy) = (false, false);
+                // Of those that nodes have forgotten, if there are any: what was put just now says less.
+                let segments = || self.held.manifest.segments();
+                let handed = segments().take_while(|it| it.intent.last <= self.held.handed);
+                let counted = match handed.count() {
+                    0 => segments().len(),
+                    handed => handed,
+                };
+                let unlisted = segments().take(counted);
+                let unlisted = unlisted.map(|it| (it.intent.epoch, it.intent.id));
+                self.care.unlisted = unlisted.collect();
+                self.care.segments = self.care.unlisted.len();
                 self.ask_for_list(None, self.dropped(wall), out);
             }
             Stage::ToList(after, waste) => self.ask_for_list(after, waste, out),
@@ -145,14 +158,11 @@ impl Offloader {
         is_older(at, self.policy.grace, wall)
     }
 
-    /// Whether a key is that of a segment of the log.
-    fn is_segment(&self, key: &ObjectKey) -> bool {
-        let mut segments = self.held.manifest.segments();
-        match ObjectName::read(key, &log_prefix(&self.root, self.log)) {
-            Some(ObjectName::Segment { epoch, id, .. }) => {
-                segments.any(|it| (it.intent.epoch, it.intent.id) == (epoch, id))
-            }
-            _ => false,
+    /// The epoch and the number of the upload that a key names, if it names one.
+    fn segment_of(&self, key: &ObjectKey) -> Option<(Epoch, IntentId)> {
+        match ObjectName::read(key, &log_prefix(&self.root, self.log))? {
+            ObjectName::Segment { epoch, id, .. } => Some((epoch, id)),
+            ObjectName::Copy { .. } => None,
         }
     }
 
@@ -191,16 +201,18 @@ impl Offloader {
         match (std::mem::replace(&mut self.care.stage, idle), answer) {
             (Stage::Listing(mut waste), Ok(ObjectAnswer::Listed { objects, more })) => {
                 let copy = self.care.expected.map(|version| self.copy_key(version));
-                let has_segment =
-                    self.care.doubt && objects.iter().any(|it| self.is_segment(&it.key));
                 let has_copy = objects.iter().any(|it| Some(&it.key) == copy.as_ref());
-                self.care.doubt &= !has_segment;
+                for it in &objects {
+                    if let Some((epoch, id)) = self.segment_of(&it.key) {
+                        self.care.unlisted.remove(&(epoch, id));
+                    }
+                }
                 self.care.has_copy |= has_copy;
                 if !more {
-                    let is_gone = copy.is_some() && !self.care.has_copy;
-                    self.care.is_sane = self.care.has_copy && !self.care.doubt;
-                    if is_gone {
-                        self.care.doubt = true;
+                    // Where most of what should be there is not, it is another store, whatever was put since.
+                    let has_most = self.care.unlisted.len() * 2 <= self.care.segments;
+                    self.care.is_sane = self.care.has_copy && has_most;
+                    if copy.is_some() && !self.care.has_copy {
                         self.copies.is_gone();
                     }
                 }

@@ -4,6 +4,7 @@
 //! is the last by key. None is ever changed; older ones are deleted once a newer one is known to be there. An
 //! offloader that begins puts one in any case: what the one before it did is not known.
 
+use bytes::Bytes;
 use hstore_core::ports::object_store::{
     ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
@@ -23,6 +24,8 @@ pub(super) struct Copies {
     covers: Option<Lsn>,
     /// The call that is under way, and of which version.
     stage: Stage,
+    /// What is put by it, and the last LSN of the segments that it knows.
+    putting: (Bytes, Option<Lsn>),
     /// Something lies under its key, for all that the store has said.
     is_there: bool,
     /// Since the last copy that is there.
@@ -102,15 +105,17 @@ impl Offloader {
         }
         match self.copies.stage {
             Stage::Idle => {
+                let manifest = &self.held.manifest;
+                self.copies.putting = (manifest.encode(), manifest.last());
                 let ask = ObjectAsk::PutIfAbsent {
                     key: self.copy_key(version),
-                    bytes: self.held.manifest.encode(),
+                    bytes: self.copies.putting.0.clone(),
                 };
                 self.copies.stage = Stage::Putting(version);
                 self.calls.ask(Job::Copies, ask, out);
             }
             Stage::ToCompare(version) => {
-                let bytes = self.held.manifest.encode().len() as u64;
+                let bytes = self.copies.putting.0.len() as u64;
                 self.copies.stage = Stage::Comparing(version);
                 let ask = whole(self.copy_key(version), bytes);
                 self.calls.ask(Job::Copies, ask, out);
@@ -136,15 +141,14 @@ impl Offloader {
         match (stage, answer) {
             // An answer says that it was put, not what.
             (Stage::Putting(version), Ok(_)) => copies.stage = Stage::ToCompare(version),
-            // Of another manifest meanwhile, that one is put.
-            (Stage::Comparing(version), Ok(ObjectAnswer::Got(bytes))) if version >= self.since => {
-                let is_it = bytes == self.held.manifest.encode();
-                copies.put = is_it.then_some(version);
-                copies.is_spoiled = !is_it;
-                if is_it {
-                    copies.covers = self.held.manifest.last().max(copies.covers);
+            // The register may hold another manifest meanwhile: that one is put next. This one covers what it knows.
+            (Stage::Comparing(version), Ok(ObjectAnswer::Got(bytes))) => {
+                if bytes == copies.putting.0 {
+                    copies.put = Some(version);
+                    copies.covers = copies.putting.1.max(copies.covers);
                     copies.retry = Retry::default();
                 } else {
+                    copies.is_spoiled = version == self.held.version;
                     copies.retry.fail(now, self.policy.backoff);
                 }
             }
@@ -158,11 +162,9 @@ impl Offloader {
             }
             // Something is there, and it is nothing.
             (Stage::Comparing(version), Err(error))
-                if error.kind == ObjectErrorKind::NotFound
-                    && copies.is_there
-                    && version >= self.since =>
+                if error.kind == ObjectErrorKind::NotFound && copies.is_there =>
             {
-                copies.is_spoiled = true;
+                copies.is_spoiled = version == self.held.version;
                 copies.retry.fail(now, self.policy.backoff);
             }
             (_, Err(error)) => {

@@ -3,7 +3,7 @@
 //! That it was in order when it was committed may be long ago. What is found wrong is noted in the manifest, and
 //! nothing is handed over from there on as long as it stays so.
 
-use hstore_core::ports::object_store::{ObjectAnswer, ObjectError, ObjectErrorKind};
+use hstore_core::ports::object_store::{ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind};
 use hstore_core::{Lsn, Timestamp, WallTime};
 
 use super::retry::Retry;
@@ -19,6 +19,8 @@ pub(super) struct Hand {
     sound: Option<Lsn>,
     /// The one that is being read.
     reading: Option<SegmentRef>,
+    /// It was read, and is in order. An older one is looked for: it has to be there, too.
+    found: bool,
     retry: Retry,
 }
 
@@ -40,6 +42,16 @@ impl Offloader {
     pub(super) fn handed(&self, manifest: &Manifest, wall: WallTime) -> Lsn {
         let handed = self.due(manifest, wall).min(self.hand.sound);
         handed.unwrap_or(Lsn::MIN).max(self.held.handed)
+    }
+
+    /// The oldest segment that should be in order, if it is another: where that is not there, the store is not the
+    /// one that history was moved to, though it shows what was put just now.
+    fn anchor(&self, segment: &SegmentRef) -> Option<&SegmentRef> {
+        let manifest = &self.held.manifest;
+        let mut sound = manifest
+            .segments()
+            .filter(|it| manifest.anomaly(it.intent.id).is_none());
+        sound.next().filter(|it| it.intent.id != segment.intent.id)
     }
 
     /// The next segment to read.
@@ -92,17 +104,32 @@ impl Offloader {
         match answer {
             Ok(ObjectAnswer::Got(bytes)) => {
                 self.hand.retry = Retry::default();
-                if segment.is(&bytes) {
+                if self.hand.found {
+                    self.hand.found = false;
                     self.hand.sound = self.hand.sound.max(Some(segment.intent.last));
-                } else {
+                } else if !segment.is(&bytes) {
                     self.saw(&segment, Some(Anomaly::Damaged), out);
+                } else if let Some(anchor) = self.anchor(&segment).map(|it| it.intent) {
+                    self.hand.found = true;
+                    let key = anchor.key(&self.root, self.log);
+                    let range = 0..1;
+                    self.calls
+                        .ask(Job::Hand, ObjectAsk::Get { key, range }, out);
+                    self.hand.reading = Some(segment);
+                } else {
+                    self.hand.sound = self.hand.sound.max(Some(segment.intent.last));
                 }
             }
-            Err(error) if error.kind == ObjectErrorKind::NotFound && self.care.is_sane => {
+            Err(error)
+                if error.kind == ObjectErrorKind::NotFound
+                    && self.care.is_sane
+                    && !self.hand.found =>
+            {
                 self.saw(&segment, Some(Anomaly::Missing), out);
             }
             Ok(_) => {}
             Err(error) => {
+                self.hand.found = false;
                 self.hand.retry.fail(now, self.policy.backoff);
                 out.push(Effect::Event(Event::Failed(error)));
             }

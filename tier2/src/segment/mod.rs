@@ -70,8 +70,8 @@
 //!
 //! # Companion
 //!
-//! Next to a segment lies its [`info`](SegmentInfo): the footer and the length of the tail, as a line of JSON.
-//! Many such lines in one file open many segments at once.
+//! A segment's [`info`](SegmentInfo) is the footer and the length of the tail, as a line of JSON. Many such lines in one
+//! file open many segments at once. For what is part of a log its manifest says as much, so none is put beside it.
 
 mod block;
 mod codec;

@@ -210,7 +210,8 @@ Examples:
     /// Tell what lies of a log in the object store, from that alone: no node is asked.
     #[command(after_help = "\
 The newest copy of the manifest that is in order says it; without one, the segments themselves do. What is
-wanting is said, and makes the exit code 1. Credentials come from the environment, as for nodes.
+wanting is said, and makes the exit code 1; that a segment that has its length is damaged is seen with
+`--records` only. Credentials come from the environment, as for nodes.
 
 Examples:
   hstore rebuild 1

@@ -92,7 +92,13 @@ fn look(
         let key = segment.intent.key(root, log);
         let text = if records {
             match entries(&mut store, segment, &key) {
-                Ok(told) => read::show_all(&told, json)?,
+                Ok((told, wrong)) => {
+                    unread |= !wrong.is_empty();
+                    for it in wrong {
+                        note(&format!("{log}: {it}"));
+                    }
+                    read::show_all(&told, json)?
+                }
                 Err(error) => {
                     let (first, last) = (segment.intent.first, segment.intent.last);
                     note(&format!(
@@ -132,7 +138,7 @@ fn entries(
     store: &mut Waited,
     segment: &SegmentRef,
     key: &ObjectKey,
-) -> anyhow::Result<Vec<Delivery>> {
+) -> anyhow::Result<(Vec<Delivery>, Vec<String>)> {
     let ask = ObjectAsk::Get {
         key: key.clone(),
         range: 0..segment.file_bytes,
@@ -140,13 +146,21 @@ fn entries(
     let ObjectAnswer::Got(file) = store.call(&ask)? else {
         anyhow::bail!("a get was answered with something else");
     };
-    let opened = Segment::verify(&file)?;
+    let tail = file.len().saturating_sub(segment.tail_bytes as usize);
+    let opened = Segment::open(&file.slice(tail..), file.len() as u64)?;
     let mut reader = opened.reader();
-    let mut all = Vec::new();
+    let (mut all, mut wrong) = (Vec::new(), Vec::new());
     for number in 0..opened.blocks().len() {
         let range = opened.range(number);
-        let stored = &file[range.start as usize..range.end as usize];
-        all.extend(reader.deliveries(number, stored)?);
+        let stored = file.get(range.start as usize..range.end as usize);
+        // What is damaged keeps nothing back of what is not.
+        match reader.deliveries(number, stored.unwrap_or_default()) {
+            Ok(told) => all.extend(told),
+            Err(error) => {
+                let (first, last) = (opened.blocks()[number].first, opened.blocks()[number].last);
+                wrong.push(format!("{first} to {last} cannot be read: {error}"));
+            }
+        }
     }
-    Ok(all)
+    Ok((all, wrong))
 }
