@@ -55,6 +55,8 @@ pub struct Tiers {
     logs: BTreeMap<LogId, Tier>,
     /// Whose offloader has put each object, in which epoch.
     putters: BTreeMap<ObjectKey, (LogId, Epoch)>,
+    /// When each object was put first: a put that was repeated may come once more, long after it was deleted.
+    put_at: BTreeMap<ObjectKey, WallTime>,
     /// What was dropped at some time, and when. A put of it may come later than that.
     dropped: BTreeMap<ObjectKey, WallTime>,
     /// What somebody has tampered with, and whether the offloader could not know: it had just read it before it was
@@ -88,6 +90,7 @@ impl Tiers {
             root,
             logs: BTreeMap::new(),
             putters: BTreeMap::new(),
+            put_at: BTreeMap::new(),
             dropped: BTreeMap::new(),
             tampered: BTreeMap::new(),
             reading: BTreeMap::new(),
@@ -116,13 +119,14 @@ impl Tiers {
     /// An offloader has put an object; `is_over` another one.
     pub fn on_put(
         &mut self,
-        at: Timestamp,
+        (at, wall): (Timestamp, WallTime),
         whose: (LogId, Epoch),
         key: &ObjectKey,
         is_over: bool,
     ) -> Option<Violation> {
         self.checked += 1;
         self.putters.insert(key.clone(), whose);
+        self.put_at.entry(key.clone()).or_insert(wall);
         is_over.then(|| {
             violation(
                 at,
@@ -139,10 +143,9 @@ impl Tiers {
         (at, wall): (Timestamp, WallTime),
         key: &ObjectKey,
         grace: Option<Duration>,
-        store: &MemoryObjectStore,
     ) -> Option<Violation> {
         let since = self.dropped.get(key).copied();
-        let since = since.or(store.object(key).map(|(_, put_at)| put_at));
+        let since = since.or(self.put_at.get(key).copied());
         if let (Some(since), Some(grace)) = (since, grace)
             && u128::from(wall.0.saturating_sub(since.0)) < grace.as_millis()
         {

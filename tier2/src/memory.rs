@@ -40,13 +40,6 @@ impl MemoryObjectStore {
             .map(|(key, object)| (key, &object.bytes))
     }
 
-    /// An object, and when it was put.
-    #[must_use]
-    pub fn object(&self, key: &ObjectKey) -> Option<(&Bytes, WallTime)> {
-        let object = self.objects.get(key)?;
-        Some((&object.bytes, object.put_at))
-    }
-
     /// Puts other bytes in the place of an object, behind everyone's back; `None` removes it.
     pub fn tamper(&mut self, key: &ObjectKey, bytes: Option<Bytes>) {
         match (self.objects.get_mut(key), bytes) {

@@ -166,7 +166,6 @@ impl World {
         let Some(second_tier) = &mut self.second_tier else {
             return;
         };
-        let store = second_tier.store.inside();
         let tiers = &mut second_tier.tiers;
         let is_heard = call.fate.is_told && !call.fate.garbled;
         let mut violation = match (&call.ask, call.token.owner) {
@@ -174,7 +173,7 @@ impl World {
                 // A node whose clock was wrong may have been early.
                 let options = &second_tier.options;
                 let grace = (!self.sets_clocks).then(|| Duration::from_micros(options.grace_us));
-                tiers.on_delete((now, NodeClock::default().wall(now)), key, grace, store)
+                tiers.on_delete((now, NodeClock::default().wall(now)), key, grace)
             }
             (ObjectAsk::Get { key, .. }, ObjectOwner::Offloader(..)) if is_heard => {
                 tiers.on_get((call.node, call.token), key);
@@ -192,7 +191,9 @@ impl World {
             (&call.ask, &answer, call.token.owner)
         {
             let is_over = before.is_some();
-            let put = second_tier.tiers.on_put(now, (log, epoch), key, is_over);
+            let put = second_tier
+                .tiers
+                .on_put((now, wall), (log, epoch), key, is_over);
             violation = violation.or(put);
         }
         if self.options.white_box {

@@ -19,7 +19,7 @@ pub(super) struct Hand {
     sound: Option<Lsn>,
     /// The one that is being read.
     reading: Option<SegmentRef>,
-    /// It was read, and is in order. An older one is looked for: it has to be there, too.
+    /// An older one is there. It is looked for first.
     found: bool,
     retry: Retry,
 }
@@ -85,10 +85,26 @@ impl Offloader {
             self.hand.retry.not_before = self.calls.free_at;
             return;
         }
+        match self.anchor(&segment).map(|it| it.intent) {
+            Some(anchor) => {
+                self.hand.found = false;
+                let key = anchor.key(&self.root, self.log);
+                let range = 0..1;
+                self.calls
+                    .ask(Job::Hand, ObjectAsk::Get { key, range }, out);
+                self.hand.reading = Some(segment);
+            }
+            None => self.read_to_hand(segment, now, out),
+        }
+    }
+
+    /// Reads a segment before it is handed over, as the last thing.
+    fn read_to_hand(&mut self, segment: SegmentRef, now: Timestamp, out: &mut Vec<Effect>) {
         let bytes = segment.file_bytes;
         self.calls.charge(now, bytes, self.policy.bytes_per_second);
         let key = segment.intent.key(&self.root, self.log);
         self.calls.ask(Job::Hand, whole(key, bytes), out);
+        self.hand.found = true;
         self.hand.reading = Some(segment);
     }
 
@@ -104,32 +120,23 @@ impl Offloader {
         match answer {
             Ok(ObjectAnswer::Got(bytes)) => {
                 self.hand.retry = Retry::default();
-                if self.hand.found {
-                    self.hand.found = false;
+                if !self.hand.found {
+                    self.read_to_hand(segment, now, out);
+                } else if segment.is(&bytes) {
                     self.hand.sound = self.hand.sound.max(Some(segment.intent.last));
-                } else if !segment.is(&bytes) {
-                    self.saw(&segment, Some(Anomaly::Damaged), out);
-                } else if let Some(anchor) = self.anchor(&segment).map(|it| it.intent) {
-                    self.hand.found = true;
-                    let key = anchor.key(&self.root, self.log);
-                    let range = 0..1;
-                    self.calls
-                        .ask(Job::Hand, ObjectAsk::Get { key, range }, out);
-                    self.hand.reading = Some(segment);
                 } else {
-                    self.hand.sound = self.hand.sound.max(Some(segment.intent.last));
+                    self.saw(&segment, Some(Anomaly::Damaged), out);
                 }
             }
             Err(error)
                 if error.kind == ObjectErrorKind::NotFound
                     && self.care.is_sane
-                    && !self.hand.found =>
+                    && self.hand.found =>
             {
                 self.saw(&segment, Some(Anomaly::Missing), out);
             }
             Ok(_) => {}
             Err(error) => {
-                self.hand.found = false;
                 self.hand.retry.fail(now, self.policy.backoff);
                 out.push(Effect::Event(Event::Failed(error)));
             }
