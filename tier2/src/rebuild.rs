@@ -150,7 +150,8 @@ fn tiled(mut segments: Vec<SegmentRef>, wanting: &mut Vec<Wanting>) -> Vec<Segme
         rows.push((records, before));
         let end = it.intent.last.successor();
         let best = ending.entry(end).or_insert(number);
-        if rows[*best].0 < records {
+        // Of two of the same, the later: an upload that was given up may have come late.
+        if rows[*best].0 <= records {
             *best = number;
         }
     }

@@ -210,7 +210,9 @@ impl Offloader {
                 self.care.has_copy |= has_copy;
                 if !more {
                     // Where most of what should be there is not, it is another store, whatever was put since.
-                    let has_most = self.care.unlisted.len() * 2 <= self.care.segments;
+                    // Of a single one that cannot be told: that the copy is there has to do.
+                    let missing = self.care.unlisted.len();
+                    let has_most = missing * 2 <= self.care.segments || missing == 1;
                     self.care.is_sane = self.care.has_copy && has_most;
                     if copy.is_some() && !self.care.has_copy {
                         self.copies.is_gone();
