@@ -156,6 +156,7 @@ impl Lsn {
     /// The least LSN above this one that a record can have: in the next epoch if this one is used
     /// up.
     #[must_use]
+    #[inline]
     pub fn successor(self) -> Self {
         if self.offset == Offset::MAX {
             Self::at(self.epoch.next(), Offset::FIRST)

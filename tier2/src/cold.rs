@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hstore_core::ports::object_store::{
     ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
@@ -156,7 +156,14 @@ struct Cache {
     pieces: LruCache<(ObjectKey, Piece), (Cached, usize), FxBuildHasher>,
     bytes: usize,
     bytes_max: usize,
+    /// Blocks that were given up, oldest first, and their bytes: once nobody has a part in one any more, another
+    /// takes its memory, and need not clear it.
+    retired: VecDeque<(Block, usize)>,
+    retired_bytes: usize,
 }
+
+/// Beside what the cache holds, this part of it may wait for being used again.
+const RETIRED_PART: usize = 4;
 
 impl Cache {
     fn get(&mut self, key: &ObjectKey, piece: Piece) -> Option<Cached> {
@@ -178,10 +185,81 @@ impl Cache {
         self.bytes += bytes;
         self.bytes -= before.map_or(0, |(_, bytes)| bytes);
         while self.bytes > self.bytes_max {
-            let (_, (_, bytes)) = self.pieces.pop_lru().expect("there are bytes in it");
+            let (_, (given_up, bytes)) = self.pieces.pop_lru().expect("there are bytes in it");
             self.bytes -= bytes;
+            if let Cached::Block(block) = given_up
+                && (self.retired_bytes + bytes) * RETIRED_PART <= self.bytes_max
+            {
+                self.retired_bytes += bytes;
+                self.retired.push_back((block, bytes));
+            }
         }
     }
+
+    /// Where the next block is to lie.
+    fn room(&mut self) -> BytesMut {
+        while let Some((block, bytes)) = self.retired.pop_front() {
+            self.retired_bytes -= bytes;
+            if let Some(room) = block.into_room() {
+                return room;
+            }
+        }
+        BytesMut::new()
+    }
+
+    /// Opens what has come, checks it and keeps it.
+    fn open(&mut self, call: &Call, bytes: &Bytes) -> Result<Vec<Fresh>, ColdError> {
+        let damaged = |error, last| ColdError::Damaged {
+            key: call.key.clone(),
+            error,
+            last,
+        };
+        let Some((tail, blocks)) = &call.blocks else {
+            let last = call.segment.intent.last;
+            let tail = open_tail(&call.segment, bytes).map_err(|error| damaged(error, last))?;
+            let cached = Cached::Tail(Arc::new(tail));
+            self.put(&call.key, Piece::Tail, cached.clone(), bytes.len());
+            return Ok(vec![(Piece::Tail, cached)]);
+        };
+        let start = tail.range(blocks.start).start;
+        let mut reader = tail.reader();
+        let mut opened = Vec::new();
+        for number in blocks.clone() {
+            let range = tail.range(number);
+            let (from, to) = ((range.start - start) as usize, (range.end - start) as usize);
+            // What was cut short is found out by its length.
+            let stored = &bytes[from.min(bytes.len())..to.min(bytes.len())];
+            match reader.block(number, stored, self.room()) {
+                Ok(block) => {
+                    let (piece, cached) = (Piece::Block(number), Cached::Block(block));
+                    let size = tail.blocks()[number].raw as usize;
+                    self.put(&call.key, piece, cached.clone(), size);
+                    opened.push((piece, cached));
+                }
+                Err(error) if opened.is_empty() => {
+                    return Err(damaged(error, tail.blocks()[number].last));
+                }
+                // Whoever wants it asks for it, and hears so.
+                Err(_) => break,
+            }
+        }
+        Ok(opened)
+    }
+}
+
+/// The tail of a segment, if it is that of the one that the manifest tells of.
+fn open_tail(segment: &SegmentRef, bytes: &Bytes) -> Result<Segment, SegmentError> {
+    let tail = Segment::open(bytes, segment.file_bytes)?;
+    let (info, intent) = (tail.info(), segment.intent);
+    if (info.first, info.last) != (intent.first, intent.last) {
+        let why = "it holds another range than the manifest says";
+        let part = Part::File {
+            bytes: info.file_bytes,
+        };
+        let damage = Damage::Contradiction(why);
+        return Err(SegmentError { part, damage });
+    }
+    Ok(tail)
 }
 
 impl ColdReads {
@@ -194,6 +272,8 @@ impl ColdReads {
                 pieces: LruCache::unbounded_with_hasher(FxBuildHasher),
                 bytes: 0,
                 bytes_max: cache_bytes,
+                retired: VecDeque::new(),
+                retired_bytes: 0,
             },
             reads: BTreeMap::new(),
             next_read: 0,
@@ -258,7 +338,7 @@ impl ColdReads {
             }),
             Err(error) => Err(ColdError::Store(error)),
         };
-        let got = answer.and_then(|bytes| open(&call, &bytes));
+        let got = answer.and_then(|bytes| self.cache.open(&call, &bytes));
         let waiting = self.reads.iter().filter(|(_, read)| {
             let waits_for = read.waits_for.as_ref();
             waits_for.is_some_and(|(key, piece)| *key == call.key && pieces.contains(piece))
@@ -270,9 +350,6 @@ impl ColdReads {
         let waiting: Vec<(u64, bool)> = waiting.collect();
         match got {
             Ok(got) => {
-                for (piece, cached, bytes) in &got {
-                    self.cache.put(&call.key, *piece, cached.clone(), *bytes);
-                }
                 for (number, _) in waiting {
                     self.go_on(number, Some((&call.key, &got)), out);
                 }
@@ -300,9 +377,9 @@ impl ColdReads {
         while let Some((segment, key)) = read.place(&self.root) {
             let mut find = |piece| {
                 let fresh = fresh.filter(|(it, _)| **it == key);
-                let fresh = fresh.and_then(|(_, got)| got.iter().find(|(it, ..)| *it == piece));
+                let fresh = fresh.and_then(|(_, got)| got.iter().find(|(it, _)| *it == piece));
                 match fresh {
-                    Some((_, cached, _)) => Some(cached.clone()),
+                    Some((_, cached)) => Some(cached.clone()),
                     None => self.cache.get(&key, piece),
                 }
             };
@@ -334,9 +411,8 @@ impl ColdReads {
                 break;
             };
             // Its records are checked each time that they are taken.
-            match opened.deliveries() {
-                Ok(deliveries) => {
-                    read.take(deliveries);
+            match read.take(&opened) {
+                Ok(()) => {
                     // Whoever reads on does not come back: what it has read need not drive out the rest.
                     if read.asked.ahead_bytes > 0 && read.next > tail.blocks()[block].last {
                         self.cache.demote(&key, Piece::Block(block));
@@ -416,8 +492,8 @@ impl ColdReads {
     }
 }
 
-/// A piece that has just come, and how many bytes it takes.
-type Fresh = (Piece, Cached, usize);
+/// A piece that has just come.
+type Fresh = (Piece, Cached);
 
 /// The pieces that a call brings.
 fn pieces(call: &Call) -> Vec<Piece> {
@@ -425,52 +501,6 @@ fn pieces(call: &Call) -> Vec<Piece> {
         None => vec![Piece::Tail],
         Some((_, blocks)) => blocks.clone().map(Piece::Block).collect(),
     }
-}
-
-/// Opens what has come, and checks it.
-fn open(call: &Call, bytes: &Bytes) -> Result<Vec<Fresh>, ColdError> {
-    let damaged = |error, last| ColdError::Damaged {
-        key: call.key.clone(),
-        error,
-        last,
-    };
-    let Some((tail, blocks)) = &call.blocks else {
-        let last = call.segment.intent.last;
-        let damaged = |error| damaged(error, last);
-        let segment = Segment::open(bytes, call.segment.file_bytes).map_err(damaged)?;
-        let (info, intent) = (segment.info(), call.segment.intent);
-        if (info.first, info.last) != (intent.first, intent.last) {
-            let why = "it holds another range than the manifest says";
-            let part = Part::File {
-                bytes: info.file_bytes,
-            };
-            let damage = Damage::Contradiction(why);
-            return Err(damaged(SegmentError { part, damage }));
-        }
-        let size = bytes.len();
-        return Ok(vec![(Piece::Tail, Cached::Tail(Arc::new(segment)), size)]);
-    };
-    let start = tail.range(blocks.start).start;
-    let mut reader = tail.reader();
-    let mut opened = Vec::new();
-    for number in blocks.clone() {
-        let range = tail.range(number);
-        let (from, to) = ((range.start - start) as usize, (range.end - start) as usize);
-        // What was cut short is found out by its length.
-        let stored = &bytes[from.min(bytes.len())..to.min(bytes.len())];
-        match reader.block(number, stored) {
-            Ok(block) => {
-                let size = tail.blocks()[number].raw as usize;
-                opened.push((Piece::Block(number), Cached::Block(block), size));
-            }
-            Err(error) if opened.is_empty() => {
-                return Err(damaged(error, tail.blocks()[number].last));
-            }
-            // Whoever wants it asks for it, and hears so.
-            Err(_) => break,
-        }
-    }
-    Ok(opened)
 }
 
 impl Read {
@@ -508,29 +538,42 @@ impl Read {
         (segment.intent.first <= self.next).then(|| self.place.clone())?
     }
 
-    /// Takes what is wanted of a block.
-    fn take(&mut self, deliveries: Vec<Delivery>) {
-        let behind = deliveries.partition_point(|it| it.last() < self.next);
-        for mut delivery in deliveries.into_iter().skip(behind) {
-            if self.next >= self.asked.until || self.told_bytes >= self.asked.limit_bytes {
-                return;
+    /// Takes what is wanted of a block; nothing if it is damaged.
+    fn take(&mut self, block: &Block) -> Result<(), Damage> {
+        let start = self.told.len();
+        block.append_to(&mut self.told)?;
+        let mut wanted = start;
+        let mut end = start;
+        for delivery in &mut self.told[start..] {
+            let is_enough =
+                self.next >= self.asked.until || self.told_bytes >= self.asked.limit_bytes;
+            if is_enough {
+                break;
+            }
+            end += 1;
+            let last = delivery.last();
+            if last < self.next {
+                wanted = end;
+                continue;
             }
             // Records are in the order of their times: behind the first of it all are.
             if let Some(time) = self.asked.time {
-                let is_of_it =
-                    matches!(&delivery, Delivery::Record(_, it) if it.stamp.time >= time);
+                let is_of_it = matches!(delivery, Delivery::Record(_, it) if it.stamp.time >= time);
                 if !is_of_it {
-                    self.next = delivery.last().successor();
+                    self.next = last.successor();
+                    wanted = end;
                     continue;
                 }
                 self.asked.time = None;
             }
-            match &mut delivery {
+            match delivery {
                 Delivery::Record(_, it) => self.told_bytes += it.record.payload.len().max(1),
                 Delivery::Gap { first, .. } => *first = self.next,
             }
-            self.next = delivery.last().successor();
-            self.told.push(delivery);
+            self.next = last.successor();
         }
+        self.told.truncate(end);
+        self.told.drain(start..wanted);
+        Ok(())
     }
 }

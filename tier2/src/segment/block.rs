@@ -1,6 +1,6 @@
 //! The inside of a block: items and payloads. The layout is the module's documentation.
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 use hstore_core::{Attributes, Chain, LogId, Lsn, Offset, Record, Stamp, Stamped, WallTime};
 use hstore_replicator::reader::{Delivery, GapKind};
 
@@ -132,11 +132,32 @@ impl Block {
         }
     }
 
+    /// Its memory, if nobody else has a part in it.
+    pub(crate) fn into_room(self) -> Option<BytesMut> {
+        self.raw.try_into_mut().ok()
+    }
+
     /// What stands in the block. The payloads share its memory.
     ///
     /// # Errors
     /// If it is not what was written.
     pub fn deliveries(&self) -> Result<Vec<Delivery>, Damage> {
+        let mut deliveries = Vec::new();
+        self.append_to(&mut deliveries)?;
+        Ok(deliveries)
+    }
+
+    /// Appends what stands in the block; nothing of it if it is not what was written.
+    pub(crate) fn append_to(&self, deliveries: &mut Vec<Delivery>) -> Result<(), Damage> {
+        let before = deliveries.len();
+        let read = self.read(deliveries);
+        if read.is_err() {
+            deliveries.truncate(before);
+        }
+        read
+    }
+
+    fn read(&self, deliveries: &mut Vec<Delivery>) -> Result<(), Damage> {
         let broken = |at| Damage::Items { at };
         let length = self.raw.first_chunk().ok_or(broken(0))?;
         let end = LENGTH_BYTES + u32::from_le_bytes(*length) as usize;
@@ -151,7 +172,8 @@ impl Block {
         };
         // An item is a byte at least: a record that is not there takes no memory.
         let room = items.len().min(self.records as usize + 1);
-        let mut deliveries = Vec::with_capacity(room);
+        deliveries.reserve(room);
+        let before = deliveries.len();
         while !walk.items.is_empty() {
             let at = end - walk.items.len();
             // Behind the last record comes the proof of its run.
@@ -166,13 +188,13 @@ impl Block {
             return Err(Damage::Contradiction("a run of records ends without proof"));
         }
         if walk.payload != self.raw.len()
-            || deliveries.last().map(Delivery::last) != Some(self.last)
+            || deliveries[before..].last().map(Delivery::last) != Some(self.last)
         {
             return Err(Damage::Contradiction(
                 "it does not fill its range, or its bytes",
             ));
         }
-        Ok(deliveries)
+        Ok(())
     }
 }
 
@@ -271,7 +293,15 @@ impl Walk<'_> {
     }
 
     /// LEB128, of the one form that has no byte too many.
+    #[inline]
     fn number(&mut self) -> Option<u64> {
+        // Most are short.
+        if let Some((&byte, rest)) = self.items.split_first()
+            && byte < 0x80
+        {
+            self.items = rest;
+            return Some(u64::from(byte));
+        }
         let mut number = 0u64;
         for (place, &byte) in self.items.iter().take(LEB128_MAX).enumerate() {
             let bits = u64::from(byte & 0x7f);

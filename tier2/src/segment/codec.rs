@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use bytes::{Bytes, BytesMut};
 use zstd::bulk::{Compressor as ZstdCompressor, Decompressor as ZstdDecompressor};
 
 use super::error::Damage;
@@ -117,19 +118,32 @@ impl<'a> Decompressor<'a> {
         })
     }
 
-    /// The `raw` bytes that `stored` was made of.
-    pub(super) fn decompress(&mut self, stored: &[u8], raw: u32) -> Result<Vec<u8>, Damage> {
+    /// The `raw` bytes that `stored` was made of, in `room`, whatever it held before: room that was used already
+    /// need not be cleared.
+    pub(super) fn decompress(
+        &mut self,
+        stored: &[u8],
+        raw: u32,
+        mut room: BytesMut,
+    ) -> Result<Bytes, Damage> {
         let length = raw as usize;
-        let bytes = match self {
-            Self::None => Some(stored.to_vec()),
-            Self::Lz4([]) => lz4_flex::block::decompress(stored, length).ok(),
-            Self::Lz4(dictionary) => {
-                lz4_flex::block::decompress_with_dict(stored, length, dictionary).ok()
+        room.resize(length, 0);
+        let written = match self {
+            Self::None => {
+                room.clear();
+                room.extend_from_slice(stored);
+                Some(stored.len())
             }
-            Self::Zstd(it) => it.decompress(stored, length).ok(),
+            Self::Lz4([]) => lz4_flex::block::decompress_into(stored, &mut room).ok(),
+            Self::Lz4(dictionary) => {
+                lz4_flex::block::decompress_into_with_dict(stored, &mut room, dictionary).ok()
+            }
+            Self::Zstd(it) => it.decompress_to_buffer(stored, &mut room[..]).ok(),
         };
-        bytes
-            .filter(|it| it.len() == length)
-            .ok_or(Damage::Compression { raw })
+        if written == Some(length) {
+            Ok(room.freeze())
+        } else {
+            Err(Damage::Compression { raw })
+        }
     }
 }

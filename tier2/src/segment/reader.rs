@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hstore_core::{Lsn, WallTime};
 use hstore_replicator::reader::Delivery;
 use xxhash_rust::xxh3::xxh3_128;
@@ -164,11 +164,17 @@ pub struct BlockReader<'a> {
 }
 
 impl BlockReader<'_> {
-    /// A block, of the bytes that are stored in its [range](Segment::range).
+    /// A block, of the bytes that are stored in its [range](Segment::range). It lies in `room`, whatever that held
+    /// before.
     ///
     /// # Errors
     /// If they are not those that were written.
-    pub fn block(&mut self, number: usize, stored: &[u8]) -> Result<Block, SegmentError> {
+    pub fn block(
+        &mut self,
+        number: usize,
+        stored: &[u8],
+        room: BytesMut,
+    ) -> Result<Block, SegmentError> {
         let entry = &self.segment.blocks[number];
         let of_block = |damage: Damage| damage.of(entry.part(number));
         let (expected, found) = (u64::from(entry.stored), stored.len() as u64);
@@ -176,9 +182,9 @@ impl BlockReader<'_> {
             return Err(of_block(Damage::Length { expected, found }));
         }
         checked(stored, entry.crc32c).map_err(of_block)?;
-        let raw = self.decompressor.decompress(stored, entry.raw);
+        let raw = self.decompressor.decompress(stored, entry.raw, room);
         let raw = raw.map_err(of_block)?;
-        Ok(Block::new(self.segment.info.log, entry, raw.into()))
+        Ok(Block::new(self.segment.info.log, entry, raw))
     }
 
     /// What stands in a block.
@@ -190,7 +196,7 @@ impl BlockReader<'_> {
         number: usize,
         stored: &[u8],
     ) -> Result<Vec<Delivery>, SegmentError> {
-        let block = self.block(number, stored)?;
+        let block = self.block(number, stored, BytesMut::new())?;
         let entry = &self.segment.blocks[number];
         block.deliveries().map_err(|it| it.of(entry.part(number)))
     }
