@@ -89,8 +89,6 @@ struct Reign {
     offloader: Option<Box<Offloader>>,
     /// Answers for older epochs are clean.
     is_open: bool,
-    /// What is to be kept next.
-    changing: Option<Annex>,
     /// Reads what is to be moved.
     reader: Option<Box<Reader>>,
     /// What was taken of it ends before this.
@@ -181,7 +179,6 @@ impl SecondTier {
                 epoch,
                 offloader,
                 is_open: false,
-                changing: None,
                 reader: None,
                 taken: Lsn::MIN,
                 nonce: 0,
@@ -468,7 +465,6 @@ impl Reign {
         };
         let mut effects = Vec::new();
         if seen.0 != self.seen.0 {
-            self.changing = self.changing.take().filter(|it| it.version > seen.0);
             let held = held(&value.annex).expect("what is held was made here");
             offloader.on_held(held, &mut effects);
         }
@@ -489,7 +485,6 @@ impl Reign {
                         bytes: held.manifest.encode(),
                         handed: held.handed,
                     };
-                    self.changing = Some(annex.clone());
                     sequencer.change(|it| it.keep_annex(self.epoch, annex, env));
                 }
                 Effect::Trim(upto) => trim = Some(*upto),
@@ -601,6 +596,9 @@ fn told(event: offloader::Event) -> Tier2Event {
         Told::Failed(error) => Tier2Event::Failed(error),
         Told::Full => Tier2Event::Stands(format!(
             "the manifest has {SEGMENTS_MAX} segments: nothing more moves until some are given up"
+        )),
+        Told::Elsewhere(segments) => Tier2Event::Stands(format!(
+            "{segments} segments are not in the object store, and neither is its marker: it is not the one that they were moved to, or was emptied; nothing is handed over until they are back, or given up"
         )),
         Told::Unreadable(error) => Tier2Event::Stands(error.to_string()),
     }

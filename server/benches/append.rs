@@ -2,7 +2,8 @@
 //! then writes the same bytes by one process to one file, with `fdatasync` after as many records as the
 //! cluster's nodes synced together on average: once to a file that grows, once over a file that has its
 //! size and blocks already, as RocksDB sets them aside for its log. A growing file's syncs write the file
-//! system's journal too. Prints all, and the ratios.
+//! system's journal too. Last it appends them to a cluster that moves its history to a directory meanwhile.
+//! Prints all, and the ratios.
 //!
 //! On a busy machine give it the highest priority: a single process that waits for each sync has to wait
 //! for the processor after each, too, and many processes less so.
@@ -12,7 +13,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, ensure};
 use hstore_server::clock::Clock;
@@ -27,25 +28,7 @@ fn main() -> anyhow::Result<()> {
     let room = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let lines = room.path().join("lines");
     write_lines(&lines)?;
-    let cluster = room.path().join("cluster");
-    let mut nodes = Command::new(env!("CARGO_BIN_EXE_hstore"))
-        .args([
-            "cluster", "start", "--nodes", "3", "--copies", "3", "--json",
-        ])
-        .arg("--dir")
-        .arg(&cluster)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut line = String::new();
-    BufReader::new(nodes.stdout.take().context("piped")?).read_line(&mut line)?;
-    ensure!(line.contains("cluster.toml"), "the cluster did not start");
-
-    let append = ["append", "1", "--json", "--file"];
-    let append = hstore(&cluster, &append.map(String::from), Some(&lines))?;
-    let status = hstore(&cluster, &["status".into(), "--json".into()], None)?;
-    nodes.kill()?;
-    nodes.wait()?;
+    let (append, status) = append_all(&room.path().join("cluster"), &lines)?;
 
     let commits: Vec<u64> = status
         .as_array()
@@ -75,7 +58,85 @@ fn main() -> anyhow::Result<()> {
         let ratio = cluster_rate / rate;
         println!("  the cluster has {ratio:.2} of this throughput");
     }
+
+    let cluster = room.path().join("moving");
+    move_history(&cluster, &room.path().join("bucket"))?;
+    let (append, status) = append_all(&cluster, &lines)?;
+    let ratio = append["records_per_second"].as_f64().context("a rate")? / cluster_rate;
+    let told = status.as_array().context("a list")?;
+    let tier2 = told.iter().map(|it| &it["status"]["logs"][0]["tier2"]);
+    let moved = tier2.filter_map(|it| it["payload_bytes"].as_u64());
+    println!("the same, while history moves to a directory:");
+    println!("  {append}");
+    println!(
+        "  {} of {} bytes had moved when the last record was acknowledged",
+        moved.sum::<u64>(),
+        RECORDS * RECORD_BYTES as u64
+    );
+    println!("  it has {ratio:.2} of the throughput that it has without");
     Ok(())
+}
+
+/// A cluster of three nodes while it runs.
+struct Cluster(Child);
+
+impl Cluster {
+    fn start(dir: &Path) -> anyhow::Result<Self> {
+        let mut nodes = Command::new(env!("CARGO_BIN_EXE_hstore"))
+            .args([
+                "cluster", "start", "--nodes", "3", "--copies", "3", "--json",
+            ])
+            .arg("--dir")
+            .arg(dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(nodes.stdout.take().context("piped")?).read_line(&mut line)?;
+        ensure!(line.contains("cluster.toml"), "the cluster did not start");
+        Ok(Self(nodes))
+    }
+
+    fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.0.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &pid]).status()?;
+        ensure!(sent.success(), "the cluster cannot be stopped");
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+/// Appends all lines to a cluster. What the client told, and what nodes did right after.
+fn append_all(dir: &Path, lines: &Path) -> anyhow::Result<(Value, Value)> {
+    let nodes = Cluster::start(dir)?;
+    let append = ["append", "1", "--json", "--file"];
+    let append = hstore(dir, &append.map(String::from), Some(lines))?;
+    let status = hstore(dir, &["status".into(), "--json".into()], None)?;
+    nodes.stop()?;
+    Ok((append, status))
+}
+
+/// Makes a cluster whose log moves to a directory, as fast as it may.
+fn move_history(dir: &Path, bucket: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir(bucket)?;
+    Cluster::start(dir)?.stop()?;
+    let file = dir.join("cluster.toml");
+    let text = std::fs::read_to_string(&file)?;
+    let tier2 = format!(
+        "[tier2]\nurl = \"file://{}\"\nsegment_kib = 4096\n\n[[logs]]",
+        bucket.display()
+    );
+    let moving = text.replacen("[[logs]]", &tier2, 1);
+    let moving = moving.replacen(
+        "copies = 3",
+        "copies = 3\ntiered = true\nlocal_kib = 4096",
+        1,
+    );
+    ensure!(
+        moving.contains("tiered"),
+        "the cluster's file has no copies"
+    );
+    Ok(std::fs::write(file, moving)?)
 }
 
 /// The `number`-th line, with its end: together as long as a record and a byte.

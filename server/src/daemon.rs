@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::config::node::NodeConfig;
 use crate::identity::{self, Identity, IdentityError};
-use crate::metrics::{LogStatus, Metrics, Status};
+use crate::metrics::{LogStatus, Metrics, Status, Tier2Status};
 use crate::object_calls::{Answer, CallsError, ObjectCalls};
 use crate::objects;
 use crate::storage::{Storage, StorageEvent};
@@ -419,6 +419,11 @@ impl Host {
             Event::Acked { .. } | Event::WaveFailed { .. } | Event::Bounds { .. } => {
                 tracing::debug!(?event);
             }
+            // Somebody may have to do something about it.
+            Event::Tier2 {
+                what: Tier2Event::Anomaly { .. } | Tier2Event::Stands(_),
+                ..
+            } => tracing::warn!(?event),
             _ => tracing::info!(?event),
         }
     }
@@ -430,6 +435,7 @@ impl Host {
             sequences: self.node.open_epoch(log).map(|epoch| epoch.0),
             sequencer,
             readable: self.node.readable(log).to_string(),
+            tier2: self.node.held(log).map(Tier2Status::of),
         };
         Status {
             node: self.node.id().0,

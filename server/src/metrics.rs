@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use hstore_tier2::offloader::Held;
 use serde::{Deserialize, Serialize};
 
 /// The longest latency that is told apart from longer ones.
@@ -73,6 +74,45 @@ pub struct LogStatus {
     pub sequencer: String,
     /// Up to where it lets readers read.
     pub readable: String,
+    /// What lies in the object store, if this node moves the log's history there.
+    #[serde(default)]
+    pub tier2: Option<Tier2Status>,
+}
+
+/// What of a log lies in the object store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tier2Status {
+    /// So many segments.
+    pub segments: usize,
+    /// Bytes of payload in them.
+    pub payload_bytes: u64,
+    /// Bytes that they take.
+    pub stored_bytes: u64,
+    /// Up to here; nothing if absent.
+    pub moved: Option<String>,
+    /// Up to here nodes need not hold what lies there.
+    pub handed: String,
+    /// Uploads under way.
+    pub uploads: usize,
+    /// Segments that are missing there, or damaged.
+    pub anomalies: usize,
+}
+
+impl Tier2Status {
+    /// By what a log's register holds.
+    #[must_use]
+    pub fn of(held: &Held) -> Self {
+        let manifest = &held.manifest;
+        Self {
+            segments: manifest.segments().len(),
+            payload_bytes: manifest.payload_bytes(),
+            stored_bytes: manifest.segments().map(|it| it.file_bytes).sum(),
+            moved: manifest.last().map(|last| last.to_string()),
+            handed: held.handed.to_string(),
+            uploads: manifest.intents().len(),
+            anomalies: manifest.anomalies().len(),
+        }
+    }
 }
 
 impl Metrics {

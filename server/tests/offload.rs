@@ -64,6 +64,9 @@ async fn history_moves_to_local_files() {
     println!("{committed} segments, handed over {handed} times, {cold} cold reads");
     assert!(committed > 0 && handed > 0 && cold > 0);
     assert!(segments(bucket.path()) > 0);
+    let (_, told, said) = output(hstore(&nodes.file("cluster.toml")).arg("status"));
+    let is_told = told.contains("in the object store up to e") && told.contains(" segments, ");
+    assert!(is_told, "{told}{said}");
     // The bucket alone tells the oldest records of the log, also with all nodes gone.
     let file = nodes.file("cluster.toml");
     let all = records(&file, &["read", "1", "--json"]);

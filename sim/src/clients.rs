@@ -6,11 +6,12 @@ use hstore_core::{ClientId, LogId, Lsn, Offset, Record, Timestamp, Token};
 use hstore_replicator::client::{Call, Client, ClientOutputs, Outcome};
 use hstore_replicator::config::ClusterConfig;
 use hstore_replicator::message::{Conditions, Mismatch, TokenSeen};
-use hstore_replicator::reader::{Delivery, GapKind};
-use hstore_workloads::{Operation, record_id};
+use hstore_replicator::reader::Delivery;
+use hstore_workloads::Operation;
 use jepsen_lite::history::{self, OpId, ProcessId, ReadOutcome, RecordId, Recorder, Terms};
 
 use crate::lost::Lost;
+use crate::told;
 
 /// One place at which a client process works. A process that does not know how its operation ended is
 /// followed by a new one.
@@ -253,7 +254,7 @@ fn told_token(token: Token) -> history::Token {
     history::Token(token.0)
 }
 
-/// A read as the history tells it. A record that is none of ours gets an id that no append has.
+/// A read as the history tells it.
 fn read_outcome(log: LogId, deliveries: &[Delivery], tail: Lsn, lost: &mut Lost) -> ReadOutcome {
     let mut read = ReadOutcome {
         tail,
@@ -262,25 +263,14 @@ fn read_outcome(log: LogId, deliveries: &[Delivery], tail: Lsn, lost: &mut Lost)
     for delivery in deliveries {
         match delivery {
             Delivery::Record(lsn, it) => {
-                let id = record_id(&it.record.payload).unwrap_or(u64::MAX);
-                read.records.push((*lsn, RecordId(id)));
+                read.records.push(told::record(*lsn, &it.record.payload));
             }
             Delivery::Gap { kind, first, last } => {
-                let kind = match kind {
-                    GapKind::Bridge => history::GapKind::Bridge,
-                    GapKind::Hole => history::GapKind::Hole,
-                    GapKind::DataLoss => history::GapKind::DataLoss,
-                    GapKind::Trim => history::GapKind::Trim,
-                };
                 // The history tells a read up to its tail.
                 let end = Lsn::at(tail.epoch, Offset(tail.offset.0 - 1));
                 let last = if *last < tail { *last } else { end };
-                let gap = history::Gap {
-                    kind,
-                    first: *first,
-                    last,
-                };
-                if kind == history::GapKind::DataLoss {
+                let gap = told::gap(*kind, *first, last);
+                if gap.kind == history::GapKind::DataLoss {
                     let (records, gaps) = lost.restore(log, gap);
                     read.records.extend(records);
                     read.gaps.extend(gaps);

@@ -102,6 +102,7 @@ pub mod stopwatch;
 pub mod store;
 pub mod tiering;
 pub mod tiers;
+mod told;
 pub mod trace;
 pub mod until;
 pub mod world;

@@ -36,6 +36,8 @@ pub struct Fate {
     pub answered: Duration,
     /// Whether the answer is what the store says; otherwise it says that nobody knows.
     pub is_told: bool,
+    /// Whether it is refused.
+    pub denied: bool,
     /// Whether only a part of what is put arrives.
     pub cut: bool,
     /// Whether what is got comes back damaged.
@@ -47,7 +49,7 @@ impl SimObjectStore {
     #[must_use]
     pub fn new(options: TieringOptions, rng: Rng) -> Self {
         Self {
-            store: MemoryObjectStore::default(),
+            store: MemoryObjectStore::with_page(options.list_page),
             options,
             rng,
         }
@@ -70,11 +72,13 @@ impl SimObjectStore {
         };
         takes += Duration::from_micros(bytes * 1_000_000 / self.options.bytes_per_second.max(1));
         let is_put = matches!(ask, ObjectAsk::PutIfAbsent { .. });
+        let may_be_late = is_put || matches!(ask, ObjectAsk::Delete { .. });
         let is_get = matches!(ask, ObjectAsk::Get { .. });
         let mut fate = Fate {
             arrives: Some(takes / 2),
             answered: takes,
             is_told: true,
+            denied: false,
             cut: false,
             garbled: false,
         };
@@ -95,13 +99,18 @@ impl SimObjectStore {
                     }
                     strikes
                 }
+                ObjectFault::Deny { permille } => {
+                    let strikes = happens(permille);
+                    fate.denied |= strikes;
+                    strikes
+                }
                 ObjectFault::LoseAnswers { permille } => {
                     let strikes = happens(permille);
                     fate.is_told &= !strikes;
                     strikes
                 }
                 ObjectFault::Late { permille, delay_us } => {
-                    let strikes = is_put && happens(permille);
+                    let strikes = may_be_late && happens(permille);
                     if strikes {
                         let delay = Duration::from_micros(delay_us);
                         fate.arrives = fate.arrives.map(|it| it + delay);
@@ -142,6 +151,13 @@ impl SimObjectStore {
         now: WallTime,
     ) -> Result<ObjectAnswer, ObjectError> {
         self.store.set_now(now);
+        if fate.denied {
+            return Err(ObjectError::of(
+                ask,
+                ObjectErrorKind::Denied,
+                "access denied",
+            ));
+        }
         let mut answer = match ask {
             ObjectAsk::PutIfAbsent { key, bytes } if fate.cut && !bytes.is_empty() => {
                 let kept = self.rng.below(bytes.len() as u64) as usize;

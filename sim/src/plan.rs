@@ -257,14 +257,19 @@ pub enum ObjectFault {
         /// How many of a thousand calls do.
         permille: u32,
     },
+    /// Some are refused, and are not carried out: rights were taken away for a while.
+    Deny {
+        /// How many of a thousand calls are.
+        permille: u32,
+    },
     /// Some are carried out, and their answers are lost.
     LoseAnswers {
         /// How many of a thousand calls do.
         permille: u32,
     },
-    /// Some puts fail, and are carried out some time later.
+    /// Some puts and deletes fail, and are carried out some time later.
     Late {
-        /// How many of a thousand puts do.
+        /// How many of a thousand do.
         permille: u32,
         /// How much later, in microseconds.
         delay_us: u64,
@@ -543,8 +548,9 @@ impl FaultKind {
             Self::Objects(it) => match it {
                 ObjectFault::Slow { .. } => "slow-objects",
                 ObjectFault::Fail { .. } => "failing-objects",
+                ObjectFault::Deny { .. } => "denied-objects",
                 ObjectFault::LoseAnswers { .. } => "lost-object-answers",
-                ObjectFault::Late { .. } => "late-puts",
+                ObjectFault::Late { .. } => "late-object-calls",
                 ObjectFault::Cut { .. } => "cut-puts",
                 ObjectFault::Garble { .. } => "garbled-gets",
             },

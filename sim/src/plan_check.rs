@@ -132,6 +132,7 @@ fn check_kind(kind: &FaultKind) -> Result<(), String> {
         FaultKind::Corrupt { permille, .. }
         | FaultKind::Objects(
             ObjectFault::Fail { permille }
+            | ObjectFault::Deny { permille }
             | ObjectFault::LoseAnswers { permille }
             | ObjectFault::Late {
                 permille,

@@ -32,6 +32,15 @@ pub struct TieringOptions {
     /// So many bytes are kept at all; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_bytes: Option<u64>,
+    /// The first tier keeps only what is no older than so many microseconds of what is in the second; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_age_us: Option<u64>,
+    /// Only what is no older than so many microseconds is kept at all; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_age_us: Option<u64>,
+    /// A page of a list of objects has so many at most.
+    #[serde(default = "list_page")]
+    pub list_page: usize,
     /// What is not needed any more is deleted so long after, in microseconds.
     pub grace_us: u64,
     /// Between two looks for garbage, in microseconds.
@@ -40,18 +49,25 @@ pub struct TieringOptions {
     pub cache_bytes: usize,
 }
 
+fn list_page() -> usize {
+    hstore_tier2::memory::PAGE
+}
+
 impl TieringOptions {
     /// Where the history of all logs is moved to, and how.
     #[must_use]
     pub fn tiering(&self) -> Tiering {
-        let bytes = |bytes| Retention { bytes, age: None };
+        let retention = |bytes, age_us: Option<u64>| Retention {
+            bytes,
+            age: age_us.map(Duration::from_micros),
+        };
         let policy = Policy {
             segment_bytes: self.segment_bytes,
             segment_age: Duration::from_micros(self.segment_age_us),
             uploads: self.uploads,
             bytes_per_second: self.bytes_per_second,
-            local: bytes(Some(self.local_bytes)),
-            total: bytes(self.total_bytes),
+            local: retention(Some(self.local_bytes), self.local_age_us),
+            total: retention(self.total_bytes, self.total_age_us),
             grace: Duration::from_micros(self.grace_us),
             care_interval: Duration::from_micros(self.care_us),
             backoff: Duration::from_millis(20),

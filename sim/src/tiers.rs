@@ -33,6 +33,23 @@ pub struct Seen<'a> {
     pub trim: Lsn,
 }
 
+/// What a log keeps no longer.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenUp<'a> {
+    /// The log.
+    pub log: LogId,
+    /// The last of it: where a segment ends.
+    pub upto: Lsn,
+    /// What the sequencer holds that gives it up.
+    pub held: Option<&'a Held>,
+    /// So many bytes of payload at most are in no segment.
+    pub newer: u64,
+    /// The newest so many bytes are kept,
+    pub bytes: u64,
+    /// but for what is older than this.
+    pub oldest: Option<WallTime>,
+}
+
 /// What is new.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct News {
@@ -80,6 +97,16 @@ struct Tier {
     at_work: Epoch,
     /// Up to where offloaders have read what they are to hand over, by epoch.
     sound: BTreeMap<Epoch, Lsn>,
+    /// The latest time of every segment that a sequencer gave up or held, by its last LSN.
+    latest: BTreeMap<Lsn, WallTime>,
+}
+
+impl Tier {
+    /// The segments of a manifest that are not given up. What was given up just now may still be known to the bucket.
+    fn kept<'a>(&self, manifest: &'a Manifest) -> Vec<&'a SegmentRef> {
+        let segments = manifest.segments();
+        segments.filter(|it| it.intent.last > self.trim).collect()
+    }
 }
 
 impl Tiers {
@@ -144,6 +171,14 @@ impl Tiers {
         key: &ObjectKey,
         grace: Option<Duration>,
     ) -> Option<Violation> {
+        let is_marker = self.logs.keys().any(|&log| {
+            let name = ObjectName::read(key, &log_prefix(&self.root, log));
+            matches!(name, Some(ObjectName::Marker { .. }))
+        });
+        if is_marker {
+            // One that was cut is deleted at once; if that takes long it is another that goes, and is put again.
+            return None;
+        }
         let since = self.dropped.get(key).copied();
         let since = since.or(self.put_at.get(key).copied());
         if let (Some(since), Some(grace)) = (since, grace)
@@ -341,6 +376,8 @@ impl Tiers {
             self.lies_in_bucket(at, log, trim, &held, store)?;
         }
         let tier = self.logs.entry(log).or_default();
+        let latest = fresh.iter().map(|it| (it.intent.last, it.latest));
+        tier.latest.extend(latest);
         (tier.held, tier.held_in) = (held, epoch);
         Ok(news)
     }
@@ -429,7 +466,7 @@ impl Tiers {
                 .objects()
                 .filter_map(|(key, bytes)| match ObjectName::read(key, &prefix)? {
                     ObjectName::Copy { .. } => Manifest::decode(bytes).ok(),
-                    ObjectName::Segment { .. } => None,
+                    ObjectName::Segment { .. } | ObjectName::Marker { .. } => None,
                 });
         let covers = copies.filter_map(|it| it.last()).max();
         if covers.max(Some(trim)) < Some(held.handed) {
@@ -478,35 +515,40 @@ impl Tiers {
         None
     }
 
-    /// A log is about to give up all to `upto`, because it keeps `bytes` at most; behind its segments are at most
-    /// `newer` bytes.
-    pub fn on_kept_no_longer(
-        &mut self,
-        at: Timestamp,
-        log: LogId,
-        upto: Lsn,
-        newer: u64,
-        bytes: u64,
-    ) -> Option<Violation> {
+    /// A log is about to give up what lies beyond its limits.
+    pub fn on_kept_no_longer(&mut self, at: Timestamp, it: &GivenUp<'_>) -> Option<Violation> {
+        let GivenUp {
+            log,
+            upto,
+            held,
+            newer,
+            bytes,
+            oldest,
+        } = *it;
         self.checked += 1;
-        let tier = self.logs.get(&log)?;
+        let tier = self.logs.entry(log).or_default();
+        let latest = held.and_then(|it| it.manifest.segments().rfind(|it| it.intent.last == upto));
+        tier.latest.extend(latest.map(|it| (upto, it.latest)));
         let behind = tier
             .held
             .manifest
             .segments()
             .filter(|it| it.intent.first > upto);
         let kept = behind.map(|it| it.payload_bytes).sum::<u64>() + newer;
-        (kept < bytes).then(|| {
+        let latest = tier.latest.get(&upto).copied();
+        let is_too_old = latest.is_some_and(|latest| oldest.is_some_and(|oldest| latest < oldest));
+        (kept < bytes && !is_too_old).then(|| {
             violation(
                 at,
                 "retention-keeps-enough",
-                format!("{log} keeps its newest {bytes} bytes"),
-                format!("it gives up all to {upto}, with {kept} bytes at most behind that"),
+                format!("{log} keeps its newest {bytes} bytes, but for what is older than {oldest:?}"),
+                format!("it gives up all to {upto}, the latest of {latest:?}, with {kept} bytes at most behind that"),
             )
         })
     }
 
-    /// Whether all that is released of a log lies in the bucket, with a copy of the manifest, and nothing else does.
+    /// Whether all that is released of a log lies in the bucket, with a copy of the manifest and a marker, and nothing
+    /// else does.
     #[must_use]
     pub fn is_settled(&self, log: LogId, released: Lsn, store: &MemoryObjectStore) -> bool {
         let Some(tier) = self.logs.get(&log) else {
@@ -522,7 +564,7 @@ impl Tiers {
             .segments()
             .map(|it| it.intent.key(&self.root, log))
             .collect();
-        let mut copies = 0;
+        let (mut copies, mut markers) = (0, 0);
         for (key, bytes) in store.objects().filter(|(key, _)| key.is_below(&prefix)) {
             match ObjectName::read(key, &prefix) {
                 Some(ObjectName::Copy { .. }) => {
@@ -531,11 +573,12 @@ impl Tiers {
                         return false;
                     }
                 }
+                Some(ObjectName::Marker { .. }) => markers += 1,
                 Some(ObjectName::Segment { .. }) if !needed.contains(key) => return false,
                 Some(ObjectName::Segment { .. }) | None => {}
             }
         }
-        copies == 1
+        (copies, markers) == (1, 1)
     }
 
     /// What lies in the bucket of a log, as whoever has nothing else finds it.
@@ -554,8 +597,7 @@ impl Tiers {
         };
         let mut copy = store.clone();
         let found = rebuild(&mut copy, &self.root, log).expect("nothing is wrong with the store");
-        let held: Vec<&SegmentRef> = tier.held.manifest.segments().collect();
-        let alone: Vec<&SegmentRef> = found.manifest.segments().collect();
+        let (held, alone) = (tier.kept(&tier.held.manifest), tier.kept(&found.manifest));
         if held != alone {
             return Err(boxed(
                 at,
@@ -603,8 +645,8 @@ impl Tiers {
             alone.tamper(key, None);
         }
         let found = rebuild(&mut alone, &self.root, log).expect("nothing is wrong with the store");
-        let (held, told) = (tier.held.manifest.segments(), found.manifest.segments());
-        if !held.eq(told) {
+        let (held, told) = (tier.kept(&tier.held.manifest), tier.kept(&found.manifest));
+        if held != told {
             return Err(boxed(
                 at,
                 "bucket-tells-all",

@@ -165,6 +165,11 @@ pub enum ObjectName {
         /// The version of what the register held.
         version: u64,
     },
+    /// Shows that this is the store that history was moved to: see [`marker_key`].
+    Marker {
+        /// Whose history it is of.
+        born: WallTime,
+    },
 }
 
 impl ObjectName {
@@ -177,8 +182,11 @@ impl ObjectName {
             .strip_prefix('/')?;
         let hex = |text| u64::from_str_radix(text, 16).ok();
         let (history, name) = rest.split_once('/')?;
-        let (directory, name) = name.split_once('/')?;
         let born = WallTime(hex(history)?);
+        if rest == marker_name(born) {
+            return Some(Self::Marker { born });
+        }
+        let (directory, name) = name.split_once('/')?;
         let (read, written) = if directory == "manifest" {
             let (epoch, version) = name.split_once('-')?;
             let epoch = Epoch(u32::try_from(hex(epoch)?).ok()?);
@@ -222,7 +230,7 @@ pub fn log_prefix(root: &ObjectKey, log: LogId) -> ObjectKey {
 /// # Panics
 /// If `root` is so long that there is no such key.
 #[must_use]
-pub fn copy_key(
+pub(crate) fn copy_key(
     root: &ObjectKey,
     log: LogId,
     born: WallTime,
@@ -230,6 +238,17 @@ pub fn copy_key(
     version: u64,
 ) -> ObjectKey {
     below(&log_prefix(root, log), &copy_name(born, epoch, version))
+}
+
+/// Where the marker of a history is put. It is there from the beginning on and is never deleted: where it is not,
+/// the store is not the one that history was moved to (another bucket, a directory that is not mounted), and that
+/// something is missing there says nothing.
+///
+/// # Panics
+/// If `root` is so long that there is no such key.
+#[must_use]
+pub fn marker_key(root: &ObjectKey, log: LogId, born: WallTime) -> ObjectKey {
+    below(&log_prefix(root, log), &marker_name(born))
 }
 
 /// All objects of one history of a log lie below this.
@@ -249,6 +268,11 @@ fn below(prefix: &ObjectKey, name: &str) -> ObjectKey {
 /// The key of a copy of the manifest, below those of its log.
 fn copy_name(born: WallTime, epoch: Epoch, version: u64) -> String {
     format!("{:016x}/manifest/{:08x}-{version:016x}", born.0, epoch.0)
+}
+
+/// The key of a history's marker, below those of its log.
+fn marker_name(born: WallTime) -> String {
+    format!("{:016x}/marker", born.0)
 }
 
 /// What of a log lies in the second tier.
@@ -520,6 +544,11 @@ impl Manifest {
     #[must_use]
     pub fn anomaly(&self, id: IntentId) -> Option<Anomaly> {
         self.anomalies.get(&id).copied()
+    }
+
+    /// Segments with which something is wrong, as far as is known.
+    pub fn anomalies(&self) -> impl ExactSizeIterator<Item = (IntentId, Anomaly)> {
+        self.anomalies.iter().map(|(id, anomaly)| (*id, *anomaly))
     }
 
     /// Forgets a dropped segment: its object is deleted.

@@ -10,14 +10,21 @@ use hstore_core::ports::object_store::{
 };
 use hstore_core::{WallTime, planted};
 
-/// A page of a list has no more objects than this.
+/// A page of a list has no more objects than this, unless it is said otherwise.
 pub const PAGE: usize = 1_000;
 
 /// The store. What is in it is gone with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryObjectStore {
     objects: BTreeMap<ObjectKey, Object>,
     now: WallTime,
+    page: usize,
+}
+
+impl Default for MemoryObjectStore {
+    fn default() -> Self {
+        Self::with_page(PAGE)
+    }
 }
 
 /// An object, and when it was put.
@@ -28,6 +35,20 @@ struct Object {
 }
 
 impl MemoryObjectStore {
+    /// An empty store, with so many objects on a page of a list at most.
+    ///
+    /// # Panics
+    /// If that is 0.
+    #[must_use]
+    pub fn with_page(page: usize) -> Self {
+        assert!(page > 0, "a list goes on");
+        Self {
+            objects: BTreeMap::new(),
+            now: WallTime(0),
+            page,
+        }
+    }
+
     /// Says what time it is at the store: what is put now will bear it.
     pub fn set_now(&mut self, now: WallTime) {
         self.now = now;
@@ -88,15 +109,15 @@ impl ObjectStore for MemoryObjectStore {
                     .range((Bound::Excluded(from), Bound::Unbounded));
                 let below = rest.filter(|(key, _)| key.is_below(prefix));
                 let mut objects: Vec<Listed> = below
-                    .take(PAGE + 1)
+                    .take(self.page + 1)
                     .map(|(key, object)| Listed {
                         key: key.clone(),
                         bytes: object.bytes.len() as u64,
                         put_at: object.put_at,
                     })
                     .collect();
-                let more = objects.len() > PAGE;
-                objects.truncate(PAGE);
+                let more = objects.len() > self.page;
+                objects.truncate(self.page);
                 Ok(ObjectAnswer::Listed { objects, more })
             }
             ObjectAsk::Delete { key } => {

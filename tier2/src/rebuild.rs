@@ -72,7 +72,9 @@ pub fn rebuild(
     let mut objects = list(store, &prefix)?;
     // Of the history that began last: those before it were given up when the log was begun anew.
     let born = |it: &Listed| match ObjectName::read(&it.key, &prefix)? {
-        ObjectName::Copy { born, .. } | ObjectName::Segment { born, .. } => Some(born),
+        ObjectName::Copy { born, .. }
+        | ObjectName::Segment { born, .. }
+        | ObjectName::Marker { born } => Some(born),
     };
     let newest = objects.iter().filter_map(born).max();
     objects.retain(|it| born(it) == newest);

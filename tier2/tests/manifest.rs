@@ -222,7 +222,10 @@ fn a_key_says_whose_the_upload_is() {
             version: 10,
         })
     );
+    let marker = named("history/log-5/00000000000000b0/marker");
+    assert_eq!(marker, Some(ObjectName::Marker { born }));
     for strange in [
+        "history/log-5/b0/marker",
         "history/log-5/00000000000000b0/e3/backup-7.seg",
         "history/log-5/00000000000000b0/e03/0000000200000001-00000003000000ff-7.seg",
         "history/log-5/00000000000000b0/e3/200000001-3000000ff-7.seg",

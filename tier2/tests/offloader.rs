@@ -10,7 +10,7 @@ use hstore_core::ports::object_store::{
 };
 use hstore_core::{Epoch, LogId, Lsn, Record, Rng, Stamp, Stamped, Timestamp, WallTime};
 use hstore_replicator::reader::{Delivery, GapKind};
-use hstore_tier2::manifest::{Anomaly, Manifest, ObjectName};
+use hstore_tier2::manifest::{Anomaly, Manifest, ObjectName, marker_key};
 use hstore_tier2::memory::MemoryObjectStore;
 use hstore_tier2::offloader::{Effect, Event, Held, Offloader};
 use hstore_tier2::policy::{Policy, Retention};
@@ -343,9 +343,11 @@ impl World {
             .collect();
         assert_eq!(copies.len(), 1, "one copy of the manifest is left");
         assert_eq!(Manifest::decode(copies[0]).as_ref(), Ok(manifest));
+        let born = manifest.born().expect("it has begun");
+        assert!(objects.contains_key(&marker_key(&root(), LOG, born)));
         assert_eq!(
             objects.len(),
-            manifest.segments().len() + 1,
+            manifest.segments().len() + 2,
             "nothing is left over"
         );
     }
@@ -645,9 +647,11 @@ fn a_log_that_begins_anew_harms_nothing_that_was_there_before() {
         .store
         .objects()
         .filter(|(key, _)| match ObjectName::read(key, &prefix) {
-            Some(ObjectName::Segment { born, .. } | ObjectName::Copy { born, .. }) => {
-                born == theirs
-            }
+            Some(
+                ObjectName::Segment { born, .. }
+                | ObjectName::Copy { born, .. }
+                | ObjectName::Marker { born },
+            ) => born == theirs,
             None => false,
         });
     assert_eq!(left.count(), objects);
@@ -700,6 +704,96 @@ fn nothing_is_handed_over_to_another_store() {
     world.store = store;
     world.run_for(200);
     assert_eq!((world.held.handed, sound(&world)), (handed, 0));
+}
+
+impl World {
+    fn keys_of_segments(&self) -> Vec<ObjectKey> {
+        let segments = self.held.manifest.segments();
+        segments.map(|it| it.intent.key(&root(), LOG)).collect()
+    }
+
+    fn marker(&self) -> ObjectKey {
+        let born = self.held.manifest.born().expect("it has begun");
+        marker_key(&root(), LOG, born)
+    }
+
+    fn is_told_to_be_elsewhere(&self) -> bool {
+        let mut events = self.events.iter();
+        events.any(|it| matches!(it, Event::Elsewhere(_)))
+    }
+
+    fn missing(&self) -> usize {
+        let manifest = &self.held.manifest;
+        let anomalies = manifest.segments().map(|it| manifest.anomaly(it.intent.id));
+        anomalies.filter(|it| *it == Some(Anomaly::Missing)).count()
+    }
+}
+
+/// As long as the marker is there, the store is the one that history was moved to, and what is not there is lost.
+#[test]
+fn all_segments_may_be_missing_where_the_marker_is() {
+    let mut world = World::new(forgetful());
+    world.run_for(100);
+    for key in world.keys_of_segments() {
+        world.store.tamper(&key, None);
+    }
+    world.run_for(400);
+    assert_eq!(world.missing(), world.held.manifest.segments().len());
+    assert!(!world.is_told_to_be_elsewhere());
+}
+
+#[test]
+fn a_marker_that_is_gone_is_put_again_where_history_is() {
+    let mut world = World::new(forgetful());
+    world.run_for(100);
+    world.store.tamper(&world.marker(), None);
+    let lost = world.keys_of_segments().swap_remove(1);
+    world.store.tamper(&lost, None);
+    world.run_for(400);
+    assert!(world.store.objects().any(|(key, _)| *key == world.marker()));
+    assert_eq!(world.missing(), 1);
+    assert!(!world.is_told_to_be_elsewhere());
+}
+
+/// It is told, and nothing else is done: that the bucket was emptied and that it is another one look alike.
+#[test]
+fn where_neither_history_nor_marker_is_nothing_is_missing() {
+    let mut world = World::new(forgetful());
+    world.run_for(100);
+    let objects: Vec<ObjectKey> = world.store.objects().map(|(key, _)| key.clone()).collect();
+    for key in objects {
+        world.store.tamper(&key, None);
+    }
+    world.run_for(400);
+    assert_eq!(world.missing(), 0);
+    assert!(world.is_told_to_be_elsewhere());
+    assert!(!world.store.objects().any(|(key, _)| *key == world.marker()));
+    // What is given up is not looked for.
+    world.trim = world.held.handed;
+    world.run_for(400);
+    assert!(world.store.objects().any(|(key, _)| *key == world.marker()));
+}
+
+#[test]
+fn a_marker_that_was_spoiled_is_put_anew() {
+    for wrong in [Wrong::Cut, Wrong::Emptied, Wrong::Undone, Wrong::VeryLate] {
+        let mut world = World::new(forgetful());
+        world.tick();
+        world.run(world.now, 1);
+        let marker = world.marker();
+        let mut is_first = true;
+        let fault = move |ask: &ObjectAsk| match ask {
+            ObjectAsk::PutIfAbsent { key, .. } if *key == marker && is_first => {
+                is_first = false;
+                wrong
+            }
+            _ => Wrong::Nothing,
+        };
+        world.fault = Box::new(fault);
+        world.run_for(400);
+        assert_eq!(world.held.handed, world.log[world.log.len() - 1].last());
+        world.check(&log());
+    }
 }
 
 /// The node that dropped them had a clock that was wrong.

@@ -15,6 +15,11 @@ pub(super) const FAMILIES: &[Family] = &[
         draw: failing,
     },
     Family {
+        name: "denied_objects",
+        about: "calls to the object store are refused, some or all: rights were taken away for a while",
+        draw: denied,
+    },
+    Family {
         name: "ambiguous_objects",
         about: "calls to the object store are carried out and not answered, or long after they have failed",
         draw: ambiguous,
@@ -65,6 +70,15 @@ fn failing(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
         let permille = draw.pick(&[200, 600, 1_000]);
         let kind = FaultKind::Objects(ObjectFault::Fail { permille });
         [draw.fault(300..=4_000, target, kind)]
+    })
+}
+
+fn denied(draw: &mut Draw<'_>, count: u32) -> Vec<TimedFault> {
+    draw.each(count, |draw| {
+        let target = whose(draw);
+        let permille = draw.pick(&[300, 1_000]);
+        let kind = FaultKind::Objects(ObjectFault::Deny { permille });
+        [draw.fault(300..=3_000, target, kind)]
     })
 }
 

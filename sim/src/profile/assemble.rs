@@ -167,6 +167,7 @@ impl<'a> Draw<'a> {
         if !self.switch("tiering.on") {
             return None;
         }
+        let limit = |limit| Some(limit).filter(|limit| *limit > 0);
         Some(TieringOptions {
             latency_us_min: self.count("objects.latency_us_min"),
             latency_us_max: self.count("objects.latency_us_max"),
@@ -181,10 +182,10 @@ impl<'a> Draw<'a> {
             block_bytes: self.small("tiering.block_bytes"),
             uploads: self.count("tiering.uploads") as usize,
             local_bytes: self.count("tiering.local_bytes"),
-            total_bytes: match self.count("tiering.total_bytes") {
-                0 => None,
-                bytes => Some(bytes),
-            },
+            total_bytes: limit(self.count("tiering.total_bytes")),
+            local_age_us: limit(self.count("tiering.local_age_us")),
+            total_age_us: limit(self.count("tiering.total_age_us")),
+            list_page: self.count("objects.list_page") as usize,
             grace_us: self.count("tiering.grace_us"),
             care_us: self.count("tiering.care_us"),
             cache_bytes: (self.count("tiering.cache_kib") << 10) as usize,

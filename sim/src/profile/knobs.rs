@@ -294,6 +294,16 @@ pub const KNOBS: &[Knob] = &[
         "bytes of payload that a log keeps at all; 0: all",
     ),
     knob(
+        "tiering.local_age_us",
+        TIMES,
+        "nodes keep what is no older of what is in the object store too; 0: all",
+    ),
+    knob(
+        "tiering.total_age_us",
+        TIMES,
+        "a log keeps what is no older; 0: all",
+    ),
+    knob(
         "tiering.grace_us",
         TIMES,
         "an object that is not needed any more is deleted so long after",
@@ -317,6 +327,11 @@ pub const KNOBS: &[Knob] = &[
         "objects.latency_us_max",
         TIMES,
         "a call to the object store takes this long at most, beside its bytes",
+    ),
+    knob(
+        "objects.list_page",
+        count(1..=1_000),
+        "objects on a page of a list",
     ),
     knob(
         "objects.kib_per_second",

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use hstore_core::ports::object_store::{ObjectAnswer, ObjectAsk, ObjectError};
-use hstore_core::{Epoch, LogId, Lsn, NodeId, NodeSet, Timestamp};
+use hstore_core::{Epoch, LogId, Lsn, NodeId, NodeSet, Timestamp, WallTime};
 use hstore_node::Input;
 use hstore_replicator::effects::{ObjectOwner, ObjectRequest, ObjectToken, Tier2Event};
-use hstore_replicator::reader::{Delivery, GapKind};
+use hstore_replicator::reader::Delivery;
 use hstore_workloads::record_id;
 use jepsen_lite::history::{self, ProcessId, ReadOutcome, RecordId, Source};
 use serde_json::json;
@@ -16,7 +16,8 @@ use crate::clock::NodeClock;
 use crate::objects::{Fate, SimObjectStore};
 use crate::plan::{FaultKind, ObjectFault, Tampering, Trigger};
 use crate::tiering::{TieringOptions, root};
-use crate::tiers::{Seen, Tiers};
+use crate::tiers::{GivenUp, Seen, Tiers};
+use crate::told;
 use crate::trace::Kind;
 
 /// As long as history is to move, a segment becomes part of a log within so long.
@@ -265,7 +266,7 @@ impl World {
     ) {
         match what {
             Tier2Event::Held { .. } => self.on_held(node, log, epoch),
-            Tier2Event::KeepsNoLonger { upto } => self.on_kept_no_longer(log, *upto),
+            Tier2Event::KeepsNoLonger { upto } => self.on_kept_no_longer(node, log, *upto),
             Tier2Event::Committed { .. } => {}
             Tier2Event::Spoiled { .. } => self.counts.uploads_spoiled += 1,
             Tier2Event::Anomaly { .. } => self.counts.anomalies += 1,
@@ -313,7 +314,8 @@ impl World {
     }
 
     /// A log gives up what it keeps no longer: the history has to know.
-    fn on_kept_no_longer(&mut self, log: LogId, upto: Lsn) {
+    fn on_kept_no_longer(&mut self, node: NodeId, log: LogId, upto: Lsn) {
+        let wall = self.host(node).clock.wall(self.now);
         self.findings.on_trim(log, upto);
         let payload_max = u64::from(self.options.workload.payload_bytes_max);
         let Some(second_tier) = &mut self.second_tier else {
@@ -330,9 +332,18 @@ impl World {
             .flat_map(|host| host.copies_after(log, last))
             .collect::<std::collections::BTreeSet<Lsn>>();
         let newer = newer.len() as u64 * payload_max;
-        let bytes = second_tier.options.total_bytes.unwrap_or(u64::MAX);
+        let age_us = second_tier.options.total_age_us;
+        let host = &self.hosts[usize::from(node.0)];
+        let given_up = GivenUp {
+            log,
+            upto,
+            held: host.node().and_then(|it| it.held(log)),
+            newer,
+            bytes: second_tier.options.total_bytes.unwrap_or(u64::MAX),
+            oldest: age_us.map(|age_us| WallTime(wall.0.saturating_sub(age_us / 1_000))),
+        };
         let tiers = &mut second_tier.tiers;
-        let violation = tiers.on_kept_no_longer(self.now, log, upto, newer, bytes);
+        let violation = tiers.on_kept_no_longer(self.now, &given_up);
         second_tier.trims += 1;
         self.counts.retention_trims += 1;
         // Nobody waits for it, and when it takes hold nobody is told.
@@ -422,7 +433,7 @@ impl World {
                 .recorder
                 .invoke(BUCKET, log, call, now.0)
                 .expect("it reads one log after the other");
-            let outcome = history::Outcome::Read(told(&entries));
+            let outcome = history::Outcome::Read(read_outcome(&entries));
             self.recorder
                 .answer(op, outcome, now.0)
                 .expect("it has just begun");
@@ -431,25 +442,15 @@ impl World {
 }
 
 /// A read of the bucket as the history tells it.
-fn told(entries: &[Delivery]) -> ReadOutcome {
+fn read_outcome(entries: &[Delivery]) -> ReadOutcome {
     let mut records = Vec::new();
     let mut gaps = Vec::new();
     for entry in entries {
         match entry {
             Delivery::Record(lsn, it) => {
-                let id = record_id(&it.record.payload).unwrap_or(u64::MAX);
-                records.push((*lsn, RecordId(id)));
+                records.push(told::record(*lsn, &it.record.payload));
             }
-            Delivery::Gap { kind, first, last } => gaps.push(history::Gap {
-                kind: match kind {
-                    GapKind::Bridge => history::GapKind::Bridge,
-                    GapKind::Hole => history::GapKind::Hole,
-                    GapKind::DataLoss => history::GapKind::DataLoss,
-                    GapKind::Trim => history::GapKind::Trim,
-                },
-                first: *first,
-                last: *last,
-            }),
+            Delivery::Gap { kind, first, last } => gaps.push(told::gap(*kind, *first, *last)),
         }
     }
     ReadOutcome::of_poll(records, gaps)

@@ -2,7 +2,7 @@
 //!
 //! One round after the other, each of one call at a time: all that lies below the log's keys is listed; what was
 //! dropped, what belongs to nothing and what is out of date is deleted, if it is old enough; one segment is read as
-//! a whole, the next one in the next round.
+//! a whole, the next one in the next round. If it is not there, it is missing only where the marker is.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -11,6 +11,7 @@ use hstore_core::ports::object_store::{
 };
 use hstore_core::{Epoch, Lsn, Timestamp, WallTime, planted};
 
+use super::retry::Retry;
 use super::upload::whole;
 use super::{Effect, Event, Job, Offloader};
 use crate::manifest::{Anomaly, IntentId, ObjectName, SegmentRef, history_prefix, log_prefix};
@@ -27,11 +28,12 @@ pub(super) struct Care {
     looked: Lsn,
     /// Segments that somebody could not read: they are read next.
     suspects: VecDeque<IntentId>,
-    /// The copy of the manifest that the list has to have, if it is the store that was put to.
+    /// The copy of the manifest that the list has to have.
     expected: Option<u64>,
     has_copy: bool,
-    /// The last list was that of the store that was put to: what is not there is missing.
-    pub(super) is_sane: bool,
+    has_marker: bool,
+    /// Of listing, and of putting the marker, without which nothing is handed over.
+    retry: Retry,
     /// The segments that the list should have, but for those that it had already, and how many these were at first.
     unlisted: BTreeSet<(Epoch, IntentId)>,
     segments: usize,
@@ -44,10 +46,14 @@ enum Stage {
     /// The next page of the list is to be asked for, after this key. What is to be deleted so far.
     ToList(Option<ObjectKey>, VecDeque<Waste>),
     Listing(VecDeque<Waste>),
+    /// The marker is being put.
+    Marking(VecDeque<Waste>),
     /// The first is to be deleted.
     ToDelete(VecDeque<Waste>),
     Deleting(VecDeque<Waste>),
     Looking(SegmentRef),
+    /// It is not there; the marker is looked for.
+    Confirming(SegmentRef),
 }
 
 /// An object that is to be deleted.
@@ -66,7 +72,8 @@ impl Default for Care {
             suspects: VecDeque::new(),
             expected: None,
             has_copy: false,
-            is_sane: false,
+            has_marker: false,
+            retry: Retry::default(),
             unlisted: BTreeSet::new(),
             segments: 0,
         }
@@ -78,7 +85,11 @@ impl Care {
         match self.stage {
             Stage::Idle(at) => Some(at),
             Stage::ToList(..) | Stage::ToDelete(_) => Some(Timestamp::ZERO),
-            Stage::Listing(_) | Stage::Deleting(_) | Stage::Looking(_) => None,
+            Stage::Listing(_)
+            | Stage::Marking(_)
+            | Stage::Deleting(_)
+            | Stage::Looking(_)
+            | Stage::Confirming(_) => None,
         }
     }
 }
@@ -93,11 +104,11 @@ impl Offloader {
         if self.care.deadline().is_none_or(|due| due > now) {
             return;
         }
-        let idle = Stage::Idle(now + self.policy.care_interval);
+        let idle = self.idle(now);
         match std::mem::replace(&mut self.care.stage, idle) {
             Stage::Idle(_) => {
                 self.care.expected = self.copies.newest();
-                (self.care.is_sane, self.care.has_copy) = (false, false);
+                (self.care.has_marker, self.care.has_copy) = (false, false);
                 // Of those that nodes have forgotten, if there are any: what was put just now says less.
                 let segments = || self.held.manifest.segments();
                 let handed = segments().take_while(|it| it.intent.last <= self.held.handed);
@@ -122,6 +133,13 @@ impl Offloader {
             },
             waiting => self.care.stage = waiting,
         }
+    }
+
+    /// Until the next round.
+    fn idle(&self, now: Timestamp) -> Stage {
+        let next = now + self.policy.care_interval;
+        let sooner = self.care.retry.rests_until();
+        Stage::Idle(sooner.map_or(next, |at| at.min(next)))
     }
 
     /// All of this history lies below it, and nothing else is looked at.
@@ -162,7 +180,7 @@ impl Offloader {
     fn segment_of(&self, key: &ObjectKey) -> Option<(Epoch, IntentId)> {
         match ObjectName::read(key, &log_prefix(&self.root, self.log))? {
             ObjectName::Segment { epoch, id, .. } => Some((epoch, id)),
-            ObjectName::Copy { .. } => None,
+            ObjectName::Copy { .. } | ObjectName::Marker { .. } => None,
         }
     }
 
@@ -184,6 +202,8 @@ impl Offloader {
                 let newest = self.copies.newest();
                 newest.is_some_and(|newest| (epoch, version) < (self.epoch, newest))
             }
+            // One that is not whole is in the way of the one that is to be there.
+            Some(ObjectName::Marker { .. }) => return !self.is_marker(listed),
             // Somebody else's.
             None => false,
         };
@@ -197,36 +217,38 @@ impl Offloader {
         wall: WallTime,
         out: &mut Vec<Effect>,
     ) {
-        let idle = Stage::Idle(now + self.policy.care_interval);
+        let idle = self.idle(now);
         match (std::mem::replace(&mut self.care.stage, idle), answer) {
             (Stage::Listing(mut waste), Ok(ObjectAnswer::Listed { objects, more })) => {
                 let copy = self.care.expected.map(|version| self.copy_key(version));
                 let has_copy = objects.iter().any(|it| Some(&it.key) == copy.as_ref());
+                let has_marker = objects.iter().any(|it| self.is_marker(it));
                 for it in &objects {
                     if let Some((epoch, id)) = self.segment_of(&it.key) {
                         self.care.unlisted.remove(&(epoch, id));
                     }
                 }
                 self.care.has_copy |= has_copy;
-                if !more {
-                    // Where most of what should be there is not, it is another store, whatever was put since.
-                    // Of a single one that cannot be told: that the copy is there has to do.
-                    let missing = self.care.unlisted.len();
-                    let has_most = missing * 2 <= self.care.segments || missing == 1;
-                    self.care.is_sane = self.care.has_copy && has_most;
-                    if copy.is_some() && !self.care.has_copy {
-                        self.copies.is_gone();
-                    }
-                }
+                self.care.has_marker |= has_marker;
                 let found = objects.iter().filter(|it| self.is_waste(it, wall));
                 waste.extend(found.map(|it| Waste {
                     key: it.key.clone(),
                     dropped: None,
                 }));
-                self.care.stage = match objects.last() {
-                    Some(last) if more => Stage::ToList(Some(last.key.clone()), waste),
-                    _ => Stage::ToDelete(waste),
-                };
+                match objects.last() {
+                    Some(last) if more => {
+                        self.care.stage = Stage::ToList(Some(last.key.clone()), waste);
+                    }
+                    _ => self.on_list_end(waste, now, out),
+                }
+            }
+            (Stage::Marking(waste), answer) => {
+                // A list is to show it soon. That there is one already is said of one that is not whole, too.
+                self.care.retry.fail(now, self.policy.backoff);
+                if let Err(error) = answer {
+                    out.push(Effect::Event(Event::Failed(error)));
+                }
+                self.care.stage = Stage::ToDelete(waste);
             }
             (Stage::Deleting(mut waste), Ok(_)) => {
                 if let Some(Waste { key, dropped }) = waste.pop_front() {
@@ -245,14 +267,41 @@ impl Offloader {
                 let anomaly = (!segment.is(&bytes)).then_some(Anomaly::Damaged);
                 self.saw(&segment, anomaly, out);
             }
-            (Stage::Looking(segment), Err(error))
-                if error.kind == ObjectErrorKind::NotFound && self.care.is_sane =>
-            {
+            (Stage::Looking(segment), Err(error)) if error.kind == ObjectErrorKind::NotFound => {
+                self.calls.ask(Job::Care, self.look_for_marker(), out);
+                self.care.stage = Stage::Confirming(segment);
+            }
+            (Stage::Confirming(segment), Ok(_)) => {
                 self.saw(&segment, Some(Anomaly::Missing), out);
+            }
+            (Stage::Listing(_), Err(error)) => {
+                self.care.retry.fail(now, self.policy.backoff);
+                self.care.stage = self.idle(now);
+                out.push(Effect::Event(Event::Failed(error)));
             }
             (_, Err(error)) => out.push(Effect::Event(Event::Failed(error))),
             _ => {}
         }
+    }
+
+    /// The list is there, as a whole.
+    fn on_list_end(&mut self, waste: VecDeque<Waste>, now: Timestamp, out: &mut Vec<Effect>) {
+        if self.care.expected.is_some() && !self.care.has_copy {
+            self.copies.is_gone();
+        }
+        // Where most of what should be there is not, it is another store, whatever was put since.
+        let missing = self.care.unlisted.len();
+        let is_elsewhere = missing * 2 > self.care.segments;
+        if self.care.has_marker {
+            self.care.retry = Retry::default();
+        } else if is_elsewhere {
+            out.push(Effect::Event(Event::Elsewhere(missing)));
+        } else if self.care.retry.is_over(now) {
+            self.calls.ask(Job::Care, self.put_marker(), out);
+            self.care.stage = Stage::Marking(waste);
+            return;
+        }
+        self.care.stage = Stage::ToDelete(waste);
     }
 
     /// Reads the next segment; then the round is over. Uploads wait for it, and not the other way round.

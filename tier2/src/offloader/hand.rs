@@ -1,9 +1,10 @@
 //! Handing over: before the first tier may forget a segment, it is read once more, as a whole.
 //!
 //! That it was in order when it was committed may be long ago. What is found wrong is noted in the manifest, and
-//! nothing is handed over from there on as long as it stays so.
+//! nothing is handed over from there on as long as it stays so. Where the [marker](super::marker) is not, nothing
+//! is handed over, and nothing is missing.
 
-use hstore_core::ports::object_store::{ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind};
+use hstore_core::ports::object_store::{ObjectAnswer, ObjectError, ObjectErrorKind};
 use hstore_core::{Lsn, Timestamp, WallTime};
 
 use super::retry::Retry;
@@ -17,11 +18,18 @@ use crate::policy::hand_upto;
 pub(super) struct Hand {
     /// All segments up to here were read, and are in order.
     sound: Option<Lsn>,
-    /// The one that is being read.
-    reading: Option<SegmentRef>,
-    /// An older one is there. It is looked for first.
-    found: bool,
+    stage: Stage,
     retry: Retry,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Stage {
+    #[default]
+    Idle,
+    /// It is to be read, once the marker is found.
+    Confirming(SegmentRef),
+    /// It is being read, as the last thing.
+    Reading(SegmentRef),
 }
 
 impl Offloader {
@@ -42,16 +50,6 @@ impl Offloader {
     pub(super) fn handed(&self, manifest: &Manifest, wall: WallTime) -> Lsn {
         let handed = self.due(manifest, wall).min(self.hand.sound);
         handed.unwrap_or(Lsn::MIN).max(self.held.handed)
-    }
-
-    /// The oldest segment that should be in order, if it is another: where that is not there, the store is not the
-    /// one that history was moved to, though it shows what was put just now.
-    fn anchor(&self, segment: &SegmentRef) -> Option<&SegmentRef> {
-        let manifest = &self.held.manifest;
-        let mut sound = manifest
-            .segments()
-            .filter(|it| manifest.anomaly(it.intent.id).is_none());
-        sound.next().filter(|it| it.intent.id != segment.intent.id)
     }
 
     /// The next segment to read.
@@ -75,7 +73,7 @@ impl Offloader {
         wall: WallTime,
         out: &mut Vec<Effect>,
     ) {
-        if !self.hand.retry.is_over(now) || self.hand.reading.is_some() {
+        if !self.hand.retry.is_over(now) || !matches!(self.hand.stage, Stage::Idle) {
             return;
         }
         let Some(segment) = self.next_to_hand(wall).cloned() else {
@@ -85,27 +83,8 @@ impl Offloader {
             self.hand.retry.not_before = self.calls.free_at;
             return;
         }
-        match self.anchor(&segment).map(|it| it.intent) {
-            Some(anchor) => {
-                self.hand.found = false;
-                let key = anchor.key(&self.root, self.log);
-                let range = 0..1;
-                self.calls
-                    .ask(Job::Hand, ObjectAsk::Get { key, range }, out);
-                self.hand.reading = Some(segment);
-            }
-            None => self.read_to_hand(segment, now, out),
-        }
-    }
-
-    /// Reads a segment before it is handed over, as the last thing.
-    fn read_to_hand(&mut self, segment: SegmentRef, now: Timestamp, out: &mut Vec<Effect>) {
-        let bytes = segment.file_bytes;
-        self.calls.charge(now, bytes, self.policy.bytes_per_second);
-        let key = segment.intent.key(&self.root, self.log);
-        self.calls.ask(Job::Hand, whole(key, bytes), out);
-        self.hand.found = true;
-        self.hand.reading = Some(segment);
+        self.calls.ask(Job::Hand, self.look_for_marker(), out);
+        self.hand.stage = Stage::Confirming(segment);
     }
 
     pub(super) fn on_hand(
@@ -114,32 +93,30 @@ impl Offloader {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
-        let Some(segment) = self.hand.reading.take() else {
-            return;
-        };
-        match answer {
-            Ok(ObjectAnswer::Got(bytes)) => {
+        match (std::mem::take(&mut self.hand.stage), answer) {
+            (Stage::Confirming(segment), Ok(_)) => {
+                let bytes = segment.file_bytes;
+                self.calls.charge(now, bytes, self.policy.bytes_per_second);
+                let key = segment.intent.key(&self.root, self.log);
+                self.calls.ask(Job::Hand, whole(key, bytes), out);
+                self.hand.stage = Stage::Reading(segment);
+            }
+            (Stage::Reading(segment), Ok(ObjectAnswer::Got(bytes))) => {
                 self.hand.retry = Retry::default();
-                if !self.hand.found {
-                    self.read_to_hand(segment, now, out);
-                } else if segment.is(&bytes) {
+                if segment.is(&bytes) {
                     self.hand.sound = self.hand.sound.max(Some(segment.intent.last));
                 } else {
                     self.saw(&segment, Some(Anomaly::Damaged), out);
                 }
             }
-            Err(error)
-                if error.kind == ObjectErrorKind::NotFound
-                    && self.care.is_sane
-                    && self.hand.found =>
-            {
+            (Stage::Reading(segment), Err(error)) if error.kind == ObjectErrorKind::NotFound => {
                 self.saw(&segment, Some(Anomaly::Missing), out);
             }
-            Ok(_) => {}
-            Err(error) => {
+            (_, Err(error)) => {
                 self.hand.retry.fail(now, self.policy.backoff);
                 out.push(Effect::Event(Event::Failed(error)));
             }
+            (_, Ok(_)) => {}
         }
     }
 }

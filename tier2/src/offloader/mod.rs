@@ -17,7 +17,8 @@
 //!   back and compared, byte by byte, before it is committed.
 //! - Only one change of the manifest is on its way. What is to change is worked out anew each time, from what the
 //!   register holds then and from what has happened: so a change that was lost is made again, or is not needed.
-//! - What is handed over to the second tier is read there once more before, as a whole.
+//! - What is handed over to the second tier is read there once more before, as a whole. Nothing is where another
+//!   store has taken the place of the one that history was moved to.
 //! - Nothing of a later epoch is garbage to it, and nothing that the manifest knows of.
 //!
 //! What keeps it from harming a log that another node has taken over is the register alone: it takes no change
@@ -26,6 +27,7 @@
 mod care;
 mod copies;
 mod hand;
+mod marker;
 mod retry;
 mod upload;
 
@@ -89,6 +91,8 @@ pub enum Event {
     Anomaly(Intent, Option<Anomaly>),
     /// The manifest has as many segments as it can have: nothing more is moved until some are given up.
     Full,
+    /// So many segments are not in the store, and neither is what shows that it is the one they were moved to.
+    Elsewhere(usize),
     /// A call failed; it is made again.
     Failed(ObjectError),
     /// An object that is part of nothing was deleted.

@@ -88,6 +88,21 @@ fn for_people(cluster: &str, all: &[NodeStatus]) -> Result<String, std::fmt::Err
                 "  log {:<4} {sequences}; readable up to {readable}",
                 log.log
             )?;
+            if let Some(it) = &log.tier2 {
+                let moved = it.moved.as_deref().unwrap_or("nowhere");
+                write!(
+                    text,
+                    "           in the object store up to {moved}, handed over to {}: {} segments, {} bytes of {}",
+                    it.handed, it.segments, it.stored_bytes, it.payload_bytes
+                )?;
+                if it.uploads > 0 {
+                    write!(text, "; {} uploads", it.uploads)?;
+                }
+                if it.anomalies > 0 {
+                    write!(text, "; {} SEGMENTS MISSING OR DAMAGED", it.anomalies)?;
+                }
+                writeln!(text)?;
+            }
         }
         for (name, count) in &status.counters {
             writeln!(text, "  {name:<24} {count:>12}")?;
