@@ -598,7 +598,7 @@ fn told(event: offloader::Event) -> Tier2Event {
             "the manifest has {SEGMENTS_MAX} segments: nothing more moves until some are given up"
         )),
         Told::Elsewhere(segments) => Tier2Event::Stands(format!(
-            "{segments} segments are not in the object store, and neither is its marker: it is not the one that they were moved to, or was emptied; nothing is handed over until they are back, or given up"
+            "the object store lacks {segments} segments and the marker of this history: it is another store, or was emptied; nothing is handed over until they are back, or are given up"
         )),
         Told::Unreadable(error) => Tier2Event::Stands(error.to_string()),
     }

@@ -106,6 +106,13 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Its nodes do not outlive it. It may have ended already.
+        let _ = self.0.kill();
+    }
+}
+
 /// Appends all lines to a cluster. What the client told, and what nodes did right after.
 fn append_all(dir: &Path, lines: &Path) -> anyhow::Result<(Value, Value)> {
     let nodes = Cluster::start(dir)?;

@@ -65,7 +65,8 @@ async fn history_moves_to_local_files() {
     assert!(committed > 0 && handed > 0 && cold > 0);
     assert!(segments(bucket.path()) > 0);
     let (_, told, said) = output(hstore(&nodes.file("cluster.toml")).arg("status"));
-    let is_told = told.contains("in the object store up to e") && told.contains(" segments, ");
+    let is_told =
+        told.contains("in the object store up to e") && told.contains(" bytes of records");
     assert!(is_told, "{told}{said}");
     // The bucket alone tells the oldest records of the log, also with all nodes gone.
     let file = nodes.file("cluster.toml");

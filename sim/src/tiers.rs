@@ -11,7 +11,7 @@ use hstore_core::ports::object_store::ObjectKey;
 use hstore_core::{Epoch, LogId, Lsn, NodeId, Timestamp, WallTime};
 use hstore_replicator::effects::ObjectToken;
 use hstore_replicator::reader::Delivery;
-use hstore_tier2::manifest::{Manifest, ObjectName, SegmentRef, log_prefix};
+use hstore_tier2::manifest::{Manifest, ObjectName, SegmentRef, log_prefix, marker_key};
 use hstore_tier2::memory::MemoryObjectStore;
 use hstore_tier2::offloader::Held;
 use hstore_tier2::rebuild::rebuild;
@@ -171,14 +171,6 @@ impl Tiers {
         key: &ObjectKey,
         grace: Option<Duration>,
     ) -> Option<Violation> {
-        let is_marker = self.logs.keys().any(|&log| {
-            let name = ObjectName::read(key, &log_prefix(&self.root, log));
-            matches!(name, Some(ObjectName::Marker { .. }))
-        });
-        if is_marker {
-            // One that was cut is deleted at once; if that takes long it is another that goes, and is put again.
-            return None;
-        }
         let since = self.dropped.get(key).copied();
         let since = since.or(self.put_at.get(key).copied());
         if let (Some(since), Some(grace)) = (since, grace)
@@ -205,8 +197,22 @@ impl Tiers {
                     "it is deleted".to_owned(),
                 ));
             }
+            if self.marker(log, manifest).as_ref() == Some(key) {
+                return Some(violation(
+                    at,
+                    "needed-objects-stay",
+                    format!("`{key}` stays: it shows that the history of {log} is here"),
+                    "it is deleted".to_owned(),
+                ));
+            }
         }
         None
+    }
+
+    /// The marker that counts.
+    fn marker(&self, log: LogId, manifest: &Manifest) -> Option<ObjectKey> {
+        let (born, number) = (manifest.born()?, manifest.marker()?);
+        Some(marker_key(&self.root, log, born, number))
     }
 
     /// An object that may be tampered with: of a segment that nodes hold as well. One for each `pick`.
@@ -474,6 +480,12 @@ impl Tiers {
                 "no copy of the manifest in the bucket knows more than to {covers:?}"
             )));
         }
+        let marker = self.marker(log, &held.manifest);
+        if !store.objects().any(|(key, _)| Some(key) == marker.as_ref()) {
+            return Err(wrong(format!(
+                "nothing shows that it is the right one: there is no {marker:?}"
+            )));
+        }
         Ok(())
     }
 
@@ -527,15 +539,16 @@ impl Tiers {
         } = *it;
         self.checked += 1;
         let tier = self.logs.entry(log).or_default();
-        let latest = held.and_then(|it| it.manifest.segments().rfind(|it| it.intent.last == upto));
-        tier.latest.extend(latest.map(|it| (upto, it.latest)));
+        let segments = held.into_iter().flat_map(|it| it.manifest.segments());
+        let latest = segments.map(|it| (it.intent.last, it.latest));
+        tier.latest.extend(latest);
         let behind = tier
             .held
             .manifest
             .segments()
             .filter(|it| it.intent.first > upto);
         let kept = behind.map(|it| it.payload_bytes).sum::<u64>() + newer;
-        let latest = tier.latest.get(&upto).copied();
+        let latest = tier.latest.range(..=upto).map(|(_, latest)| *latest).max();
         let is_too_old = latest.is_some_and(|latest| oldest.is_some_and(|oldest| latest < oldest));
         (kept < bytes && !is_too_old).then(|| {
             violation(
@@ -573,7 +586,12 @@ impl Tiers {
                         return false;
                     }
                 }
-                Some(ObjectName::Marker { .. }) => markers += 1,
+                Some(ObjectName::Marker { .. }) => {
+                    markers += 1;
+                    if bytes.is_empty() || Some(key) != self.marker(log, manifest).as_ref() {
+                        return false;
+                    }
+                }
                 Some(ObjectName::Segment { .. }) if !needed.contains(key) => return false,
                 Some(ObjectName::Segment { .. }) | None => {}
             }

@@ -196,15 +196,18 @@ impl Cache {
         }
     }
 
-    /// Where the next block is to lie.
-    fn room(&mut self) -> BytesMut {
-        while let Some((block, bytes)) = self.retired.pop_front() {
-            self.retired_bytes -= bytes;
-            if let Some(room) = block.into_room() {
+    /// Where a block of so many bytes is to lie: it has to take about as much memory as it is counted for.
+    fn room(&mut self, bytes: usize) -> BytesMut {
+        while let Some((block, retired)) = self.retired.pop_front() {
+            self.retired_bytes -= retired;
+            if let Some(room) = block.into_room()
+                && (bytes..=bytes + bytes / 4).contains(&room.capacity())
+            {
                 return room;
             }
         }
-        BytesMut::new()
+        // The next one may be a little longer.
+        BytesMut::with_capacity(bytes + bytes / 8)
     }
 
     /// Opens what has come, checks it and keeps it.
@@ -229,10 +232,10 @@ impl Cache {
             let (from, to) = ((range.start - start) as usize, (range.end - start) as usize);
             // What was cut short is found out by its length.
             let stored = &bytes[from.min(bytes.len())..to.min(bytes.len())];
-            match reader.block(number, stored, self.room()) {
+            let size = tail.blocks()[number].raw as usize;
+            match reader.block(number, stored, self.room(size)) {
                 Ok(block) => {
                     let (piece, cached) = (Piece::Block(number), Cached::Block(block));
-                    let size = tail.blocks()[number].raw as usize;
                     self.put(&call.key, piece, cached.clone(), size);
                     opened.push((piece, cached));
                 }
@@ -263,7 +266,8 @@ fn open_tail(segment: &SegmentRef, bytes: &Bytes) -> Result<Segment, SegmentErro
 }
 
 impl ColdReads {
-    /// For objects below `root`, with so many bytes of cache.
+    /// For objects below `root`, with so many bytes of cache. A quarter of that may be taken beside it, by blocks whose
+    /// memory waits for being used again.
     #[must_use]
     pub fn new(root: ObjectKey, cache_bytes: usize) -> Self {
         Self {
@@ -283,7 +287,7 @@ impl ColdReads {
         }
     }
 
-    /// How many bytes the cache holds, about.
+    /// How many bytes the cache holds, about, without what waits for being used again.
     #[must_use]
     pub fn cached_bytes(&self) -> usize {
         self.cache.bytes

@@ -169,6 +169,8 @@ pub enum ObjectName {
     Marker {
         /// Whose history it is of.
         born: WallTime,
+        /// Its number: see [`Manifest::marker`].
+        number: u64,
     },
 }
 
@@ -183,8 +185,10 @@ impl ObjectName {
         let hex = |text| u64::from_str_radix(text, 16).ok();
         let (history, name) = rest.split_once('/')?;
         let born = WallTime(hex(history)?);
-        if rest == marker_name(born) {
-            return Some(Self::Marker { born });
+        if let Some(number) = name.strip_prefix("marker-") {
+            let number = number.parse().ok()?;
+            let marker = Self::Marker { born, number };
+            return (marker_name(born, number) == rest).then_some(marker);
         }
         let (directory, name) = name.split_once('/')?;
         let (read, written) = if directory == "manifest" {
@@ -240,15 +244,13 @@ pub(crate) fn copy_key(
     below(&log_prefix(root, log), &copy_name(born, epoch, version))
 }
 
-/// Where the marker of a history is put. It is there from the beginning on and is never deleted: where it is not,
-/// the store is not the one that history was moved to (another bucket, a directory that is not mounted), and that
-/// something is missing there says nothing.
+/// Where a marker of a history is put: see [`Manifest::marker`].
 ///
 /// # Panics
 /// If `root` is so long that there is no such key.
 #[must_use]
-pub fn marker_key(root: &ObjectKey, log: LogId, born: WallTime) -> ObjectKey {
-    below(&log_prefix(root, log), &marker_name(born))
+pub fn marker_key(root: &ObjectKey, log: LogId, born: WallTime, number: u64) -> ObjectKey {
+    below(&log_prefix(root, log), &marker_name(born, number))
 }
 
 /// All objects of one history of a log lie below this.
@@ -271,8 +273,8 @@ fn copy_name(born: WallTime, epoch: Epoch, version: u64) -> String {
 }
 
 /// The key of a history's marker, below those of its log.
-fn marker_name(born: WallTime) -> String {
-    format!("{:016x}/marker", born.0)
+fn marker_name(born: WallTime, number: u64) -> String {
+    format!("{:016x}/marker-{number}", born.0)
 }
 
 /// What of a log lies in the second tier.
@@ -294,6 +296,8 @@ pub struct Manifest {
     dropped: VecDeque<Dropped>,
     /// Segments that were found not to be in order.
     anomalies: BTreeMap<IntentId, Anomaly>,
+    /// The marker's number; 0 if there was none yet.
+    marker: u64,
 }
 
 /// Why a change does not apply.
@@ -366,6 +370,19 @@ impl Manifest {
         if self.born().is_none() {
             self.born = now.max(WallTime(1));
         }
+    }
+
+    /// The number of the marker, if there was one: an object that tells the store that history was moved to from
+    /// every other (another bucket, a directory that is not mounted). Where it does not stand, that something is
+    /// missing says nothing. Each number is put once, in one store.
+    #[must_use]
+    pub fn marker(&self) -> Option<u64> {
+        Some(self.marker).filter(|it| *it > 0)
+    }
+
+    /// A marker is to be put. Those before it count no more, wherever they stand.
+    pub fn renew_marker(&mut self) {
+        self.marker += 1;
     }
 
     /// The segments, oldest first.

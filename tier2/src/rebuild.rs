@@ -74,7 +74,7 @@ pub fn rebuild(
     let born = |it: &Listed| match ObjectName::read(&it.key, &prefix)? {
         ObjectName::Copy { born, .. }
         | ObjectName::Segment { born, .. }
-        | ObjectName::Marker { born } => Some(born),
+        | ObjectName::Marker { born, .. } => Some(born),
     };
     let newest = objects.iter().filter_map(born).max();
     objects.retain(|it| born(it) == newest);

@@ -222,10 +222,11 @@ fn a_key_says_whose_the_upload_is() {
             version: 10,
         })
     );
-    let marker = named("history/log-5/00000000000000b0/marker");
-    assert_eq!(marker, Some(ObjectName::Marker { born }));
+    let marker = named("history/log-5/00000000000000b0/marker-3");
+    assert_eq!(marker, Some(ObjectName::Marker { born, number: 3 }));
     for strange in [
-        "history/log-5/b0/marker",
+        "history/log-5/b0/marker-3",
+        "history/log-5/00000000000000b0/marker-03",
         "history/log-5/00000000000000b0/e3/backup-7.seg",
         "history/log-5/00000000000000b0/e03/0000000200000001-00000003000000ff-7.seg",
         "history/log-5/00000000000000b0/e3/200000001-3000000ff-7.seg",

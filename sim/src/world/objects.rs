@@ -106,7 +106,7 @@ impl World {
             }
         }
         self.counts.object_calls += 1;
-        self.counts.object_calls_failed += u64::from(!fate.is_told);
+        self.counts.object_calls_failed += u64::from(!fate.is_told || fate.denied);
         self.trace.event(
             now,
             Kind::Object,
@@ -168,7 +168,7 @@ impl World {
             return;
         };
         let tiers = &mut second_tier.tiers;
-        let is_heard = call.fate.is_told && !call.fate.garbled;
+        let is_heard = call.fate.is_told && !call.fate.garbled && !call.fate.denied;
         let mut violation = match (&call.ask, call.token.owner) {
             (ObjectAsk::Delete { key }, _) => {
                 // A node whose clock was wrong may have been early.

@@ -2,7 +2,7 @@
 //!
 //! One round after the other, each of one call at a time: all that lies below the log's keys is listed; what was
 //! dropped, what belongs to nothing and what is out of date is deleted, if it is old enough; one segment is read as
-//! a whole, the next one in the next round. If it is not there, it is missing only where the marker is.
+//! a whole, the next one in the next round. That it is not there is believed where the marker is, before and after.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -32,8 +32,10 @@ pub(super) struct Care {
     expected: Option<u64>,
     has_copy: bool,
     has_marker: bool,
-    /// Of listing, and of putting the marker, without which nothing is handed over.
+    /// Of what keeps the marker from being seen, without which nothing is handed over.
     retry: Retry,
+    /// The register is to number another marker, which is put then.
+    pub(super) wants_marker: bool,
     /// The segments that the list should have, but for those that it had already, and how many these were at first.
     unlisted: BTreeSet<(Epoch, IntentId)>,
     segments: usize,
@@ -46,14 +48,20 @@ enum Stage {
     /// The next page of the list is to be asked for, after this key. What is to be deleted so far.
     ToList(Option<ObjectKey>, VecDeque<Waste>),
     Listing(VecDeque<Waste>),
-    /// The marker is being put.
-    Marking(VecDeque<Waste>),
     /// The first is to be deleted.
     ToDelete(VecDeque<Waste>),
     Deleting(VecDeque<Waste>),
-    Looking(SegmentRef),
+    Looking(SegmentRef, Sight),
     /// It is not there; the marker is looked for.
     Confirming(SegmentRef),
+}
+
+/// What was seen before a segment is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    Nothing,
+    /// It was not there, and the marker was.
+    Marker,
 }
 
 /// An object that is to be deleted.
@@ -74,6 +82,7 @@ impl Default for Care {
             has_copy: false,
             has_marker: false,
             retry: Retry::default(),
+            wants_marker: false,
             unlisted: BTreeSet::new(),
             segments: 0,
         }
@@ -85,11 +94,9 @@ impl Care {
         match self.stage {
             Stage::Idle(at) => Some(at),
             Stage::ToList(..) | Stage::ToDelete(_) => Some(Timestamp::ZERO),
-            Stage::Listing(_)
-            | Stage::Marking(_)
-            | Stage::Deleting(_)
-            | Stage::Looking(_)
-            | Stage::Confirming(_) => None,
+            Stage::Listing(_) | Stage::Deleting(_) | Stage::Looking(..) | Stage::Confirming(_) => {
+                None
+            }
         }
     }
 }
@@ -110,14 +117,17 @@ impl Offloader {
                 self.care.expected = self.copies.newest();
                 (self.care.has_marker, self.care.has_copy) = (false, false);
                 // Of those that nodes have forgotten, if there are any: what was put just now says less.
-                let segments = || self.held.manifest.segments();
-                let handed = segments().take_while(|it| it.intent.last <= self.held.handed);
+                let manifest = &self.held.manifest;
+                let sound = || {
+                    let segments = manifest.segments().map(|it| it.intent);
+                    segments.filter(|it| manifest.anomaly(it.id).is_none())
+                };
+                let handed = sound().take_while(|it| it.last <= self.held.handed);
                 let counted = match handed.count() {
-                    0 => segments().len(),
+                    0 => usize::MAX,
                     handed => handed,
                 };
-                let unlisted = segments().take(counted);
-                let unlisted = unlisted.map(|it| (it.intent.epoch, it.intent.id));
+                let unlisted = sound().take(counted).map(|it| (it.epoch, it.id));
                 self.care.unlisted = unlisted.collect();
                 self.care.segments = self.care.unlisted.len();
                 self.ask_for_list(None, self.dropped(wall), out);
@@ -129,7 +139,7 @@ impl Offloader {
                     self.calls.ask(Job::Care, ObjectAsk::Delete { key }, out);
                     self.care.stage = Stage::Deleting(waste);
                 }
-                None => self.look(now, out),
+                None => self.look(out),
             },
             waiting => self.care.stage = waiting,
         }
@@ -138,7 +148,7 @@ impl Offloader {
     /// Until the next round.
     fn idle(&self, now: Timestamp) -> Stage {
         let next = now + self.policy.care_interval;
-        let sooner = self.care.retry.rests_until();
+        let sooner = self.care.retry.rests_until().filter(|at| *at > now);
         Stage::Idle(sooner.map_or(next, |at| at.min(next)))
     }
 
@@ -202,8 +212,7 @@ impl Offloader {
                 let newest = self.copies.newest();
                 newest.is_some_and(|newest| (epoch, version) < (self.epoch, newest))
             }
-            // One that is not whole is in the way of the one that is to be there.
-            Some(ObjectName::Marker { .. }) => return !self.is_marker(listed),
+            Some(ObjectName::Marker { number, .. }) => Some(number) < self.held.manifest.marker(),
             // Somebody else's.
             None => false,
         };
@@ -242,14 +251,6 @@ impl Offloader {
                     _ => self.on_list_end(waste, now, out),
                 }
             }
-            (Stage::Marking(waste), answer) => {
-                // A list is to show it soon. That there is one already is said of one that is not whole, too.
-                self.care.retry.fail(now, self.policy.backoff);
-                if let Err(error) = answer {
-                    out.push(Effect::Event(Event::Failed(error)));
-                }
-                self.care.stage = Stage::ToDelete(waste);
-            }
             (Stage::Deleting(mut waste), Ok(_)) => {
                 if let Some(Waste { key, dropped }) = waste.pop_front() {
                     self.deleted.extend(dropped);
@@ -263,17 +264,25 @@ impl Offloader {
                 self.care.stage = Stage::ToDelete(waste);
                 out.push(Effect::Event(Event::Failed(error)));
             }
-            (Stage::Looking(segment), Ok(ObjectAnswer::Got(bytes))) => {
+            (Stage::Looking(segment, _), Ok(ObjectAnswer::Got(bytes))) => {
+                let per_second = self.policy.bytes_per_second;
+                self.calls.charge(now, bytes.len() as u64, per_second);
                 let anomaly = (!segment.is(&bytes)).then_some(Anomaly::Damaged);
                 self.saw(&segment, anomaly, out);
             }
-            (Stage::Looking(segment), Err(error)) if error.kind == ObjectErrorKind::NotFound => {
-                self.calls.ask(Job::Care, self.look_for_marker(), out);
-                self.care.stage = Stage::Confirming(segment);
+            (Stage::Looking(segment, sight), Err(error))
+                if error.kind == ObjectErrorKind::NotFound =>
+            {
+                match (sight, self.look_for_marker()) {
+                    (Sight::Marker, _) => self.saw(&segment, Some(Anomaly::Missing), out),
+                    (Sight::Nothing, Some(ask)) => {
+                        self.calls.ask(Job::Care, ask, out);
+                        self.care.stage = Stage::Confirming(segment);
+                    }
+                    (Sight::Nothing, None) => {}
+                }
             }
-            (Stage::Confirming(segment), Ok(_)) => {
-                self.saw(&segment, Some(Anomaly::Missing), out);
-            }
+            (Stage::Confirming(segment), Ok(_)) => self.look_at(segment, Sight::Marker, out),
             (Stage::Listing(_), Err(error)) => {
                 self.care.retry.fail(now, self.policy.backoff);
                 self.care.stage = self.idle(now);
@@ -294,18 +303,22 @@ impl Offloader {
         let is_elsewhere = missing * 2 > self.care.segments;
         if self.care.has_marker {
             self.care.retry = Retry::default();
-        } else if is_elsewhere {
-            out.push(Effect::Event(Event::Elsewhere(missing)));
-        } else if self.care.retry.is_over(now) {
-            self.calls.ask(Job::Care, self.put_marker(), out);
-            self.care.stage = Stage::Marking(waste);
-            return;
+        } else if !self.calls.open.values().any(|it| *it == Job::Mark)
+            && self.care.retry.is_over(now)
+        {
+            // It is looked for again some time later, whether another is put or not.
+            self.care.retry.fail(now, self.policy.backoff);
+            if is_elsewhere {
+                out.push(Effect::Event(Event::Elsewhere(missing)));
+            } else {
+                self.care.wants_marker = true;
+            }
         }
         self.care.stage = Stage::ToDelete(waste);
     }
 
     /// Reads the next segment; then the round is over. Uploads wait for it, and not the other way round.
-    fn look(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+    fn look(&mut self, out: &mut Vec<Effect>) {
         let segments = || self.held.manifest.segments();
         let suspect = self.care.suspects.pop_front();
         let suspect = suspect.and_then(|id| segments().find(|it| it.intent.id == id));
@@ -314,11 +327,14 @@ impl Offloader {
             return;
         };
         self.care.looked = segment.intent.last;
-        let bytes = segment.file_bytes;
-        self.calls.charge(now, bytes, self.policy.bytes_per_second);
+        self.look_at(segment, Sight::Nothing, out);
+    }
+
+    fn look_at(&mut self, segment: SegmentRef, sight: Sight, out: &mut Vec<Effect>) {
         let key = segment.intent.key(&self.root, self.log);
-        self.calls.ask(Job::Care, whole(key, bytes), out);
-        self.care.stage = Stage::Looking(segment);
+        let ask = whole(key, segment.file_bytes);
+        self.calls.ask(Job::Care, ask, out);
+        self.care.stage = Stage::Looking(segment, sight);
     }
 
     /// Somebody could not read a segment: it is looked at next.
@@ -328,7 +344,8 @@ impl Offloader {
         }
         self.care.suspects.push_back(id);
         if let Stage::Idle(at) = &mut self.care.stage {
-            *at = Timestamp::ZERO;
+            // But not as long as nobody knows whether this is the store.
+            *at = self.care.retry.not_before.min(*at);
         }
     }
 

@@ -1,8 +1,8 @@
 //! Handing over: before the first tier may forget a segment, it is read once more, as a whole.
 //!
 //! That it was in order when it was committed may be long ago. What is found wrong is noted in the manifest, and
-//! nothing is handed over from there on as long as it stays so. Where the [marker](super::marker) is not, nothing
-//! is handed over, and nothing is missing.
+//! nothing is handed over from there on as long as it stays so. Nothing is where the [marker](super::marker) does
+//! not stand. What is not there is looked into by [care](super::care).
 
 use hstore_core::ports::object_store::{ObjectAnswer, ObjectError, ObjectErrorKind};
 use hstore_core::{Lsn, Timestamp, WallTime};
@@ -59,7 +59,9 @@ impl Offloader {
         let from = self.hand.sound.max(Some(self.held.handed.max(self.trim)));
         let mut segments = manifest.segments();
         let next = segments.find(|it| Some(it.intent.last) > from)?;
-        (next.intent.last <= due).then_some(next)
+        // What is known to be wrong is about to be noted.
+        let is_sound = !self.seen.contains_key(&next.intent.id);
+        (is_sound && next.intent.last <= due).then_some(next)
     }
 
     /// When to go on with it.
@@ -83,7 +85,10 @@ impl Offloader {
             self.hand.retry.not_before = self.calls.free_at;
             return;
         }
-        self.calls.ask(Job::Hand, self.look_for_marker(), out);
+        let Some(ask) = self.look_for_marker() else {
+            return;
+        };
+        self.calls.ask(Job::Hand, ask, out);
         self.hand.stage = Stage::Confirming(segment);
     }
 
@@ -109,10 +114,12 @@ impl Offloader {
                     self.saw(&segment, Some(Anomaly::Damaged), out);
                 }
             }
-            (Stage::Reading(segment), Err(error)) if error.kind == ObjectErrorKind::NotFound => {
-                self.saw(&segment, Some(Anomaly::Missing), out);
-            }
-            (_, Err(error)) => {
+            (stage, Err(error)) => {
+                if let Stage::Reading(segment) = stage
+                    && error.kind == ObjectErrorKind::NotFound
+                {
+                    self.suspect(segment.intent.id);
+                }
                 self.hand.retry.fail(now, self.policy.backoff);
                 out.push(Effect::Event(Event::Failed(error)));
             }

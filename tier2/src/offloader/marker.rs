@@ -1,46 +1,56 @@
 //! The marker: an object that tells the store that history was moved to from every other.
 //!
-//! It is put when a history begins, and again where it is gone but most of what should be there is there. Only
-//! where it stands is what is missing lost, and only there is anything handed over.
+//! The register numbers it, and each number is put once: so no two stores have the same. One is put where there is
+//! no history yet, and where the one before is gone but most of what should be there is there. Only where it stands
+//! is what is missing lost, and only there is anything handed over.
 
 use bytes::Bytes;
-use hstore_core::ports::object_store::{Listed, ObjectAsk, ObjectKey};
+use hstore_core::ports::object_store::{Listed, ObjectAnswer, ObjectAsk, ObjectError, ObjectKey};
 
-use super::Offloader;
+use super::{Effect, Event, Job, Offloader};
 use crate::manifest::marker_key;
 
 impl Offloader {
-    pub(super) fn marker(&self) -> ObjectKey {
-        let born = self.held.manifest.born().unwrap_or_default();
-        marker_key(&self.root, self.log, born)
-    }
-
-    /// For whoever comes across it.
-    fn marker_bytes(&self) -> Bytes {
-        let log = self.log;
-        format!(
-            "The history of {log} was moved here. It is not looked for where this is missing.\n"
-        )
-        .into()
-    }
-
-    pub(super) fn put_marker(&self) -> ObjectAsk {
-        ObjectAsk::PutIfAbsent {
-            key: self.marker(),
-            bytes: self.marker_bytes(),
-        }
+    /// The key of the marker, once the register has a number for it.
+    pub(super) fn marker(&self) -> Option<ObjectKey> {
+        let manifest = &self.held.manifest;
+        let (born, number) = (manifest.born()?, manifest.marker()?);
+        Some(marker_key(&self.root, self.log, born, number))
     }
 
     /// Answered if it is there.
-    pub(super) fn look_for_marker(&self) -> ObjectAsk {
-        ObjectAsk::Get {
-            key: self.marker(),
-            range: 0..1,
-        }
+    pub(super) fn look_for_marker(&self) -> Option<ObjectAsk> {
+        let key = self.marker()?;
+        let range = 0..1;
+        Some(ObjectAsk::Get { key, range })
     }
 
-    /// Whether it is the marker, all of it.
+    /// Whether it is the marker. One that has no bytes is as good as none.
     pub(super) fn is_marker(&self, listed: &Listed) -> bool {
-        listed.key == self.marker() && listed.bytes == self.marker_bytes().len() as u64
+        listed.bytes > 0 && Some(&listed.key) == self.marker().as_ref()
+    }
+
+    /// The register has a new number: its marker is put, once.
+    pub(super) fn put_marker(&mut self, out: &mut Vec<Effect>) {
+        let Some(key) = self.marker() else {
+            return;
+        };
+        let log = self.log;
+        // For whoever comes across it.
+        let text = format!("The history of {log} was moved here.\n");
+        let bytes = Bytes::from(text);
+        self.calls
+            .ask(Job::Mark, ObjectAsk::PutIfAbsent { key, bytes }, out);
+    }
+
+    /// A list is to show it. If it does not, another is put.
+    pub(super) fn on_marked(
+        &mut self,
+        answer: Result<ObjectAnswer, ObjectError>,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Err(error) = answer {
+            out.push(Effect::Event(Event::Failed(error)));
+        }
     }
 }

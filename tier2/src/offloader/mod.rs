@@ -91,7 +91,7 @@ pub enum Event {
     Anomaly(Intent, Option<Anomaly>),
     /// The manifest has as many segments as it can have: nothing more is moved until some are given up.
     Full,
-    /// So many segments are not in the store, and neither is what shows that it is the one they were moved to.
+    /// So many segments are not in the store, and neither is the marker of the history.
     Elsewhere(usize),
     /// A call failed; it is made again.
     Failed(ObjectError),
@@ -121,6 +121,8 @@ enum Job {
     Copies,
     /// Look for garbage, delete it, look after segments.
     Care,
+    /// Put a marker.
+    Mark,
     /// Read what is to be handed over.
     Hand,
 }
@@ -362,6 +364,10 @@ impl Offloader {
         self.changing = None;
         self.copies.is_newer();
         let before = std::mem::replace(&mut self.held, held);
+        if self.held.manifest.marker() > before.manifest.marker() {
+            self.care.wants_marker = false;
+            self.put_marker(out);
+        }
         if self.held.manifest != before.manifest {
             self.since = self.held.version;
         }
@@ -411,6 +417,7 @@ impl Offloader {
             Job::Upload(id) => self.on_upload(id, answer, now, out),
             Job::Copies => self.on_copies(answer, now, out),
             Job::Care => self.on_care(answer, now, wall, out),
+            Job::Mark => self.on_marked(answer, out),
             Job::Hand => self.on_hand(answer, now, out),
         }
     }
@@ -501,6 +508,7 @@ impl Offloader {
         is_dropped
             || manifest.born().is_none()
             || self.copies.is_spoiled()
+            || self.care.wants_marker
             || manifest.intents().any(|it| it.epoch != self.epoch)
             || self.uploads.iter().any(is_ready)
             || !self.deleted.is_empty()
@@ -538,6 +546,9 @@ impl Offloader {
         }
         for (id, anomaly) in &self.seen {
             manifest.mark(*id, *anomaly);
+        }
+        if self.care.wants_marker {
+            manifest.renew_marker();
         }
         for upload in self.uploads.iter().filter(|it| it.intent.is_none()) {
             if manifest

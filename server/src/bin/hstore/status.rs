@@ -89,12 +89,15 @@ fn for_people(cluster: &str, all: &[NodeStatus]) -> Result<String, std::fmt::Err
                 log.log
             )?;
             if let Some(it) = &log.tier2 {
-                let moved = it.moved.as_deref().unwrap_or("nowhere");
-                write!(
-                    text,
-                    "           in the object store up to {moved}, handed over to {}: {} segments, {} bytes of {}",
-                    it.handed, it.segments, it.stored_bytes, it.payload_bytes
-                )?;
+                let (segments, stored, payload) = (it.segments, it.stored_bytes, it.payload_bytes);
+                match &it.moved {
+                    Some(moved) => write!(
+                        text,
+                        "           in the object store up to {moved}, not needed on nodes up to {}: {segments} segments, {stored} bytes, that hold {payload} bytes of records",
+                        it.handed
+                    )?,
+                    None => write!(text, "           nothing in the object store")?,
+                }
                 if it.uploads > 0 {
                     write!(text, "; {} uploads", it.uploads)?;
                 }
