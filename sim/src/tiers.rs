@@ -97,7 +97,7 @@ struct Tier {
     at_work: Epoch,
     /// Up to where offloaders have read what they are to hand over, by epoch.
     sound: BTreeMap<Epoch, Lsn>,
-    /// The latest time of every segment that a sequencer gave up or held, by its last LSN.
+    /// The latest time of every segment that there was, by its last LSN.
     latest: BTreeMap<Lsn, WallTime>,
 }
 
@@ -538,17 +538,19 @@ impl Tiers {
             oldest,
         } = *it;
         self.checked += 1;
-        let tier = self.logs.entry(log).or_default();
+        let tier = self.logs.get(&log)?;
+        // Of what is still there: what was given up before, by hand, may be younger.
         let segments = held.into_iter().flat_map(|it| it.manifest.segments());
-        let latest = segments.map(|it| (it.intent.last, it.latest));
-        tier.latest.extend(latest);
+        let given_up = segments.filter(|it| it.intent.last <= upto);
+        let latest = given_up.map(|it| it.latest).max();
         let behind = tier
             .held
             .manifest
             .segments()
             .filter(|it| it.intent.first > upto);
         let kept = behind.map(|it| it.payload_bytes).sum::<u64>() + newer;
-        let latest = tier.latest.range(..=upto).map(|(_, latest)| *latest).max();
+        // It may be asked for once more.
+        let latest = latest.or(tier.latest.get(&upto).copied());
         let is_too_old = latest.is_some_and(|latest| oldest.is_some_and(|oldest| latest < oldest));
         (kept < bytes && !is_too_old).then(|| {
             violation(
