@@ -11,7 +11,7 @@ use hstore_core::ports::object_store::ObjectKey;
 use hstore_core::{Epoch, LogId, Lsn, NodeId, Timestamp, WallTime};
 use hstore_replicator::effects::ObjectToken;
 use hstore_replicator::reader::Delivery;
-use hstore_tier2::manifest::{Manifest, ObjectName, SegmentRef, log_prefix, marker_key};
+use hstore_tier2::manifest::{Manifest, ObjectName, SegmentRef, log_prefix};
 use hstore_tier2::memory::MemoryObjectStore;
 use hstore_tier2::offloader::Held;
 use hstore_tier2::rebuild::rebuild;
@@ -197,7 +197,7 @@ impl Tiers {
                     "it is deleted".to_owned(),
                 ));
             }
-            if self.marker(log, manifest).as_ref() == Some(key) {
+            if manifest.marker_key(&self.root, log).as_ref() == Some(key) {
                 return Some(violation(
                     at,
                     "needed-objects-stay",
@@ -207,12 +207,6 @@ impl Tiers {
             }
         }
         None
-    }
-
-    /// The marker that counts.
-    fn marker(&self, log: LogId, manifest: &Manifest) -> Option<ObjectKey> {
-        let (born, number) = (manifest.born()?, manifest.marker()?);
-        Some(marker_key(&self.root, log, born, number))
     }
 
     /// An object that may be tampered with: of a segment that nodes hold as well. One for each `pick`.
@@ -480,7 +474,7 @@ impl Tiers {
                 "no copy of the manifest in the bucket knows more than to {covers:?}"
             )));
         }
-        let marker = self.marker(log, &held.manifest);
+        let marker = held.manifest.marker_key(&self.root, log);
         if !store.objects().any(|(key, _)| Some(key) == marker.as_ref()) {
             return Err(wrong(format!(
                 "nothing shows that it is the right one: there is no {marker:?}"
@@ -590,7 +584,9 @@ impl Tiers {
                 }
                 Some(ObjectName::Marker { .. }) => {
                     markers += 1;
-                    if bytes.is_empty() || Some(key) != self.marker(log, manifest).as_ref() {
+                    if bytes.is_empty()
+                        || Some(key) != manifest.marker_key(&self.root, log).as_ref()
+                    {
                         return false;
                     }
                 }

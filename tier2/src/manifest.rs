@@ -380,6 +380,16 @@ impl Manifest {
         Some(self.marker).filter(|it| *it > 0)
     }
 
+    /// Where the marker is put, if there was one.
+    ///
+    /// # Panics
+    /// If `root` is so long that there is no such key.
+    #[must_use]
+    pub fn marker_key(&self, root: &ObjectKey, log: LogId) -> Option<ObjectKey> {
+        let (born, number) = (self.born()?, self.marker()?);
+        Some(marker_key(root, log, born, number))
+    }
+
     /// A marker is to be put. Those before it count no more, wherever they stand.
     pub fn renew_marker(&mut self) {
         self.marker += 1;

@@ -713,10 +713,8 @@ impl World {
     }
 
     fn marker(&self) -> ObjectKey {
-        let manifest = &self.held.manifest;
-        let born = manifest.born().expect("it has begun");
-        let number = manifest.marker().expect("there is one");
-        marker_key(&root(), LOG, born, number)
+        let key = self.held.manifest.marker_key(&root(), LOG);
+        key.expect("there is one")
     }
 
     fn is_told_to_be_elsewhere(&self) -> bool {

@@ -8,14 +8,11 @@ use bytes::Bytes;
 use hstore_core::ports::object_store::{Listed, ObjectAnswer, ObjectAsk, ObjectError, ObjectKey};
 
 use super::{Effect, Event, Job, Offloader};
-use crate::manifest::marker_key;
 
 impl Offloader {
     /// The key of the marker, once the register has a number for it.
     pub(super) fn marker(&self) -> Option<ObjectKey> {
-        let manifest = &self.held.manifest;
-        let (born, number) = (manifest.born()?, manifest.marker()?);
-        Some(marker_key(&self.root, self.log, born, number))
+        self.held.manifest.marker_key(&self.root, self.log)
     }
 
     /// Answered if it is there.
