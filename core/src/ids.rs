@@ -91,6 +91,7 @@ impl Offset {
 
     /// The position after this one.
     #[must_use]
+    #[inline]
     pub fn next(self) -> Self {
         Self(
             self.0
@@ -149,6 +150,7 @@ impl Lsn {
 
     /// The next LSN of the same epoch.
     #[must_use]
+    #[inline]
     pub fn next(self) -> Self {
         Self::at(self.epoch, self.offset.next())
     }

@@ -280,6 +280,7 @@ impl SecondTier {
                         until: last.min(ask.last).successor(),
                         time: ask.time,
                         limit_bytes: COLD_ANSWER_BYTES,
+                        limit: COLD_PER_ANSWER.min(ask.limit as usize),
                         ahead_bytes: self.ahead_bytes(&ask),
                     };
                     let waiting = Waiting {
@@ -333,15 +334,8 @@ impl SecondTier {
             return;
         };
         let told = match answer.told {
-            Ok(mut entries) => {
-                let limit = COLD_PER_ANSWER.min(waiting.ask.limit as usize).max(1);
-                entries.truncate(limit);
-                if entries.is_empty() {
-                    ColdTold::Nothing(waiting.looked())
-                } else {
-                    ColdTold::Entries(entries)
-                }
-            }
+            Ok(entries) if entries.is_empty() => ColdTold::Nothing(waiting.looked()),
+            Ok(entries) => ColdTold::Entries(entries),
             Err(ColdError::Damaged { .. }) if waiting.damaged < DAMAGED_RETRIES => {
                 probe!("cold.got-damaged-bytes");
                 waiting.damaged += 1;

@@ -21,7 +21,10 @@ const LOG: LogId = LogId(1);
 const SEGMENTS: u32 = 4;
 const SEGMENT_BYTES: u64 = 16 << 20;
 const CACHE_BYTES: usize = 8 << 20;
+/// What a node reads ahead, and what it puts into one answer.
 const AHEAD_BYTES: u64 = 1 << 20;
+const ANSWER_BYTES: usize = 256 << 10;
+const ANSWER: usize = 1024;
 
 /// Readings of sensors as lines of JSON, of about `bytes` each.
 fn payload(rng: &mut Rng, bytes: usize) -> Vec<u8> {
@@ -109,7 +112,8 @@ fn read_all(log: &Log) -> usize {
             from,
             until: last.successor(),
             time: None,
-            limit_bytes: 1 << 20,
+            limit_bytes: ANSWER_BYTES,
+            limit: ANSWER,
             ahead_bytes: AHEAD_BYTES,
         };
         reads.read(asked, &mut out);

@@ -7,8 +7,9 @@
 //!
 //! A segment's tail is read once, and its blocks as they are wanted: a single record costs two calls, the tail and
 //! a block. Neighbouring blocks come in one call. Both are kept in a cache that is bounded in bytes and gives up what
-//! was used longest ago, but first what somebody has read past; what is on its way is not asked for twice. Everything is checked before it is given: tail
-//! and block when they come, every record and the chain of them each time they are told.
+//! was used longest ago, but first what somebody has read past; what is on its way is not asked for twice. Everything
+//! is checked before it is given: tail and block when they come, every record and the chain of them when a block is
+//! told. A read that ends within a block leaves the rest of it to the one that goes on from there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -18,13 +19,13 @@ use bytes::{Bytes, BytesMut};
 use hstore_core::ports::object_store::{
     ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
-use hstore_core::{LogId, Lsn, Offset, WallTime};
+use hstore_core::{LogId, Lsn, Offset, WallTime, probe};
 use hstore_replicator::reader::Delivery;
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
 
 use crate::manifest::SegmentRef;
-use crate::segment::{Block, Damage, Part, Segment, SegmentError};
+use crate::segment::{Block, BlockEntry, Damage, Part, Segment, SegmentError};
 
 /// A read.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub struct ColdRead {
     pub time: Option<WallTime>,
     /// No more once so many bytes of payload are there.
     pub limit_bytes: usize,
+    /// No more records and gaps than this; at least one is told.
+    pub limit: usize,
     /// So many bytes of blocks, decompressed, come in the same call though they are not needed yet: this read, or
     /// the next, may come to them. 0 for a single record. No more than the cache can hold.
     pub ahead_bytes: u64,
@@ -121,6 +124,8 @@ pub struct ColdReads {
 enum Piece {
     Tail,
     Block(usize),
+    /// What stands in a block from there on, if a read ended before it.
+    Rest(Lsn),
 }
 
 #[derive(Debug)]
@@ -148,6 +153,8 @@ struct Read {
 enum Cached {
     Tail(Arc<Segment>),
     Block(Block),
+    /// Checked already, and told once.
+    Rest(Vec<Delivery>),
 }
 
 /// Pieces, bounded in bytes.
@@ -165,6 +172,9 @@ struct Cache {
 /// Beside what the cache holds, this part of it may wait for being used again.
 const RETIRED_PART: usize = 4;
 
+/// What is left of one block takes no more than this part of the cache.
+const REST_PART: usize = 4;
+
 impl Cache {
     fn get(&mut self, key: &ObjectKey, piece: Piece) -> Option<Cached> {
         let (cached, _) = self.pieces.get(&(key.clone(), piece))?;
@@ -173,6 +183,28 @@ impl Cache {
 
     fn has(&self, key: &ObjectKey, piece: Piece) -> bool {
         self.pieces.contains(&(key.clone(), piece))
+    }
+
+    /// What is left of a block from `next` on, and no longer here.
+    fn take_rest(&mut self, key: &ObjectKey, next: Lsn) -> Option<Vec<Delivery>> {
+        let (rest, bytes) = self.pieces.pop(&(key.clone(), Piece::Rest(next)))?;
+        self.bytes -= bytes;
+        match rest {
+            Cached::Rest(rest) => Some(rest),
+            Cached::Tail(_) | Cached::Block(_) => unreachable!("it is kept as a rest"),
+        }
+    }
+
+    /// Keeps what a read left of a block of so many bytes. Its payloads keep the block's memory, and so it counts for
+    /// all of that.
+    fn put_rest(&mut self, key: &ObjectKey, next: Lsn, rest: Vec<Delivery>, block: usize) {
+        let bytes = block + rest.capacity() * size_of::<Delivery>();
+        // What is much for the cache would drive out what is needed before it.
+        if bytes * REST_PART > self.bytes_max {
+            return;
+        }
+        probe!("cold.keeps-the-rest-of-a-block");
+        self.put(key, Piece::Rest(next), Cached::Rest(rest), bytes);
     }
 
     /// What was used just now is given up first.
@@ -207,7 +239,7 @@ impl Cache {
             }
         }
         // The next one may be a little longer.
-        BytesMut::with_capacity(bytes + bytes / 8)
+        BytesMut::zeroed(bytes + bytes / 8)
     }
 
     /// Opens what has come, checks it and keeps it.
@@ -379,15 +411,15 @@ impl ColdReads {
         read.waits_for = None;
         let mut failed = None;
         while let Some((segment, key)) = read.place(&self.root) {
-            let mut find = |piece| {
+            let find = |cache: &mut Cache, piece| {
                 let fresh = fresh.filter(|(it, _)| **it == key);
                 let fresh = fresh.and_then(|(_, got)| got.iter().find(|(it, _)| *it == piece));
                 match fresh {
                     Some((_, cached)) => Some(cached.clone()),
-                    None => self.cache.get(&key, piece),
+                    None => cache.get(&key, piece),
                 }
             };
-            let tail = match (read.tail.take(), find(Piece::Tail)) {
+            let tail = match (read.tail.take(), find(&mut self.cache, Piece::Tail)) {
                 (Some(tail), _) | (None, Some(Cached::Tail(tail))) => tail,
                 _ => {
                     self.ask_for_tail(&key, segment, out);
@@ -408,25 +440,31 @@ impl ColdReads {
             let block = tail
                 .block_of(read.next)
                 .expect("the segment's range is its blocks'");
-            let Some(Cached::Block(opened)) = find(Piece::Block(block)) else {
-                let ahead = read.asked.ahead_bytes;
-                self.ask_for_blocks(&key, segment, tail, block, ahead, out);
-                read.waits_for = Some((key, Piece::Block(block)));
-                break;
-            };
-            // Its records are checked each time that they are taken.
-            match read.take(&opened) {
-                Ok(()) => {
-                    // Whoever reads on does not come back: what it has read need not drive out the rest.
-                    if read.asked.ahead_bytes > 0 && read.next > tail.blocks()[block].last {
-                        self.cache.demote(&key, Piece::Block(block));
-                    }
-                }
-                Err(damage) => {
+            let BlockEntry { last, raw, .. } = tail.blocks()[block];
+            let start = read.told.len();
+            if let Some(mut rest) = self.cache.take_rest(&key, read.next) {
+                read.told.append(&mut rest);
+            } else {
+                let Some(Cached::Block(opened)) = find(&mut self.cache, Piece::Block(block)) else {
+                    let ahead = read.asked.ahead_bytes;
+                    self.ask_for_blocks(&key, segment, tail, block, ahead, out);
+                    read.waits_for = Some((key, Piece::Block(block)));
+                    break;
+                };
+                if let Err(damage) = opened.append_to(&mut read.told) {
                     let error = damage.of(tail.blocks()[block].part(block));
-                    let last = tail.blocks()[block].last;
                     failed = Some(ColdError::Damaged { key, error, last });
                     break;
+                }
+            }
+            let rest = read.choose(start);
+            // Whoever reads ahead goes on from here, and does not come back to what it has read: that need not drive
+            // out what others read.
+            if read.asked.ahead_bytes > 0 {
+                if read.next > last {
+                    self.cache.demote(&key, Piece::Block(block));
+                } else if read.next < read.asked.until {
+                    self.cache.put_rest(&key, read.next, rest, raw as usize);
                 }
             }
         }
@@ -510,7 +548,7 @@ fn pieces(call: &Call) -> Vec<Piece> {
 impl Read {
     /// It is over, or goes no further. What was told counts; whoever reads on from there hears the rest.
     fn ended(self, read: u64, failed: Option<ColdError>) -> ColdAnswer {
-        let is_short = self.next < self.asked.until && self.told_bytes < self.asked.limit_bytes;
+        let is_short = !self.is_over(self.told.len());
         let elsewhere = is_short.then_some(ColdError::Elsewhere(self.next));
         let told = match failed.or(elsewhere) {
             Some(error) if self.told.is_empty() => Err(error),
@@ -521,7 +559,7 @@ impl Read {
 
     /// The segment to go on with, and its key; `None` if the read is over.
     fn place(&mut self, root: &ObjectKey) -> Option<(SegmentRef, ObjectKey)> {
-        if self.next >= self.asked.until || self.told_bytes >= self.asked.limit_bytes {
+        if self.is_over(self.told.len()) {
             return None;
         }
         let is_over = |(segment, _): &(SegmentRef, _)| segment.intent.last < self.next;
@@ -542,16 +580,19 @@ impl Read {
         (segment.intent.first <= self.next).then(|| self.place.clone())?
     }
 
-    /// Takes what is wanted of a block; nothing if it is damaged.
-    fn take(&mut self, block: &Block) -> Result<(), Damage> {
-        let start = self.told.len();
-        block.append_to(&mut self.told)?;
-        let mut wanted = start;
-        let mut end = start;
-        for delivery in &mut self.told[start..] {
-            let is_enough =
-                self.next >= self.asked.until || self.told_bytes >= self.asked.limit_bytes;
-            if is_enough {
+    /// Whether it is over with so many records and gaps.
+    fn is_over(&self, told: usize) -> bool {
+        self.next >= self.asked.until
+            || self.told_bytes >= self.asked.limit_bytes
+            || told >= self.asked.limit.max(1)
+    }
+
+    /// Keeps what is wanted of what was told from `start` on, and gives back what is left behind that.
+    fn choose(&mut self, start: usize) -> Vec<Delivery> {
+        let mut told = std::mem::take(&mut self.told);
+        let (mut wanted, mut end) = (start, start);
+        for delivery in &mut told[start..] {
+            if self.is_over(start + end - wanted) {
                 break;
             }
             end += 1;
@@ -576,8 +617,9 @@ impl Read {
             }
             self.next = last.successor();
         }
-        self.told.truncate(end);
-        self.told.drain(start..wanted);
-        Ok(())
+        let left = told.split_off(end);
+        told.drain(start..wanted);
+        self.told = told;
+        left
     }
 }

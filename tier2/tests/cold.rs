@@ -97,6 +97,7 @@ impl World {
             until,
             time: None,
             limit_bytes,
+            limit: usize::MAX,
             ahead_bytes,
         }
     }
@@ -316,6 +317,30 @@ proptest! {
             let bytes = told.iter().filter(|it| matches!(it, Delivery::Record(..))).count() * PAYLOAD;
             prop_assert!(told.len() == expected.len() || bytes >= limit);
             prop_assert!(world.reads.cached_bytes() <= cache);
+        }
+    }
+
+    #[test]
+    fn whoever_reads_on_misses_nothing_however_little_is_told_at_a_time(
+        steps in prop::collection::vec((any::<bool>(), 0..60usize, 1..2_000usize, 0..3_000u64), 1..120),
+        cache in prop_oneof![Just(0), Just(5_000), Just(20_000), Just(1 << 20)],
+        per_segment in 1..80usize,
+    ) {
+        let mut world = World::new(300, per_segment, cache);
+        // Two that read on, each from where it came to.
+        let mut next = [Lsn::FIRST; 2];
+        for (who, limit, limit_bytes, ahead) in steps {
+            let (from, until) = (next[usize::from(who)], world.end());
+            if from >= until {
+                continue;
+            }
+            let asked = ColdRead { limit, ..world.asked(from, until, limit_bytes, ahead) };
+            let told = world.read(asked).expect("it is there");
+            let expected = expected(&world.log, from, until);
+            prop_assert!(!told.is_empty() && told.len() <= limit.max(1));
+            prop_assert_eq!(&told[..], &expected[..told.len()]);
+            prop_assert!(world.reads.cached_bytes() <= cache);
+            next[usize::from(who)] = told[told.len() - 1].last().successor();
         }
     }
 
