@@ -80,6 +80,10 @@ pub const PROBES: &[Probe] = &[
         "bytes of a segment came back damaged, and were got once more",
     ),
     probe(
+        "cold.goes-on-within-a-block",
+        "a read went on with what the one before it had left of a block",
+    ),
+    probe(
         "cold.segment-was-dropped",
         "a segment was given up while somebody read it",
     ),

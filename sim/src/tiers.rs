@@ -716,13 +716,7 @@ fn untiled(manifest: &Manifest) -> Option<(String, String)> {
 }
 
 /// What stands in a segment that is in order.
-fn entries(segment: &Segment, file: &Bytes) -> Vec<Delivery> {
-    let mut reader = segment.reader();
-    let mut all = Vec::new();
-    for number in 0..segment.blocks().len() {
-        let range = segment.range(number);
-        let stored = file.slice(range.start as usize..range.end as usize);
-        all.extend(reader.deliveries(number, &stored).expect("it was verified"));
-    }
-    all
+fn entries(segment: &Segment, file: &[u8]) -> Vec<Delivery> {
+    let blocks = segment.read(file).map(|it| it.expect("it was verified"));
+    blocks.flatten().collect()
 }

@@ -188,6 +188,7 @@ impl Cache {
     /// What is left of a block from `next` on, and no longer here.
     fn take_rest(&mut self, key: &ObjectKey, next: Lsn) -> Option<Vec<Delivery>> {
         let (rest, bytes) = self.pieces.pop(&(key.clone(), Piece::Rest(next)))?;
+        probe!("cold.goes-on-within-a-block");
         self.bytes -= bytes;
         match rest {
             Cached::Rest(rest) => Some(rest),
@@ -203,7 +204,6 @@ impl Cache {
         if bytes * REST_PART > self.bytes_max {
             return;
         }
-        probe!("cold.keeps-the-rest-of-a-block");
         self.put(key, Piece::Rest(next), Cached::Rest(rest), bytes);
     }
 

@@ -320,12 +320,7 @@ impl World {
             let segment = Segment::verify(bytes).expect("it is in order");
             assert_eq!(segment.info().first, it.intent.first);
             assert_eq!(segment.info().file_bytes, it.file_bytes);
-            let mut reader = segment.reader();
-            for number in 0..segment.blocks().len() {
-                let range = segment.range(number);
-                let stored = &bytes[range.start as usize..range.end as usize];
-                told.extend(reader.deliveries(number, stored).expect("in order"));
-            }
+            told.extend(segment.read(bytes).flat_map(|it| it.expect("in order")));
         }
         assert!(told == expected, "{} of {}", told.len(), expected.len());
         assert_eq!(manifest.intents().len(), 0);

@@ -124,12 +124,9 @@ fn read(file: &Bytes) -> Result<Vec<Delivery>, SegmentError> {
     let length = file.len() as u64;
     let tail = Segment::tail_bytes(file, length)? as usize;
     let segment = Segment::open(&file.slice(file.len() - tail..), length)?;
-    let mut reader = segment.reader();
     let mut told = Vec::new();
-    for number in 0..segment.blocks().len() {
-        let range = segment.range(number);
-        let stored = file.slice(range.start as usize..range.end as usize);
-        told.extend(reader.deliveries(number, &stored)?);
+    for block in segment.read(file) {
+        told.extend(block?);
     }
     Ok(told)
 }

@@ -77,20 +77,16 @@ impl Segment {
         let tail = Self::tail_bytes(file, file_bytes)? as usize;
         let segment = Self::open(&file.slice(file.len() - tail..), file_bytes)?;
         check_header(file)?;
-        let mut reader = segment.reader();
         let mut records = 0;
         let mut payload_bytes = 0;
-        for number in 0..segment.blocks.len() {
-            let Range { start, end } = segment.range(number);
-            let stored = file.slice(start as usize..end as usize);
-            for delivery in reader.deliveries(number, &stored)? {
+        for block in segment.read(file) {
+            for delivery in block? {
                 if let Delivery::Record(_, it) = delivery {
                     records += 1;
                     payload_bytes += it.record.payload.len() as u64;
                 }
             }
         }
-        drop(reader);
         let whole = || Part::File { bytes: file_bytes };
         let (expected, body) = (segment.body_hash, file.len() - FOOTER_BYTES - TRAILER_BYTES);
         let found = xxh3_128(&file[..body]);
@@ -144,6 +140,18 @@ impl Segment {
     pub fn range(&self, number: usize) -> Range<u64> {
         let block = &self.blocks[number];
         block.offset..block.offset + u64::from(block.stored)
+    }
+
+    /// What stands in its blocks, one after the other, where its file is there as a whole. A block that is not what
+    /// was written keeps nothing back of the others.
+    pub fn read(&self, file: &[u8]) -> impl Iterator<Item = Result<Vec<Delivery>, SegmentError>> {
+        let mut reader = self.reader();
+        (0..self.blocks.len()).map(move |number| {
+            let Range { start, end } = self.range(number);
+            // What is cut short is found out by its length.
+            let end = file.len().min(end as usize);
+            reader.deliveries(number, file.get(start as usize..end).unwrap_or_default())
+        })
     }
 
     /// Reads blocks, one after the other.

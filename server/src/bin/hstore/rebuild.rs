@@ -148,17 +148,15 @@ fn entries(
     };
     let tail = file.len().saturating_sub(segment.tail_bytes as usize);
     let opened = Segment::open(&file.slice(tail..), file.len() as u64)?;
-    let mut reader = opened.reader();
     let (mut all, mut wrong) = (Vec::new(), Vec::new());
-    for number in 0..opened.blocks().len() {
-        let range = opened.range(number);
-        let stored = file.get(range.start as usize..range.end as usize);
-        // What is damaged keeps nothing back of what is not.
-        match reader.deliveries(number, stored.unwrap_or_default()) {
+    for (block, told) in opened.blocks().iter().zip(opened.read(&file)) {
+        match told {
             Ok(told) => all.extend(told),
             Err(error) => {
-                let (first, last) = (opened.blocks()[number].first, opened.blocks()[number].last);
-                wrong.push(format!("{first} to {last} cannot be read: {error}"));
+                wrong.push(format!(
+                    "{} to {} cannot be read: {error}",
+                    block.first, block.last
+                ));
             }
         }
     }

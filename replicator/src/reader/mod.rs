@@ -32,22 +32,26 @@
 //! as many deliveries for being taken; both may be exceeded by one answer. Whoever takes nothing makes the
 //! reader ask nothing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod second_tier;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use hstore_core::{
     Chain, Entry, Epoch, LogId, Lsn, NodeId, NodeSet, Offset, Stamped, Timestamp, probe,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::cold::ColdQuestion;
 use crate::config::Timing;
 use crate::message::{
-    Cold, ColdTold, EpochSpan, Fetch, FetchCold, Fetched, Message, SingleCopy, StorageAsk,
-    quorums_of,
+    Cold, EpochSpan, Fetch, FetchCold, Fetched, Message, SingleCopy, StorageAsk, quorums_of,
 };
 use crate::patience::Patience;
 use crate::queue::Queue;
 use crate::storage::COPIES_PER_ANSWER;
+
+use second_tier::SecondTier;
 
 /// How many entries of one node wait for those of others, and how many deliveries for being taken; no
 /// node is asked for more before.
@@ -170,26 +174,6 @@ pub struct Reader {
     reported: BTreeSet<(NodeId, Lsn)>,
 }
 
-/// What the second tier told so far.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct SecondTier {
-    /// Who sequences the log, for all that is known.
-    sequencer: NodeId,
-    question: Option<ColdQuestion>,
-    /// What it told and was not delivered yet.
-    told: VecDeque<Delivery>,
-    /// Where it has nothing.
-    nothing: Option<Nothing>,
-}
-
-/// That there is nothing in the second tier from an LSN on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Nothing {
-    first: Lsn,
-    /// There should be, up to here.
-    lost: Option<Lsn>,
-}
-
 /// What one node told so far.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Source {
@@ -241,12 +225,7 @@ impl Reader {
             trim: range.trim,
             handed: Lsn::MIN,
             is_tiered: range.is_tiered,
-            second_tier: range.second_tier.map(|sequencer| SecondTier {
-                sequencer,
-                question: None,
-                told: VecDeque::new(),
-                nothing: None,
-            }),
+            second_tier: range.second_tier.map(SecondTier::new),
             delivered: Vec::new(),
             delivered_bytes: 0,
             sources: BTreeMap::new(),
@@ -310,7 +289,7 @@ impl Reader {
         });
         let delivered = queue("reader: deliveries", self.delivered.len(), BUFFER_MAX);
         let reports = queue("reader: reports", self.reported.len(), REPORTS_MAX);
-        let cold = self.second_tier.as_ref().map_or(0, |it| it.told.len());
+        let cold = self.second_tier.as_ref().map_or(0, SecondTier::waiting);
         let cold = queue("reader: from the second tier", cold, COLD_PER_ANSWER);
         [delivered, reports, cold].into_iter().chain(sources)
     }
@@ -338,10 +317,8 @@ impl Reader {
             self.is_asked(**node) && source.passed < last && source.has_room()
         });
         let resend = asked.map(|(_, source)| source.resend_at).min();
-        let second_tier = self.second_tier.as_ref();
-        let question = second_tier.and_then(|it| it.question.as_ref());
-        let question = question.map(ColdQuestion::deadline);
-        let all = resend.into_iter().chain(self.suspicion).chain(question);
+        let second_tier = self.second_tier.as_ref().and_then(SecondTier::deadline);
+        let all = resend.into_iter().chain(self.suspicion).chain(second_tier);
         all.min()
     }
 
@@ -362,12 +339,8 @@ impl Reader {
             return;
         }
         let nodes = self.sources.keys().copied().collect();
-        if let Some(SecondTier {
-            question: Some(question),
-            ..
-        }) = &mut self.second_tier
-        {
-            question.on_time(now, timing, nodes, send);
+        if let Some(tier) = &mut self.second_tier {
+            tier.on_time(now, timing, nodes, send);
         }
         let last = self.last();
         let single = (self.everyone == 0).then_some(SingleCopy {
@@ -448,50 +421,8 @@ impl Reader {
     /// Takes what is told of the second tier.
     pub fn on_cold(&mut self, from: NodeId, answer: &Cold, now: Timestamp, timing: &Timing) {
         self.trim = self.trim.max(answer.trim);
-        let Some(tier) = &mut self.second_tier else {
-            return;
-        };
-        let Some(question) = &mut tier.question else {
-            return;
-        };
-        let Some(told) = question.on_told(from, answer, now, timing) else {
-            return;
-        };
-        tier.sequencer = from;
-        let first = question.first();
-        let nothing = |lost| Some(Nothing { first, lost });
-        match told {
-            ColdTold::Entries(entries) => {
-                let log = self.log;
-                let mut next = first;
-                let sound = entries.iter().take_while(|it| {
-                    let (at, last) = (it.first(), it.last());
-                    // A gap ends with its epoch at the latest.
-                    let is_sane = at <= last && at.epoch == last.epoch && last < Lsn::MAX;
-                    if at != next || !is_sane {
-                        return false;
-                    }
-                    next = last.successor();
-                    belongs(log, it)
-                });
-                let sound: VecDeque<_> = sound.take(COLD_PER_ANSWER).cloned().collect();
-                if sound.is_empty() {
-                    tier.nothing = nothing(Some(first));
-                }
-                tier.told = sound;
-                tier.question = None;
-            }
-            ColdTold::Lost(last) => {
-                probe!("reader.lost-in-the-second-tier");
-                tier.nothing = nothing(Some(first.max(*last)));
-                tier.question = None;
-            }
-            // It was handed over: whoever says so knows nothing of that yet, or is no sequencer any more.
-            _ if first <= self.handed => question.ask_another(now, timing),
-            _ => {
-                tier.nothing = nothing(None);
-                tier.question = None;
-            }
+        if let Some(tier) = &mut self.second_tier {
+            tier.on_told(from, answer, self.log, self.handed, now, timing);
         }
         self.deliver(now, timing);
     }
@@ -540,8 +471,7 @@ impl Reader {
                     }
                     // Of what lies behind it the second tier may have more.
                     let tier = self.second_tier.as_ref();
-                    let nothing = tier.and_then(|it| it.nothing);
-                    lost = lost.min(nothing.and_then(|it| it.lost).or(lost));
+                    lost = lost.min(tier.and_then(|it| it.lost(next)).or(lost));
                 }
                 match entry {
                     Some(Entry::Record(record)) => {
@@ -574,26 +504,10 @@ impl Reader {
         }
     }
 
-    /// What the second tier told of the next LSN, if it did, and if it continues the chain.
+    /// What the second tier told of the next LSN, if it did.
     fn take_cold(&mut self) -> Option<Delivery> {
-        let (next, link) = (self.next, self.link);
         let tier = self.second_tier.as_mut()?;
-        while tier.told.front().is_some_and(|it| it.last() < next) {
-            tier.told.pop_front();
-        }
-        let delivery = tier.told.pop_front()?;
-        let continues = match &delivery {
-            Delivery::Record(_, it) => link.is_none_or(|link| link == it.stamp.previous),
-            Delivery::Gap { .. } => true,
-        };
-        if delivery.first() > next || !continues {
-            probe!("reader.cold-entry-does-not-continue", !continues);
-            tier.told.clear();
-            let (first, lost) = (next, Some(next));
-            tier.nothing = Some(Nothing { first, lost });
-            return None;
-        }
-        Some(delivery)
+        tier.take(self.next, self.link)
     }
 
     fn deliver_cold(&mut self, delivery: Delivery) -> Lsn {
@@ -626,10 +540,7 @@ impl Reader {
         // While it is asked nothing else is waited for.
         self.suspicion = None;
         let wanted = self.limit - self.records;
-        let Some(tier) = &mut self.second_tier else {
-            return;
-        };
-        if tier.question.as_ref().is_none_or(|it| it.first() != next) {
+        if let Some(tier) = &mut self.second_tier {
             let ask = FetchCold {
                 nonce: self.nonce,
                 first: next,
@@ -637,24 +548,20 @@ impl Reader {
                 limit: u32::try_from(wanted).unwrap_or(u32::MAX),
                 time: None,
             };
-            tier.question = Some(ColdQuestion::new(self.log, ask, Some(tier.sequencer)));
+            tier.ask(self.log, ask);
         }
     }
 
     /// Whether the second tier should tell of the next LSN, and has nothing that is in order.
     fn is_lost_there(&self) -> bool {
-        let nothing = self.second_tier.as_ref().and_then(|it| it.nothing);
-        let covers = |it: Nothing, last| it.first <= self.next && self.next <= last;
-        nothing.is_some_and(|it| it.lost.is_some_and(|last| covers(it, last)))
+        let tier = self.second_tier.as_ref();
+        tier.is_some_and(|it| it.lost(self.next).is_some())
     }
 
     /// Whether the second tier has nothing that is in order from the next LSN on.
     fn is_not_there(&self) -> bool {
-        let Some(tier) = &self.second_tier else {
-            return true;
-        };
-        let is_it = |it: Nothing| it.lost.is_none() && it.first == self.next;
-        self.is_lost_there() || tier.nothing.is_some_and(is_it)
+        let tier = self.second_tier.as_ref();
+        tier.is_none_or(|it| it.has_nothing(self.next))
     }
 
     /// What stands at an LSN, by the word of anyone whose copy is in order and continues the chain.
@@ -808,510 +715,7 @@ fn record_of(entry: &Entry) -> Option<&Stamped> {
     }
 }
 
-/// Whether what the second tier tells is what was put there.
-fn belongs(log: LogId, delivery: &Delivery) -> bool {
-    match delivery {
-        Delivery::Record(lsn, it) => it.belongs_at(log, *lsn) && it.record.verify().is_ok(),
-        Delivery::Gap { .. } => true,
-    }
-}
-
 /// Whether an entry is what was put there.
 fn is_in_order(log: LogId, lsn: Lsn, entry: &Entry) -> bool {
     record_of(entry).is_none_or(|it| it.belongs_at(log, lsn) && it.record.verify().is_ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use hstore_core::quorum::QuorumSystem;
-    use hstore_core::{Record, Stamp, WallTime};
-
-    use super::*;
-
-    const LOG: LogId = LogId(1);
-    const START: Timestamp = Timestamp::from_millis(1);
-    const GRACE: Timestamp = Timestamp::from_millis(10_000);
-
-    /// Three nodes that hold a log of five records, two copies each, and what they are asked.
-    struct Nodes {
-        reader: Reader,
-        timing: Timing,
-        records: Vec<Stamped>,
-        asked: Vec<(NodeId, StorageAsk)>,
-    }
-
-    fn records(count: u32) -> Vec<Stamped> {
-        let mut stamp = Stamp::default();
-        let mut records = Vec::new();
-        for offset in 1..=count {
-            let record = Record::new(offset.to_le_bytes().to_vec().into());
-            stamp = Stamp::after(stamp, LOG, Lsn::new(1, offset), WallTime(0), &record);
-            records.push(Stamped { stamp, record });
-        }
-        records
-    }
-
-    fn at(offset: u32) -> Lsn {
-        Lsn::new(1, offset)
-    }
-
-    impl Nodes {
-        fn new(until: u32) -> Self {
-            let spans = vec![EpochSpan {
-                first: Epoch(1),
-                quorums: QuorumSystem::flat(3, 2).expect("valid"),
-            }];
-            let range = Range {
-                from: Lsn::FIRST,
-                until: at(until),
-                limit: 10_000,
-                trim: Lsn::MIN,
-                down: NodeSet::EMPTY,
-                second_tier: None,
-                is_tiered: false,
-            };
-            let mut nodes = Self {
-                reader: Reader::new(LOG, spans, &range, 7),
-                timing: Timing::default(),
-                records: records(until - 1),
-                asked: Vec::new(),
-            };
-            nodes.at(START);
-            nodes
-        }
-
-        fn at(&mut self, now: Timestamp) {
-            let asked = &mut self.asked;
-            self.reader
-                .on_time(now, &self.timing, &mut |node, message| match message {
-                    Message::Storage { ask, .. } => asked.push((node, ask)),
-                    other => panic!("a reader sends no {other:?}"),
-                });
-        }
-
-        /// A node tells that it holds these, and nothing else up to `passed`.
-        fn tell(
-            &mut self,
-            node: u8,
-            entries: &[(u32, Option<Entry>)],
-            passed: u32,
-            now: Timestamp,
-        ) {
-            let told = Fetched {
-                nonce: 7,
-                round: self.reader.round,
-                entries: entries.iter().map(|(o, it)| (at(*o), it.clone())).collect(),
-                passed: at(passed),
-                authoritative: true,
-                trim: Lsn::MIN,
-                handed: Lsn::MIN,
-            };
-            self.reader
-                .on_fetched(NodeId(node), &told, now, &self.timing);
-            self.at(now);
-        }
-
-        fn record(&self, offset: u32) -> (u32, Option<Entry>) {
-            let record = self.records[offset as usize - 1].clone();
-            (offset, Some(Entry::Record(record)))
-        }
-
-        /// What was delivered: offsets of records, negative for the first of a gap.
-        fn delivered(&mut self) -> Vec<i64> {
-            let taken = self.reader.take().into_iter();
-            taken
-                .map(|it| match it {
-                    Delivery::Record(lsn, _) => i64::from(lsn.offset.0),
-                    Delivery::Gap { first, .. } => -i64::from(first.offset.0),
-                })
-                .collect()
-        }
-
-        fn reports(&self) -> Vec<(NodeId, Lsn)> {
-            let bad = |(node, ask): &(NodeId, StorageAsk)| match ask {
-                StorageAsk::BadCopy { lsn } => Some((*node, *lsn)),
-                _ => None,
-            };
-            self.asked.iter().filter_map(bad).collect()
-        }
-    }
-
-    #[test]
-    fn what_nobody_sent_alone_is_asked_of_everyone_and_only_that_can_be_loss() {
-        let mut nodes = Nodes::new(2);
-        for node in 0..3 {
-            nodes.tell(node, &[], 1, START);
-        }
-        assert_eq!(nodes.reader.round, 1, "it rewinds");
-        assert_eq!(nodes.delivered(), []);
-        nodes.tell(0, &[], 1, START);
-        nodes.tell(1, &[], 1, START);
-        assert_eq!(nodes.delivered(), []);
-        nodes.at(GRACE);
-        assert_eq!(nodes.delivered(), [-1], "a seal quorum, and a grace");
-    }
-
-    /// The record is on nodes 0 and 2. Node 0 cannot read its copy, node 2 is slow.
-    #[test]
-    fn an_unreadable_copy_is_reported_and_no_evidence_of_loss() {
-        let mut nodes = Nodes::new(2);
-        nodes.tell(0, &[(1, None)], 1, START);
-        assert_eq!(nodes.reader.round, 1, "it rewinds at once");
-        nodes.tell(0, &[(1, None)], 1, START);
-        nodes.tell(1, &[], 1, START);
-        nodes.at(GRACE);
-        assert_eq!(nodes.delivered(), []);
-        let record = nodes.record(1);
-        nodes.tell(2, &[record], 1, GRACE);
-        assert_eq!(nodes.delivered(), [1]);
-        assert_eq!(nodes.reports(), [(NodeId(0), at(1))], "once");
-    }
-
-    impl Nodes {
-        /// The same nodes, where node 1 sequences the log and its history may have moved.
-        fn tiered(until: u32) -> Self {
-            let mut nodes = Self::new(until);
-            nodes.reader.is_tiered = true;
-            nodes.reader.second_tier = Some(SecondTier {
-                sequencer: NodeId(1),
-                question: None,
-                told: VecDeque::new(),
-                nothing: None,
-            });
-            nodes
-        }
-
-        /// All nodes tell that they hold nothing up to an offset: it was handed over.
-        fn hand_over(&mut self, upto: u32, last: u32) {
-            for node in 0..3 {
-                let told = Fetched {
-                    nonce: 7,
-                    round: self.reader.round,
-                    entries: Vec::new(),
-                    passed: at(last),
-                    authoritative: true,
-                    trim: Lsn::MIN,
-                    handed: at(upto),
-                };
-                self.reader
-                    .on_fetched(NodeId(node), &told, START, &self.timing);
-            }
-            self.at(START);
-        }
-
-        /// Whom it asks for what in the second tier, since the last call.
-        fn asked_cold(&mut self) -> Vec<(NodeId, Lsn)> {
-            let asked = std::mem::take(&mut self.asked).into_iter();
-            let first = |(node, ask)| match ask {
-                StorageAsk::FetchCold(it) => Some((node, it.first)),
-                _ => None,
-            };
-            asked.filter_map(first).collect()
-        }
-
-        fn tell_cold(&mut self, node: u8, first: u32, told: ColdTold, now: Timestamp) {
-            let answer = Cold {
-                nonce: 7,
-                first: at(first),
-                trim: Lsn::MIN,
-                told,
-            };
-            self.reader
-                .on_cold(NodeId(node), &answer, now, &self.timing);
-            self.at(now);
-        }
-
-        fn entries(&self, offsets: std::ops::RangeInclusive<u32>) -> ColdTold {
-            let record = |offset: u32| {
-                Delivery::Record(at(offset), self.records[offset as usize - 1].clone())
-            };
-            ColdTold::Entries(offsets.map(record).collect())
-        }
-    }
-
-    #[test]
-    fn what_was_handed_over_is_read_from_the_second_tier_and_the_rest_from_nodes() {
-        let mut nodes = Nodes::tiered(6);
-        nodes.hand_over(3, 3);
-        assert_eq!(nodes.asked_cold(), [(NodeId(1), at(1))]);
-        // It is another that sequences it now.
-        nodes.tell_cold(1, 1, ColdTold::Elsewhere(Some(NodeId(2))), START);
-        assert_eq!(nodes.asked_cold(), [(NodeId(2), at(1))]);
-        let entries = nodes.entries(1..=2);
-        nodes.tell_cold(2, 1, entries, START);
-        assert_eq!(nodes.delivered(), [1, 2]);
-        assert_eq!(nodes.asked_cold(), [(NodeId(2), at(3))]);
-        let entries = nodes.entries(3..=3);
-        nodes.tell_cold(2, 3, entries, START);
-        assert_eq!(nodes.delivered(), [3]);
-        let all: Vec<_> = (4..6).map(|offset| nodes.record(offset)).collect();
-        nodes.tell(0, &all, 5, START);
-        assert_eq!(nodes.delivered(), [4, 5]);
-        assert!(nodes.reader.is_complete());
-    }
-
-    #[test]
-    fn what_the_second_tier_tells_is_checked_like_all_else() {
-        let mut nodes = Nodes::tiered(4);
-        nodes.hand_over(3, 3);
-        let ColdTold::Entries(mut entries) = nodes.entries(1..=3) else {
-            unreachable!("these are entries");
-        };
-        let Delivery::Record(_, it) = &mut entries[1] else {
-            unreachable!("these are records");
-        };
-        it.record.payload = bytes::Bytes::from_static(b"other");
-        nodes.tell_cold(1, 1, ColdTold::Entries(entries), START);
-        assert_eq!(nodes.delivered(), [1], "up to what is wrong");
-        nodes.asked.clear();
-        nodes.tell_cold(1, 2, ColdTold::Entries(Vec::new()), START);
-        assert_eq!(nodes.delivered(), [], "nothing is no answer");
-    }
-
-    #[test]
-    fn who_has_not_heard_of_what_was_handed_over_is_not_believed() {
-        let mut nodes = Nodes::tiered(4);
-        nodes.hand_over(3, 3);
-        nodes.asked.clear();
-        nodes.tell_cold(1, 1, ColdTold::Nothing(Lsn::MIN), START);
-        assert_eq!(nodes.delivered(), []);
-        let later = nodes.reader.deadline().expect("it asks again");
-        assert!(later > START);
-        nodes.at(later);
-        assert_eq!(nodes.asked_cold().len(), 1);
-    }
-
-    /// Nobody holds the record: before it is told as lost, and not for ever, the second tier is asked for it.
-    #[test]
-    fn loss_is_told_once_neither_tier_has_it() {
-        for found in [true, false] {
-            let mut nodes = Nodes::tiered(2);
-            for _ in 0..2 {
-                for node in 0..2 {
-                    nodes.tell(node, &[], 1, START);
-                }
-                nodes.tell(2, &[(1, None)], 1, START);
-            }
-            assert_eq!(nodes.delivered(), []);
-            assert_eq!(nodes.asked_cold(), [(NodeId(1), at(1))]);
-            nodes.at(GRACE);
-            assert_eq!(nodes.asked_cold(), [(NodeId(1), at(1))], "once more");
-            let waits = nodes.reader.deadline().expect("for an answer");
-            assert!(waits > GRACE, "it does not ask without end");
-            if found {
-                let entries = nodes.entries(1..=1);
-                nodes.tell_cold(1, 1, entries, GRACE);
-                assert_eq!(nodes.delivered(), [1]);
-            } else {
-                nodes.tell_cold(1, 1, ColdTold::Nothing(Lsn::MIN), GRACE);
-                nodes.at(GRACE + nodes.timing.reader_grace);
-                assert_eq!(nodes.delivered(), [-1]);
-            }
-        }
-    }
-
-    #[test]
-    fn while_the_second_tier_is_asked_the_reader_does_not_wake_without_end() {
-        let mut nodes = Nodes::tiered(2);
-        for _ in 0..3 {
-            for node in 0..2 {
-                nodes.tell(node, &[], 1, START);
-            }
-            nodes.at(nodes.reader.deadline().expect("it will not wait for ever"));
-        }
-        let mut now = START;
-        for _ in 0..100 {
-            now = nodes.reader.deadline().expect("for an answer").max(now);
-            nodes.at(now);
-            let next = nodes.reader.deadline().expect("for an answer");
-            assert!(next > now, "{next} after {now}");
-        }
-        let asked = nodes.asked_cold().len();
-        assert!((1..100).contains(&asked), "{asked}");
-    }
-
-    #[test]
-    fn what_the_second_tier_lost_is_looked_for_with_all_nodes_once_more() {
-        let mut nodes = Nodes::tiered(3);
-        nodes.hand_over(1, 1);
-        nodes.asked.clear();
-        nodes.tell_cold(1, 1, ColdTold::Lost(at(1)), START);
-        assert_eq!(nodes.delivered(), []);
-        // One node has not forgotten it yet.
-        let one = nodes.record(1);
-        nodes.tell(2, &[one], 1, START);
-        assert_eq!(nodes.delivered(), [1]);
-    }
-
-    #[test]
-    fn loss_is_certain_once_everyone_has_told() {
-        let mut nodes = Nodes::new(2);
-        nodes.tell(0, &[(1, None)], 1, START);
-        nodes.tell(0, &[(1, None)], 1, START);
-        nodes.tell(1, &[], 1, START);
-        nodes.tell(2, &[], 1, START);
-        assert_eq!(nodes.delivered(), [-1]);
-    }
-
-    #[test]
-    fn a_silent_node_is_passed_over_after_a_while_and_nothing_comes_twice() {
-        let mut nodes = Nodes::new(6);
-        let (one, three) = (nodes.record(1), nodes.record(3));
-        nodes.tell(0, &[one, three], 5, START);
-        nodes.tell(1, &[], 5, START);
-        assert_eq!(nodes.delivered(), [1]);
-        let later = nodes.reader.deadline().expect("it will not wait for ever");
-        assert!(later < START + nodes.timing.resend);
-        nodes.at(later);
-        assert_eq!(nodes.reader.down(), NodeSet::only(NodeId(2)));
-        let all: Vec<_> = (1..6).map(|offset| nodes.record(offset)).collect();
-        nodes.tell(0, &[all[2].clone(), all[3].clone()], 5, later);
-        assert_eq!(nodes.delivered(), []);
-        nodes.tell(1, &all, 5, later);
-        assert_eq!(nodes.delivered(), [2, 3, 4, 5]);
-        assert!(nodes.reader.is_complete());
-    }
-
-    #[test]
-    fn an_answer_of_an_earlier_round_proves_nothing() {
-        let mut nodes = Nodes::new(2);
-        let early = Fetched {
-            nonce: 7,
-            round: 0,
-            entries: Vec::new(),
-            passed: at(1),
-            authoritative: true,
-            trim: Lsn::MIN,
-            handed: Lsn::MIN,
-        };
-        for node in 0..3 {
-            nodes.tell(node, &[], 1, START);
-        }
-        for node in 0..3 {
-            let timing = Timing::default();
-            nodes
-                .reader
-                .on_fetched(NodeId(node), &early, START, &timing);
-        }
-        nodes.at(GRACE);
-        assert_eq!(nodes.delivered(), []);
-    }
-
-    /// Node 0 is down. Node 1, which holds the second copy of what is missed, told much beyond it.
-    #[test]
-    fn who_told_much_ahead_is_asked_for_what_is_missed() {
-        let mut nodes = Nodes::new(201);
-        let ahead: Vec<_> = (2..=200).map(|offset| nodes.record(offset)).collect();
-        nodes.tell(1, &ahead, 200, START);
-        nodes.tell(2, &[], 200, START);
-        assert_eq!(nodes.delivered(), []);
-        nodes.asked.clear();
-        let later = nodes.reader.deadline().expect("it will not wait for ever");
-        nodes.at(later);
-        assert!(nodes.asked.iter().any(|(node, _)| *node == NodeId(1)));
-        let first = nodes.record(1);
-        nodes.tell(1, &[first], 1, later);
-        assert_eq!(nodes.delivered(), [1]);
-    }
-
-    /// Each copy is in order by itself; the second is of another life of the log.
-    #[test]
-    fn a_copy_that_does_not_continue_the_chain_is_not_taken() {
-        let mut nodes = Nodes::new(3);
-        let record = Record::new(bytes::Bytes::from_static(b"other"));
-        let stamp = Stamp::after(Stamp::default(), LOG, at(2), WallTime(0), &record);
-        let other = (2, Some(Entry::Record(Stamped { stamp, record })));
-        let (one, two) = (nodes.record(1), nodes.record(2));
-        nodes.tell(0, &[one, other.clone()], 2, START);
-        assert_eq!(nodes.delivered(), [1]);
-        assert_eq!(nodes.reports(), [(NodeId(0), at(2))]);
-        nodes.tell(0, &[other], 2, START);
-        nodes.tell(1, &[two], 2, START);
-        assert_eq!(nodes.delivered(), [2]);
-    }
-
-    /// The first copy that came is of another life of the log; all others agree.
-    #[test]
-    fn one_wrong_copy_makes_no_loss_of_those_that_agree() {
-        let mut nodes = Nodes::new(4);
-        let record = Record::new(bytes::Bytes::from_static(b"other"));
-        let stamp = Stamp::after(
-            Stamp::default(),
-            LOG,
-            at(1),
-            hstore_core::WallTime(0),
-            &record,
-        );
-        let other = (1, Some(Entry::Record(Stamped { stamp, record })));
-        let other = [other];
-        nodes.tell(0, &other, 3, START);
-        assert_eq!(nodes.delivered(), [1]);
-        let all: Vec<_> = (1..4).map(|offset| nodes.record(offset)).collect();
-        for round in 0..2 {
-            nodes.tell(0, &other[round..], 3, START);
-            nodes.tell(1, &all, 3, START);
-            nodes.tell(2, &all, 3, START);
-        }
-        assert_eq!(nodes.delivered(), [2, 3]);
-    }
-
-    #[test]
-    fn after_a_hole_the_chain_is_anchored_anew() {
-        let mut nodes = Nodes::new(4);
-        let (one, three) = (nodes.record(1), nodes.record(3));
-        nodes.tell(0, &[one, (2, Some(Entry::Hole)), three], 3, START);
-        assert_eq!(nodes.delivered(), [1, -2, 3]);
-    }
-
-    #[test]
-    fn a_copy_of_another_place_is_as_good_as_unreadable() {
-        let mut nodes = Nodes::new(3);
-        let (one, two) = (nodes.record(1), nodes.record(2));
-        nodes.tell(0, &[(1, two.1.clone())], 2, START);
-        assert_eq!(nodes.delivered(), []);
-        assert_eq!(nodes.reports(), [(NodeId(0), at(1))]);
-        nodes.tell(1, &[one, two], 2, START);
-        assert_eq!(nodes.delivered(), [1, 2]);
-    }
-
-    #[test]
-    fn whoever_takes_nothing_makes_it_ask_nothing() {
-        let mut nodes = Nodes::new(1001);
-        let mut passed = 0;
-        for _ in 0..1000 {
-            let asked = std::mem::take(&mut nodes.asked);
-            let Some((node, _)) = asked.last() else { break };
-            let entries: Vec<_> = (1..=64).map(|more| nodes.record(passed + more)).collect();
-            passed += 64;
-            nodes.tell(node.0, &entries, passed, START);
-        }
-        assert_eq!(passed, 128, "as much as there is room for");
-        assert_eq!(nodes.reader.deadline(), None);
-        assert_eq!(nodes.delivered().len(), 128);
-        nodes.at(START);
-        assert_ne!(nodes.asked, [], "there is room again");
-    }
-
-    #[test]
-    fn what_was_given_up_is_a_gap_up_to_the_trim() {
-        let mut nodes = Nodes::new(6);
-        let told = Fetched {
-            nonce: 7,
-            round: 0,
-            entries: Vec::new(),
-            passed: at(3),
-            authoritative: true,
-            trim: at(3),
-            handed: Lsn::MIN,
-        };
-        let timing = Timing::default();
-        nodes.reader.on_fetched(NodeId(0), &told, START, &timing);
-        let gap = Delivery::Gap {
-            kind: GapKind::Trim,
-            first: at(1),
-            last: at(3),
-        };
-        assert_eq!(nodes.reader.take(), [gap]);
-        assert_eq!(nodes.reader.next(), at(4));
-    }
 }
