@@ -19,7 +19,7 @@ use hstore_replicator::reader::{COLD_PER_ANSWER, Range, Reader};
 use hstore_replicator::register::{Annex, RegisterValue};
 use hstore_replicator::sequencer::Sequencer;
 use hstore_tier2::cold::{ColdAnswer, ColdError, ColdOutputs, ColdRead, ColdReads};
-use hstore_tier2::manifest::{Manifest, SEGMENTS_MAX, SegmentRef};
+use hstore_tier2::manifest::{Anomaly, Manifest, SEGMENTS_MAX, SegmentRef};
 use hstore_tier2::offloader::{self, Effect, Held, Offloader};
 use hstore_tier2::policy::Policy;
 
@@ -342,8 +342,11 @@ impl SecondTier {
                 self.read(waiting, env);
                 return;
             }
-            Err(ColdError::Missing { last, .. } | ColdError::Damaged { last, .. }) => {
-                self.is_lost(&waiting, last, env)
+            Err(ColdError::Missing { last, .. }) => {
+                self.is_lost(&waiting, last, Anomaly::Missing, env)
+            }
+            Err(ColdError::Damaged { last, .. }) => {
+                self.is_lost(&waiting, last, Anomaly::Damaged, env)
             }
             Err(ColdError::Elsewhere(_)) => ColdTold::Nothing(waiting.looked()),
             Err(ColdError::Store(_)) => ColdTold::Busy,
@@ -351,9 +354,10 @@ impl SecondTier {
         self.answer(waiting.to, waiting.log, &waiting.ask, told, env);
     }
 
-    /// Somebody could not read a segment. That it is lost is told once the offloader has found that, too: a store that
-    /// is not there for a while, or is another one, must not make anybody pass over history.
-    fn is_lost(&mut self, waiting: &Waiting, last: Lsn, env: &Env<'_>) -> ColdTold {
+    /// Somebody could not read a segment. That it is lost is told once the offloader has found the same: a store that
+    /// is not there for a while, or is another one, must not make anybody pass over history, nor over what is in
+    /// order of a segment that is damaged.
+    fn is_lost(&mut self, waiting: &Waiting, last: Lsn, found: Anomaly, env: &Env<'_>) -> ColdTold {
         let reign = self.reigns.get_mut(&waiting.log);
         let Some((reign, offloader)) =
             reign.and_then(|it| Some((&mut it.deadline, it.offloader.as_mut()?)))
@@ -367,7 +371,7 @@ impl SecondTier {
             probe!("cold.segment-was-dropped");
             return ColdTold::Busy;
         };
-        if manifest.anomaly(id).is_some() {
+        if manifest.anomaly(id) == Some(found) {
             return ColdTold::Lost(last);
         }
         offloader.suspect(id);
@@ -595,5 +599,113 @@ fn told(event: offloader::Event) -> Tier2Event {
             "the object store lacks {segments} segments and the marker of this history: it is another store, or was emptied; nothing is handed over until they are back, or are given up"
         )),
         Told::Unreadable(error) => Tier2Event::Stands(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hstore_core::ports::object_store::{ObjectError, ObjectErrorKind};
+    use hstore_core::{Incarnation, Rng, WallTime};
+    use hstore_replicator::config::{ClusterConfig, Timing};
+    use hstore_replicator::effects::Outputs;
+
+    use super::*;
+
+    const LOG: LogId = LogId(1);
+
+    fn at(offset: u32) -> Lsn {
+        Lsn::new(1, offset)
+    }
+
+    /// A node that sequences a log of which one segment is in the object store, with which something may be wrong.
+    fn tier(anomaly: Option<Anomaly>) -> SecondTier {
+        let root: ObjectKey = "history".parse().expect("a key");
+        let mut manifest = Manifest::default();
+        manifest.begin_history(WallTime(1_000));
+        manifest.renew_marker();
+        let intent = manifest.begin(Epoch(1), at(1), at(1_000));
+        let intent = intent.expect("it is the first");
+        let segment = SegmentRef {
+            intent,
+            file_bytes: 100_000,
+            tail_bytes: 1_000,
+            hash: 1,
+            records: 1_000,
+            payload_bytes: 90_000,
+            latest: WallTime(5),
+        };
+        manifest.commit(segment).expect("it is next");
+        manifest.mark(intent.id, anomaly);
+        let held = Held {
+            manifest,
+            handed: at(1_000),
+            version: 3,
+        };
+        let mut tier = SecondTier::new(Arc::new(Tiering::below(root.clone())));
+        let offloader = Offloader::new(LOG, Epoch(2), root, Policy::default(), held);
+        let reign = Reign {
+            epoch: Epoch(2),
+            offloader: Some(Box::new(offloader)),
+            is_open: true,
+            reader: None,
+            taken: Lsn::MIN,
+            nonce: 0,
+            seen: (3, at(1_000), Lsn::MIN),
+            deadline: None,
+        };
+        tier.reigns.insert(LOG, reign);
+        tier
+    }
+
+    /// What is told to whoever asks for the history where the store says that the segment is not there.
+    fn told_where_it_is_missing(anomaly: Option<Anomaly>) -> ColdTold {
+        let mut tier = tier(anomaly);
+        let config = ClusterConfig {
+            nodes: BTreeMap::new(),
+            metadata: NodeSet::EMPTY,
+            logs: BTreeMap::new(),
+            timing: Timing::default(),
+        };
+        let (mut rng, mut out) = (Rng::from_seed(1), Outputs::default());
+        let mut env = Env {
+            now: Timestamp::from_millis(1),
+            wall: WallTime(2_000),
+            me: NodeId(0),
+            incarnation: Incarnation(1),
+            config: &config,
+            rng: &mut rng,
+            out: &mut out,
+        };
+        let ask = FetchCold {
+            nonce: 7,
+            first: at(1),
+            last: at(2_000),
+            limit: 100,
+            time: None,
+        };
+        tier.on_fetch_cold(Address::Node(NodeId(1)), LOG, ask, None, &mut env);
+        let request = env.out.objects.remove(0);
+        let error = ObjectError::of(&request.ask, ObjectErrorKind::NotFound, "it is not there");
+        tier.on_object(request.token, Err(error), &mut env);
+        let (_, message) = env.out.messages.remove(0);
+        let Message::Stored {
+            answer: StorageAnswer::Cold(cold),
+            ..
+        } = message
+        else {
+            panic!("{message:?}");
+        };
+        cold.told
+    }
+
+    /// One block of a segment is damaged, which is known. Then the store is not there for a while: a directory that
+    /// is not mounted. Whoever heard that all of the segment is lost would pass over what is in order.
+    #[test]
+    fn a_segment_is_lost_once_the_offloader_has_found_the_same() {
+        let lost = ColdTold::Lost(at(1_000));
+        assert_eq!(told_where_it_is_missing(Some(Anomaly::Missing)), lost);
+        let busy = ColdTold::Busy;
+        assert_eq!(told_where_it_is_missing(Some(Anomaly::Damaged)), busy);
+        assert_eq!(told_where_it_is_missing(None), busy);
     }
 }

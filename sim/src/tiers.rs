@@ -466,7 +466,7 @@ impl Tiers {
                 .objects()
                 .filter_map(|(key, bytes)| match ObjectName::read(key, &prefix)? {
                     ObjectName::Copy { .. } => Manifest::decode(bytes).ok(),
-                    ObjectName::Segment { .. } | ObjectName::Marker { .. } => None,
+                    ObjectName::Segment(_) | ObjectName::Marker { .. } => None,
                 });
         let covers = copies.filter_map(|it| it.last()).max();
         if covers.max(Some(trim)) < Some(held.handed) {
@@ -590,8 +590,8 @@ impl Tiers {
                         return false;
                     }
                 }
-                Some(ObjectName::Segment { .. }) if !needed.contains(key) => return false,
-                Some(ObjectName::Segment { .. }) | None => {}
+                Some(ObjectName::Segment(_)) if !needed.contains(key) => return false,
+                Some(ObjectName::Segment(_)) | None => {}
             }
         }
         (copies, markers) == (1, 1)

@@ -130,6 +130,7 @@ enum Piece {
 
 #[derive(Debug)]
 struct Call {
+    log: LogId,
     key: ObjectKey,
     segment: SegmentRef,
     /// `None` for the tail.
@@ -251,7 +252,8 @@ impl Cache {
         };
         let Some((tail, blocks)) = &call.blocks else {
             let last = call.segment.intent.last;
-            let tail = open_tail(&call.segment, bytes).map_err(|error| damaged(error, last))?;
+            let tail = open_tail(call.log, &call.segment, bytes);
+            let tail = tail.map_err(|error| damaged(error, last))?;
             let cached = Cached::Tail(Arc::new(tail));
             self.put(&call.key, Piece::Tail, cached.clone(), bytes.len());
             return Ok(vec![(Piece::Tail, cached)]);
@@ -283,11 +285,11 @@ impl Cache {
 }
 
 /// The tail of a segment, if it is that of the one that the manifest tells of.
-fn open_tail(segment: &SegmentRef, bytes: &Bytes) -> Result<Segment, SegmentError> {
+fn open_tail(log: LogId, segment: &SegmentRef, bytes: &Bytes) -> Result<Segment, SegmentError> {
     let tail = Segment::open(bytes, segment.file_bytes)?;
     let (info, intent) = (tail.info(), segment.intent);
-    if (info.first, info.last) != (intent.first, intent.last) {
-        let why = "it holds another range than the manifest says";
+    if (info.log, info.first, info.last) != (log, intent.first, intent.last) {
+        let why = "it holds another log, or another range of it, than the manifest says";
         let part = Part::File {
             bytes: info.file_bytes,
         };
@@ -422,7 +424,7 @@ impl ColdReads {
             let tail = match (read.tail.take(), find(&mut self.cache, Piece::Tail)) {
                 (Some(tail), _) | (None, Some(Cached::Tail(tail))) => tail,
                 _ => {
-                    self.ask_for_tail(&key, segment, out);
+                    self.ask_for_tail(read.asked.log, &key, segment, out);
                     read.waits_for = Some((key, Piece::Tail));
                     break;
                 }
@@ -475,10 +477,17 @@ impl ColdReads {
         }
     }
 
-    fn ask_for_tail(&mut self, key: &ObjectKey, segment: SegmentRef, out: &mut ColdOutputs) {
+    fn ask_for_tail(
+        &mut self,
+        log: LogId,
+        key: &ObjectKey,
+        segment: SegmentRef,
+        out: &mut ColdOutputs,
+    ) {
         let start = segment.file_bytes - u64::from(segment.tail_bytes);
         let range = start..segment.file_bytes;
         let call = Call {
+            log,
             key: key.clone(),
             segment,
             blocks: None,
@@ -511,6 +520,7 @@ impl ColdReads {
         let blocks = first..first + 1 + more;
         let range = start..tail.range(blocks.end - 1).end;
         let call = Call {
+            log: tail.info().log,
             key: key.clone(),
             segment,
             blocks: Some((tail, blocks)),
@@ -621,5 +631,121 @@ impl Read {
         told.drain(start..wanted);
         self.told = told;
         left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hstore_core::{Epoch, Record, Stamp, Stamped};
+
+    use super::*;
+    use crate::manifest::Manifest;
+    use crate::segment::{Finished, SegmentWriter, WriterOptions};
+
+    const LOG: LogId = LogId(3);
+
+    /// A log of 40 records, in blocks of about six.
+    fn segment() -> (SegmentRef, Finished) {
+        let options = WriterOptions {
+            block_bytes: 600,
+            ..WriterOptions::default()
+        };
+        let mut writer = SegmentWriter::new(LOG, Lsn::FIRST, options);
+        let mut stamp = Stamp::default();
+        for number in 1..=40 {
+            let record = Record::new(Bytes::from(vec![number as u8; 100]));
+            let lsn = Lsn::new(1, number);
+            stamp = Stamp::after(stamp, LOG, lsn, WallTime(5), &record);
+            let record = Delivery::Record(lsn, Stamped { stamp, record });
+            writer.push(&record).expect("it is in order");
+        }
+        let finished = writer.finish().expect("it is not empty");
+        let mut manifest = Manifest::default();
+        let (first, last) = (finished.info.first, finished.info.last);
+        let intent = manifest.begin(Epoch(1), first, last).expect("the first");
+        (SegmentRef::new(intent, &finished), finished)
+    }
+
+    impl Cache {
+        fn rests(&self) -> Vec<(Lsn, usize, usize)> {
+            let pieces = self.pieces.iter();
+            let rests = pieces.filter_map(|((_, piece), (cached, bytes))| match (piece, cached) {
+                (Piece::Rest(next), Cached::Rest(rest)) => Some((*next, rest.len(), *bytes)),
+                _ => None,
+            });
+            rests.collect()
+        }
+
+        fn check(&self) {
+            let counted: usize = self.pieces.iter().map(|(_, (_, bytes))| bytes).sum();
+            assert_eq!(self.bytes, counted);
+            assert!(self.bytes <= self.bytes_max);
+            let retired: usize = self.retired.iter().map(|(_, bytes)| bytes).sum();
+            assert_eq!(self.retired_bytes, retired);
+        }
+    }
+
+    /// Reads the log four records at a time, as far as `reads` go, and says what was left of blocks each time.
+    fn read_on(cache_bytes: usize, reads: u32) -> Vec<Vec<(Lsn, usize, usize)>> {
+        let (segment, finished) = segment();
+        let mut cold = ColdReads::new("history".parse().expect("a key"), cache_bytes);
+        let mut left = Vec::new();
+        for number in 0..reads {
+            let mut out = ColdOutputs::default();
+            let asked = ColdRead {
+                log: LOG,
+                segments: VecDeque::from([segment.clone()]),
+                from: Lsn::new(1, 4 * number + 1),
+                until: Lsn::new(1, 41),
+                time: None,
+                limit_bytes: usize::MAX,
+                limit: 4,
+                ahead_bytes: 1,
+            };
+            cold.read(asked, &mut out);
+            while let Some(call) = out.calls.pop() {
+                let ObjectAsk::Get { range, .. } = call.ask else {
+                    unreachable!("nothing else is asked");
+                };
+                let range = range.start as usize..range.end as usize;
+                let got = ObjectAnswer::Got(finished.bytes.slice(range));
+                cold.on_answer(call.token, Ok(got), &mut out);
+            }
+            let told = out.answers.remove(0).told.expect("it is there");
+            let lsns: Vec<Lsn> = told.iter().map(Delivery::last).collect();
+            let expected: Vec<Lsn> = (1..=4).map(|it| Lsn::new(1, 4 * number + it)).collect();
+            assert_eq!(lsns, expected);
+            cold.cache.check();
+            left.push(cold.cache.rests());
+        }
+        left
+    }
+
+    #[test]
+    fn what_an_answer_leaves_of_a_block_is_kept_counted_and_used_once() {
+        let first = segment().1;
+        let tail = Segment::verify(&first.bytes).expect("it is in order");
+        let left = read_on(1 << 20, 10);
+        for (number, rests) in left.iter().enumerate() {
+            let next = Lsn::new(1, 4 * number as u32 + 5);
+            let block = tail.block_of(next).map(|it| tail.blocks()[it]);
+            // An answer that ends with a block leaves nothing.
+            let Some(block) = block.filter(|it| it.first < next) else {
+                assert_eq!(rests[..], []);
+                continue;
+            };
+            let [(at, count, bytes)] = rests[..] else {
+                panic!("{rests:?}");
+            };
+            let expected = block.last.offset.0 - next.offset.0 + 1;
+            assert_eq!((at, count), (next, expected as usize));
+            assert!(bytes >= block.raw as usize + count * size_of::<Delivery>());
+        }
+        assert!(left.iter().any(|it| !it.is_empty()));
+    }
+
+    #[test]
+    fn a_small_cache_keeps_no_rests() {
+        assert!(read_on(2_000, 10).iter().all(Vec::is_empty));
     }
 }

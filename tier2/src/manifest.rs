@@ -148,14 +148,7 @@ pub enum Anomaly {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectName {
     /// An upload: see [`Intent::key`].
-    Segment {
-        /// Whose history it is part of.
-        born: WallTime,
-        /// The epoch of the offloader.
-        epoch: Epoch,
-        /// The upload.
-        id: IntentId,
-    },
+    Segment(Intent),
     /// A copy of the manifest.
     Copy {
         /// Whose history it tells of.
@@ -212,8 +205,7 @@ impl ObjectName {
                 id: IntentId(next()?.parse().ok()?),
                 epoch: Epoch(directory.strip_prefix('e')?.parse().ok()?),
             };
-            let Intent { epoch, id, .. } = intent;
-            (Self::Segment { born, epoch, id }, intent.name())
+            (Self::Segment(intent), intent.name())
         };
         // What only looks like one of ours is somebody else's.
         (written == rest).then_some(read)
@@ -355,6 +347,22 @@ impl Manifest {
             next,
             intents: VecDeque::new(),
             dropped: VecDeque::new(),
+            ..self
+        }
+    }
+
+    /// The same with segments behind it, where no register is there that could say whether they are part of the log.
+    ///
+    /// # Panics
+    /// If they do not begin where it ends, or do not tile.
+    #[must_use]
+    pub(crate) fn extended(self, row: Vec<SegmentRef>) -> Self {
+        let all: Vec<SegmentRef> = self.segments.iter().cloned().chain(row).collect();
+        let longer = Self::of(all);
+        Self {
+            next: longer.next,
+            next_id: longer.next_id.max(self.next_id),
+            segments: longer.segments,
             ..self
         }
     }

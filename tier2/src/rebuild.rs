@@ -1,15 +1,15 @@
 //! The manifest from the object store alone: for a log whose registers are lost.
 //!
-//! The newest copy that is in order says it. Without any, it is made of the segments themselves: their keys say
-//! what they are, and each is read as a whole to see that it is. What was put there had been released, so a segment
-//! that was never committed tells nothing that is not so; of those that overlap, those are taken that make the
-//! longest row.
+//! The newest copy that is in order says it, but for what was moved after it was put: segments that it does not know
+//! say that themselves, and all of it where there is no copy. Their keys say what they are, and each is read as a
+//! whole to see that it is. What was put there had been released, so a segment that was never committed tells nothing
+//! that is not so; of those that overlap, those are taken that make the longest row.
 //!
 //! Of several histories of a log, the one that began last is looked at.
 //!
 //! It is told what was found wanting. Records that never came to the second tier cannot be had from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
 use hstore_core::ports::object_store::{
@@ -47,6 +47,11 @@ pub enum Wanting {
     /// A segment is passed over.
     #[error("the segment `{0}` is passed over: {1}")]
     Damaged(ObjectKey, SegmentError),
+    /// A segment is passed over, as it is another one.
+    #[error(
+        "the segment `{0}` is passed over: what lies there is of another log, or of another range"
+    )]
+    Other(ObjectKey),
     /// There are older segments, and nothing tells of all that lies between.
     #[error(
         "there are segments of {0} and behind that do not reach to {1}, where the manifest begins"
@@ -73,7 +78,7 @@ pub fn rebuild(
     // Of the history that began last: those before it were given up when the log was begun anew.
     let born = |it: &Listed| match ObjectName::read(&it.key, &prefix)? {
         ObjectName::Copy { born, .. }
-        | ObjectName::Segment { born, .. }
+        | ObjectName::Segment(Intent { born, .. })
         | ObjectName::Marker { born, .. } => Some(born),
     };
     let newest = objects.iter().filter_map(born).max();
@@ -101,8 +106,19 @@ pub fn rebuild(
                         wanting.push(Wanting::Segment(key));
                     }
                 }
+                // What was announced may have been committed since.
+                let committed = manifest.segments().map(|it| it.intent);
+                let dropped = manifest.dropped().map(|it| it.intent);
+                let known: BTreeSet<_> = committed.chain(dropped).map(|it| it.id).collect();
+                let known = |it: &Intent| known.contains(&it.id);
+                let manifest = manifest.settled();
+                let all = segments(store, (root, log), &objects, &known, &mut wanting)?;
+                let row = match manifest.next() {
+                    None => tiled(all, &mut wanting),
+                    Some(next) => behind(next, all, &mut wanting),
+                };
                 return Ok(Rebuilt {
-                    manifest: manifest.settled(),
+                    manifest: manifest.extended(row),
                     copy: Some(copy.key.clone()),
                     wanting,
                 });
@@ -110,34 +126,65 @@ pub fn rebuild(
             Err(error) => wanting.push(Wanting::Copy(copy.key.clone(), error)),
         }
     }
+    let all = segments(store, (root, log), &objects, &|_| false, &mut wanting)?;
+    Ok(Rebuilt {
+        manifest: Manifest::of(tiled(all, &mut wanting)),
+        copy: None,
+        wanting,
+    })
+}
+
+/// The segments of a log that are in order, but for those that are known already.
+fn segments(
+    store: &mut dyn ObjectStore,
+    (root, log): (&ObjectKey, LogId),
+    objects: &[Listed],
+    known: &dyn Fn(&Intent) -> bool,
+    wanting: &mut Vec<Wanting>,
+) -> Result<Vec<SegmentRef>, ObjectError> {
+    let prefix = log_prefix(root, log);
     let mut segments = Vec::new();
-    for object in &objects {
-        let Some(ObjectName::Segment { born, epoch, id }) = ObjectName::read(&object.key, &prefix)
-        else {
+    for object in objects {
+        let Some(ObjectName::Segment(intent)) = ObjectName::read(&object.key, &prefix) else {
             continue;
         };
+        if known(&intent) {
+            continue;
+        }
         let bytes = get(store, object)?;
         match Segment::verify(&bytes) {
             Ok(segment) => {
                 let info = segment.info();
-                let intent = Intent {
-                    born,
-                    id,
-                    epoch,
-                    first: info.first,
-                    last: info.last,
-                };
-                segments.push(SegmentRef::of(intent, info, xxh3_128(&bytes)));
+                if (info.log, info.first, info.last) == (log, intent.first, intent.last) {
+                    segments.push(SegmentRef::of(intent, info, xxh3_128(&bytes)));
+                } else {
+                    wanting.push(Wanting::Other(object.key.clone()));
+                }
             }
             Err(error) => wanting.push(Wanting::Damaged(object.key.clone(), error)),
         }
     }
-    let segments = tiled(segments, &mut wanting);
-    Ok(Rebuilt {
-        manifest: Manifest::of(segments),
-        copy: None,
-        wanting,
-    })
+    Ok(segments)
+}
+
+/// Of the segments, those that make the longest row from `next` on.
+fn behind(next: Lsn, mut all: Vec<SegmentRef>, wanting: &mut Vec<Wanting>) -> Vec<SegmentRef> {
+    all.sort_by_key(|it| it.intent.first);
+    let furthest = all.iter().map(|it| it.intent.last.successor()).max();
+    let mut reached = BTreeSet::from([next]);
+    all.retain(|it| {
+        let is_reached = reached.contains(&it.intent.first);
+        if is_reached {
+            reached.insert(it.intent.last.successor());
+        }
+        is_reached
+    });
+    let row = tiled(all, &mut Vec::new());
+    let until = row.last().map_or(next, |it| it.intent.last.successor());
+    if let Some(furthest) = furthest.filter(|it| *it > until) {
+        wanting.push(Wanting::Behind(until, furthest));
+    }
+    row
 }
 
 /// Of the segments, those that tile a range and have the most records; of several such, the latest.

@@ -259,10 +259,9 @@ fn what_is_wrong_is_said_with_its_place_and_keeps_nothing_back() {
     }
     // Another segment's bytes under this key.
     let other = world.bytes(&world.key(1));
-    if other.len() == whole.len() {
-        world.store.tamper(&key, Some(other));
-        world.read(asked.clone()).expect_err("it is another");
-    }
+    world.store.tamper(&key, Some(other));
+    world.reads = ColdReads::new(root(), 1 << 20);
+    world.read(asked.clone()).expect_err("it is another");
     world
         .store
         .tamper(&key, Some(whole.slice(..whole.len() - 1)));
@@ -279,6 +278,40 @@ fn what_is_wrong_is_said_with_its_place_and_keeps_nothing_back() {
     let put = ObjectAsk::PutIfAbsent { key, bytes: whole };
     world.store.call(&put).expect("it is gone");
     assert_eq!(world.read(asked).expect("it is back"), world.log[120..130]);
+}
+
+/// It is in order, as long as the manifest says, and of the same range.
+#[test]
+fn a_segment_of_another_log_is_not_told() {
+    let mut world = World::new(300, 40, 1 << 20);
+    let (first, last) = (Lsn::new(99, 1), Lsn::new(99, 7));
+    let hole = Delivery::Gap {
+        kind: GapKind::Hole,
+        first,
+        last,
+    };
+    for (log, is_told) in [(LOG, true), (LogId(LOG.0 + 1), false)] {
+        let mut writer = SegmentWriter::new(log, first, WriterOptions::default());
+        writer.push(&hole).expect("it is the first");
+        let finished = writer.finish().expect("it is not empty");
+        let mut manifest = Manifest::default();
+        let epoch = Epoch(90 + u32::from(is_told));
+        let intent = manifest.begin(epoch, first, last).expect("it is the first");
+        let put = ObjectAsk::PutIfAbsent {
+            key: intent.key(&root(), LOG),
+            bytes: finished.bytes.clone(),
+        };
+        world.store.call(&put).expect("nothing is there");
+        world.segments = vec![SegmentRef::new(intent, &finished)];
+        let told = world.read(world.asked(first, last.successor(), ALL, 0));
+        match told {
+            Ok(told) => assert!(is_told && told == [hole.clone()]),
+            Err(error) => assert!(
+                !is_told && error.to_string().contains("another log"),
+                "{error}"
+            ),
+        }
+    }
 }
 
 #[test]

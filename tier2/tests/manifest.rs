@@ -208,17 +208,13 @@ fn a_key_says_whose_the_upload_is() {
     assert_eq!(intent.key(&root, LogId(5)).as_str(), expected);
     let prefix = "history/log-5".parse().expect("a key");
     let named = |text: &str| ObjectName::read(&text.parse().expect("a key"), &prefix);
-    let (epoch, id) = (Epoch(3), IntentId(7));
-    assert_eq!(
-        named(expected),
-        Some(ObjectName::Segment { born, epoch, id })
-    );
+    assert_eq!(named(expected), Some(ObjectName::Segment(intent)));
     let copy = named("history/log-5/00000000000000b0/manifest/00000003-000000000000000a");
     assert_eq!(
         copy,
         Some(ObjectName::Copy {
             born,
-            epoch,
+            epoch: Epoch(3),
             version: 10,
         })
     );

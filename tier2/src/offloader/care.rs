@@ -14,7 +14,9 @@ use hstore_core::{Epoch, Lsn, Timestamp, WallTime, planted};
 use super::retry::Retry;
 use super::upload::whole;
 use super::{Effect, Event, Job, Offloader};
-use crate::manifest::{Anomaly, IntentId, ObjectName, SegmentRef, history_prefix, log_prefix};
+use crate::manifest::{
+    Anomaly, Intent, IntentId, ObjectName, SegmentRef, history_prefix, log_prefix,
+};
 use crate::policy::is_older;
 
 /// So many segments that somebody could not read wait for being looked at.
@@ -189,7 +191,7 @@ impl Offloader {
     /// The epoch and the number of the upload that a key names, if it names one.
     fn segment_of(&self, key: &ObjectKey) -> Option<(Epoch, IntentId)> {
         match ObjectName::read(key, &log_prefix(&self.root, self.log))? {
-            ObjectName::Segment { epoch, id, .. } => Some((epoch, id)),
+            ObjectName::Segment(it) => Some((it.epoch, it.id)),
             ObjectName::Copy { .. } | ObjectName::Marker { .. } => None,
         }
     }
@@ -200,7 +202,7 @@ impl Offloader {
         let is_unneeded = match name {
             // Only who sequences a log commits: of the epochs before, nothing more is, and of its own epoch the
             // offloader knows all that can be. A put may have come late, after what it put was dropped.
-            Some(ObjectName::Segment { epoch, id, .. }) => {
+            Some(ObjectName::Segment(Intent { epoch, id, .. })) => {
                 let manifest = &self.held.manifest;
                 if planted!("gc-removes-fence") {
                     !manifest.segments().any(|it| it.intent.id == id)

@@ -1,4 +1,7 @@
 //! One upload: put, read back, compared.
+//!
+//! It is read back where the [marker](super::marker) stands: what was put into another store, that one is not taken
+//! for.
 
 use std::time::Duration;
 
@@ -34,8 +37,10 @@ pub(super) enum Stage {
     ToPut,
     /// It is being put.
     Putting,
-    /// It may be there: it is to be read back.
+    /// It may be there: it is to be read back, once the marker is found.
     ToCompare,
+    /// The marker is looked for.
+    Confirming,
     /// It is being read back.
     Comparing,
     /// It is there, byte by byte. It is to be committed.
@@ -89,7 +94,7 @@ impl Upload {
     pub(super) fn is_put(&self) -> bool {
         matches!(
             self.stage,
-            Stage::ToCompare | Stage::Comparing | Stage::Verified
+            Stage::ToCompare | Stage::Confirming | Stage::Comparing | Stage::Verified
         )
     }
 
@@ -104,7 +109,8 @@ impl Upload {
 
 impl Offloader {
     pub(super) fn go_on_with_uploads(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        for upload in &mut self.uploads {
+        for number in 0..self.uploads.len() {
+            let upload = &self.uploads[number];
             let Some(intent) = upload.intent else {
                 continue;
             };
@@ -114,24 +120,59 @@ impl Offloader {
             if !is_due {
                 continue;
             }
-            let mut of = intent;
-            if planted!("epoch-key-mismatch") {
-                // As if it had been begun in the epoch whose uploads were given up.
-                let given_up = self.held.manifest.dropped().map(|it| it.intent.epoch);
-                of.epoch = given_up.min().unwrap_or(of.epoch);
-            }
-            let key = of.key(&self.root, self.log);
-            let bytes = upload.finished.bytes.clone();
-            self.calls
-                .charge(now, bytes.len() as u64, self.policy.bytes_per_second);
             let ask = if upload.stage == Stage::ToPut {
-                upload.stage = Stage::Putting;
+                let bytes = upload.finished.bytes.clone();
+                self.calls
+                    .charge(now, bytes.len() as u64, self.policy.bytes_per_second);
+                let key = self.upload_key(intent);
+                self.uploads[number].stage = Stage::Putting;
                 ObjectAsk::PutIfAbsent { key, bytes }
             } else {
-                upload.stage = Stage::Comparing;
-                whole(key, bytes.len() as u64)
+                let Some(ask) = self.look_for_marker() else {
+                    // It is put soon: the register is to number it first.
+                    self.uploads[number].retry.fail(now, self.policy.backoff);
+                    continue;
+                };
+                self.uploads[number].stage = Stage::Confirming;
+                ask
             };
             self.calls.ask(Job::Upload(intent.id), ask, out);
+        }
+    }
+
+    /// Where an upload is put, and read back.
+    fn upload_key(&self, mut intent: Intent) -> ObjectKey {
+        if planted!("epoch-key-mismatch") {
+            // As if it had been begun in the epoch whose uploads were given up.
+            let given_up = self.held.manifest.dropped().map(|it| it.intent.epoch);
+            intent.epoch = given_up.min().unwrap_or(intent.epoch);
+        }
+        intent.key(&self.root, self.log)
+    }
+
+    /// The marker was looked for: if it is there, the upload is read back.
+    fn on_confirmed(
+        &mut self,
+        number: usize,
+        answer: Result<ObjectAnswer, ObjectError>,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let upload = &mut self.uploads[number];
+        let intent = upload.intent.expect("what was put was announced");
+        match answer {
+            Ok(_) => {
+                upload.stage = Stage::Comparing;
+                let bytes = upload.finished.bytes.len() as u64;
+                self.calls.charge(now, bytes, self.policy.bytes_per_second);
+                let ask = whole(self.upload_key(intent), bytes);
+                self.calls.ask(Job::Upload(intent.id), ask, out);
+            }
+            Err(error) => {
+                upload.stage = Stage::ToCompare;
+                upload.retry.fail(now, self.policy.backoff);
+                out.push(Effect::Event(Event::Failed(error)));
+            }
         }
     }
 
@@ -142,10 +183,15 @@ impl Offloader {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
-        let is_it = |it: &&mut Upload| it.intent.is_some_and(|it| it.id == id);
-        let Some(upload) = self.uploads.iter_mut().find(is_it) else {
+        let is_it = |it: &Upload| it.intent.is_some_and(|it| it.id == id);
+        let Some(number) = self.uploads.iter().position(is_it) else {
             return;
         };
+        if self.uploads[number].stage == Stage::Confirming {
+            self.on_confirmed(number, answer, now, out);
+            return;
+        }
+        let upload = &mut self.uploads[number];
         let is_put = upload.stage == Stage::Putting;
         upload.is_there |= is_put
             && match &answer {
