@@ -1,8 +1,9 @@
 //! Copies of the manifest in the object store, for whoever has nothing but the bucket.
 //!
 //! Each is an object of its own, `<root>/log-7/<born>/manifest/<epoch>-<version>`, all in hexadecimal, so that the newest
-//! is the last by key. None is ever changed; older ones are deleted once a newer one is known to be there. An
-//! offloader that begins puts one in any case: what the one before it did is not known.
+//! is the last by key. None is ever changed; older ones are deleted once a newer one is known to be there, where the
+//! [marker](super::marker) stands. An offloader that begins puts one in any case: what the one before it did is not
+//! known.
 
 use bytes::Bytes;
 use hstore_core::ports::object_store::{
@@ -41,6 +42,8 @@ enum Stage {
     Putting(u64),
     /// It may be there already.
     ToCompare(u64),
+    /// The marker is looked for.
+    Confirming(u64),
     Comparing(u64),
 }
 
@@ -87,7 +90,7 @@ impl Copies {
                 (!is_there && !self.is_spoiled).then_some(self.retry.not_before)
             }
             Stage::ToCompare(_) => Some(self.retry.not_before),
-            Stage::Putting(_) | Stage::Comparing(_) => None,
+            Stage::Putting(_) | Stage::Confirming(_) | Stage::Comparing(_) => None,
         }
     }
 }
@@ -114,13 +117,15 @@ impl Offloader {
                 self.copies.stage = Stage::Putting(version);
                 self.calls.ask(Job::Copies, ask, out);
             }
-            Stage::ToCompare(version) => {
-                let bytes = self.copies.putting.0.len() as u64;
-                self.copies.stage = Stage::Comparing(version);
-                let ask = whole(self.copy_key(version), bytes);
-                self.calls.ask(Job::Copies, ask, out);
-            }
-            Stage::Putting(_) | Stage::Comparing(_) => {}
+            Stage::ToCompare(version) => match self.look_for_marker() {
+                Some(ask) => {
+                    self.copies.stage = Stage::Confirming(version);
+                    self.calls.ask(Job::Copies, ask, out);
+                }
+                // It is put soon: the register is to number it first.
+                None => self.copies.retry.fail(now, self.policy.backoff),
+            },
+            Stage::Putting(_) | Stage::Confirming(_) | Stage::Comparing(_) => {}
         }
     }
 
@@ -141,6 +146,17 @@ impl Offloader {
         match (stage, answer) {
             // An answer says that it was put, not what.
             (Stage::Putting(version), Ok(_)) => copies.stage = Stage::ToCompare(version),
+            (Stage::Confirming(version), Ok(_)) => {
+                let bytes = copies.putting.0.len() as u64;
+                copies.stage = Stage::Comparing(version);
+                let ask = whole(self.copy_key(version), bytes);
+                self.calls.ask(Job::Copies, ask, out);
+            }
+            (Stage::Confirming(version), Err(error)) => {
+                copies.stage = Stage::ToCompare(version);
+                copies.retry.fail(now, self.policy.backoff);
+                out.push(Effect::Event(Event::Failed(error)));
+            }
             // The register may hold another manifest meanwhile: that one is put next. This one covers what it knows.
             (Stage::Comparing(version), Ok(ObjectAnswer::Got(bytes))) => {
                 if bytes == copies.putting.0 {
