@@ -2,7 +2,7 @@
 //!
 //! The register numbers it, and each number is put once: so no two stores have the same. One is put where there is
 //! no history yet, and where the one before is gone but most of what should be there is there. Only where it stands
-//! is what is missing lost, and only there is anything handed over.
+//! is what is missing lost, and only there is anything committed or handed over.
 
 use bytes::Bytes;
 use hstore_core::ports::object_store::{Listed, ObjectAnswer, ObjectAsk, ObjectError, ObjectKey};

@@ -14,11 +14,11 @@
 //! - An object's key has the epoch and the number of its intent: no two uploads share one, so that what is known by
 //!   a key is known by the bytes that this offloader put under it, or by none.
 //! - An answer that is lost proves nothing, and neither does "there is one already": what stands there is read
-//!   back and compared, byte by byte, before it is committed.
+//!   back and compared, byte by byte, before it is committed. It is only where the marker of this history stands:
+//!   not in another store that has taken the place of the one that history was moved to.
 //! - Only one change of the manifest is on its way. What is to change is worked out anew each time, from what the
 //!   register holds then and from what has happened: so a change that was lost is made again, or is not needed.
-//! - What is handed over to the second tier is read there once more before, as a whole. Nothing is where another
-//!   store has taken the place of the one that history was moved to.
+//! - What is handed over to the second tier is read there once more before, as a whole, where the marker stands.
 //! - Nothing of a later epoch is garbage to it, and nothing that the manifest knows of.
 //!
 //! What keeps it from harming a log that another node has taken over is the register alone: it takes no change
