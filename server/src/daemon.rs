@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hstore_core::ports::log_store::StoreError;
+use hstore_core::ports::object_store::{ObjectError, ObjectErrorKind};
 use hstore_core::{Address, ClientId, LogId, NodeId, Rng, Timestamp};
 use hstore_node::{Input, Node};
 use hstore_replicator::boot::{BootError, Past};
@@ -419,11 +420,7 @@ impl Host {
             Event::Acked { .. } | Event::WaveFailed { .. } | Event::Bounds { .. } => {
                 tracing::debug!(?event);
             }
-            // Somebody may have to do something about it.
-            Event::Tier2 {
-                what: Tier2Event::Anomaly { .. } | Tier2Event::Stands(_),
-                ..
-            } => tracing::warn!(?event),
+            Event::Tier2 { what, .. } if is_for_people(what) => tracing::warn!(?event),
             _ => tracing::info!(?event),
         }
     }
@@ -448,5 +445,32 @@ impl Host {
             counters,
             histograms,
         }
+    }
+}
+
+/// Whether somebody may have to do something about it.
+fn is_for_people(what: &Tier2Event) -> bool {
+    match what {
+        Tier2Event::Anomaly { .. } | Tier2Event::Stands(_) => true,
+        // Asking again does not help; with other failures it may.
+        Tier2Event::Failed(ObjectError { kind, .. }) => *kind == ObjectErrorKind::Denied,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hstore_core::ports::object_store::ObjectAsk;
+
+    use super::*;
+
+    #[test]
+    fn who_may_not_use_the_object_store_is_warned() {
+        let ask = ObjectAsk::Delete {
+            key: "a/key".parse().expect("a key"),
+        };
+        let failed = |kind| Tier2Event::Failed(ObjectError::of(&ask, kind, "why"));
+        assert!(is_for_people(&failed(ObjectErrorKind::Denied)));
+        assert!(!is_for_people(&failed(ObjectErrorKind::Unavailable)));
     }
 }

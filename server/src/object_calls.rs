@@ -14,7 +14,7 @@ use hstore_replicator::effects::{ObjectRequest, ObjectToken};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::objects::{Objects, OpenError};
+use crate::objects::{Objects, OpenError, plain};
 
 /// A call that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ impl ObjectCalls {
         let objects = Objects::open(url, environment)?;
         let can = objects.capabilities().check_offload();
         can.map_err(|why| CallsError::Cannot {
-            url: url.to_owned(),
+            url: plain(url),
             why,
         })?;
         let (answered, answers) = mpsc::unbounded_channel();

@@ -24,9 +24,10 @@ use hstore_core::WallTime;
 use hstore_core::ports::object_store::{
     Capabilities, Listed, ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::client::{HttpError, HttpErrorKind};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -104,14 +105,32 @@ pub enum OpenError {
     },
 }
 
-/// Tells a builder what the environment says of its kind of store.
+/// Options of stores' clients that are URLs. At what is none the clients panic.
+const ENDPOINTS: [&str; 8] = [
+    "aws_endpoint",
+    "aws_endpoint_url_s3",
+    "aws_endpoint_url_sts",
+    "aws_metadata_endpoint",
+    "aws_container_credentials_full_uri",
+    "azure_storage_endpoint",
+    "azure_msi_endpoint",
+    "google_base_url",
+];
+
+/// Tells a builder what the environment says of its kind of store, or says what cannot be.
 macro_rules! configured {
-    ($builder:expr, $prefix:literal, $environment:expr) => {{
+    ($builder:expr, $key:ty, $prefix:literal, $environment:expr, $refuse:expr) => {{
         let mut builder = $builder;
         for (name, value) in $environment {
             if name.starts_with($prefix)
-                && let Ok(key) = name.to_ascii_lowercase().parse()
+                && let Ok(key) = name.to_ascii_lowercase().parse::<$key>()
             {
+                if ENDPOINTS.contains(&key.as_ref()) && !is_endpoint(&value) {
+                    return Err($refuse(format!(
+                        "the environment variable {name} is `{}`: it has to begin with http:// or https:// and to name a host, for example http://127.0.0.1:9000",
+                        plain(&value)
+                    )));
+                }
                 builder = builder.with_config(key, value);
             }
         }
@@ -136,13 +155,14 @@ impl Objects {
                 .any(|it| name.starts_with(it))
         };
         let broken = |(_, value): &&(String, String)| value.chars().any(char::is_control);
+        let setup = |why: String| OpenError::Setup {
+            url: plain(url),
+            why,
+        };
         if let Some((name, _)) = environment.iter().filter(|it| is_ours(&it.0)).find(broken) {
-            return Err(OpenError::Setup {
-                url: plain(url),
-                why: format!(
-                    "the environment variable {name} has a line break in it, or what else is no part of a text; set it without"
-                ),
-            });
+            return Err(setup(format!(
+                "the environment variable {name} has a line break in it, or what else is no part of a text; set it without"
+            )));
         }
         let parsed = Url::parse(url).map_err(|error| OpenError::Url {
             url: plain(url),
@@ -158,12 +178,9 @@ impl Objects {
             url: plain(url),
             why,
         };
-        let setup = |error: Error| OpenError::Setup {
-            url: plain(url),
-            why: said(&error),
-        };
+        let failed = |error: Error| setup(said(&error));
         let (scheme, path) =
-            ObjectStoreScheme::parse(&parsed).map_err(|_| wrong("its scheme is unknown".into()))?;
+            ObjectStoreScheme::parse(&parsed).map_err(|_| wrong(misnamed(&parsed)))?;
         let client = ClientOptions::new().with_timeout(CALL_TIMEOUT);
         let retry = RetryConfig {
             max_retries: 0,
@@ -178,28 +195,28 @@ impl Objects {
             }
             ObjectStoreScheme::AmazonS3 => {
                 let builder = AmazonS3Builder::new().with_client_options(client);
-                let builder = configured!(builder, "AWS_", environment);
+                let builder = configured!(builder, AmazonS3ConfigKey, "AWS_", environment, setup);
                 let builder = builder.with_url(url).with_retry(retry);
-                Arc::new(builder.build().map_err(setup)?)
+                Arc::new(builder.build().map_err(failed)?)
             }
             ObjectStoreScheme::GoogleCloudStorage => {
                 let builder = GoogleCloudStorageBuilder::new().with_client_options(client);
-                let builder = configured!(builder, "GOOGLE_", environment);
+                let builder = configured!(builder, GoogleConfigKey, "GOOGLE_", environment, setup);
                 let builder = builder.with_url(url).with_retry(retry);
-                Arc::new(builder.build().map_err(setup)?)
+                Arc::new(builder.build().map_err(failed)?)
             }
             ObjectStoreScheme::MicrosoftAzure => {
                 let builder = MicrosoftAzureBuilder::new().with_client_options(client);
-                let builder = configured!(builder, "AZURE_", environment);
+                let builder = configured!(builder, AzureConfigKey, "AZURE_", environment, setup);
                 let builder = builder.with_url(url).with_retry(retry);
-                Arc::new(builder.build().map_err(setup)?)
+                Arc::new(builder.build().map_err(failed)?)
             }
             ObjectStoreScheme::Http => {
                 // WebDAV has no put that spares what is there.
                 capabilities.put_if_absent = false;
                 let builder = HttpBuilder::new().with_url(&parsed[..url::Position::BeforePath]);
                 let builder = builder.with_client_options(client.with_allow_http(true));
-                Arc::new(builder.with_retry(retry).build().map_err(setup)?)
+                Arc::new(builder.with_retry(retry).build().map_err(failed)?)
             }
             _ => return Err(wrong("history is not kept in such a store".to_owned())),
         };
@@ -380,8 +397,30 @@ fn directory(url: &Url) -> Result<LocalFileSystem, OpenError> {
     Ok(store.with_fsync(true))
 }
 
+/// Why a URL names no store.
+fn misnamed(url: &Url) -> String {
+    match (url.scheme(), url.host_str()) {
+        ("file", Some(host)) => format!(
+            "`{host}` stands where a host would, and files are those of this machine; a path begins with a third slash"
+        ),
+        ("s3" | "s3a" | "gs", None) => "it names no bucket".to_owned(),
+        ("az" | "adl" | "azure" | "abfs" | "abfss", None) => "it names no container".to_owned(),
+        _ if Path::from_url_path(url.path()).is_err() => {
+            "its path cannot be that of an object".to_owned()
+        }
+        _ => "its scheme is unknown".to_owned(),
+    }
+}
+
+/// Whether it is a URL that a store's client can call.
+fn is_endpoint(text: &str) -> bool {
+    let is_http = text.starts_with("http://") || text.starts_with("https://");
+    is_http && text.bytes().all(|it| it.is_ascii_graphic()) && Url::parse(text).is_ok()
+}
+
 /// A URL without what may be secret in it.
-fn plain(url: &str) -> String {
+#[must_use]
+pub fn plain(url: &str) -> String {
     // Whatever stands before an `@` may be a password, wherever it was meant to stand.
     if url.contains('@') {
         return "(a URL with an `@`)".to_owned();
@@ -392,11 +431,43 @@ fn plain(url: &str) -> String {
 /// What an error says, without what the store said: that may name keys and signatures.
 fn said(error: &Error) -> String {
     let text = error.to_string();
-    let head = text.split(['<', '{', '\n', '?']).next().unwrap_or_default();
+    // What is quoted may be from the environment, or from a file of credentials.
+    let ends = ['<', '{', '\n', '?', '"', '\'', '`'];
+    let head = text.split(ends).next().unwrap_or_default();
     // A URL may have credentials in it, as that of an endpoint.
     let head = head.split("://").next().unwrap_or_default();
     let head = head.strip_suffix("https").unwrap_or(head);
     let head = head.strip_suffix("http").unwrap_or(head);
     let head = head.trim_end_matches([':', ' ']);
-    head.chars().take(DETAIL_MAX).collect()
+    let head: String = head.chars().take(DETAIL_MAX).collect();
+    match cause(error, &text) {
+        Some(cause) if !head.contains(&cause) => format!("{head}: {cause}"),
+        _ => head,
+    }
+}
+
+/// Why a call failed, in the system's words or ours: neither tells what the store said.
+fn cause(error: &Error, text: &str) -> Option<String> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let links = std::iter::successors(Some(first), |it| it.source());
+    let told = links.filter_map(|it| {
+        if let Some(error) = it.downcast_ref::<std::io::Error>() {
+            return error.raw_os_error().map(|_| error.to_string());
+        }
+        let told = match it.downcast_ref::<HttpError>()?.kind() {
+            HttpErrorKind::Connect => "it cannot be reached",
+            HttpErrorKind::Timeout => "it does not answer in time",
+            HttpErrorKind::Request | HttpErrorKind::Interrupted => "the connection was lost",
+            HttpErrorKind::Decode => "its answer cannot be read",
+            _ => return None,
+        };
+        Some(told.to_owned())
+    });
+    let status = || {
+        let (_, told) = text.split_once("status code: ")?;
+        let number: u16 = told.get(..3)?.parse().ok()?;
+        Some(format!("it answered with status {number}"))
+    };
+    // The last link knows best.
+    told.last().or_else(status)
 }

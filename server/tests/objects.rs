@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use bytes::Bytes;
 use common::s3::{KEY_ID, S3, SECRET};
 use hstore_core::ports::object_store::{
@@ -118,12 +121,108 @@ fn a_store_that_does_not_answer_is_unavailable_and_tells_no_secret() {
     assert_eq!(error.kind, ObjectErrorKind::Unavailable);
     let said = format!("{error} {error:?} {:?}", store.objects);
     assert!(!said.contains(SECRET), "{said}");
-    assert!(
-        error
-            .to_string()
-            .starts_with("cannot put `a` in the object store: "),
-        "{error}"
+    assert_eq!(
+        error.to_string(),
+        "cannot put `a` in the object store: Generic S3 error: Error performing PUT: Connection refused (os error 111)"
     );
+    let ask = ObjectAsk::List {
+        prefix: key("root"),
+        after: None,
+    };
+    let error = store.call(&ask).expect_err("nobody listens");
+    let said = error.to_string();
+    assert!(
+        said.ends_with(": Connection refused (os error 111)"),
+        "{said}"
+    );
+}
+
+/// Answers the calls that come with this, one after the other. They must have no body.
+fn answering(answer: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("it listens").port();
+    let serve = move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let _ = stream.read(&mut [0; 4096]);
+            // Who asked may be gone.
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    };
+    let thread = std::thread::Builder::new().spawn(serve);
+    thread.expect("a thread");
+    port
+}
+
+#[test]
+fn of_a_stores_answer_the_status_is_told_and_no_word() {
+    let port =
+        answering("HTTP/1.1 503 Busy\r\nContent-Length: 9\r\nConnection: close\r\n\r\nTOPSECRET");
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let mut store = Waited::open(
+        "s3://bucket/x",
+        &[
+            ("AWS_ENDPOINT_URL", &endpoint),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_ACCESS_KEY_ID", KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", SECRET),
+        ],
+    );
+    let ask = ObjectAsk::Get {
+        key: key("a"),
+        range: 0..9,
+    };
+    let error = store.call(&ask).expect_err("it has failed");
+    assert_eq!(
+        error.to_string(),
+        "cannot get `a` in the object store: Generic S3 error: Error performing GET: it answered with status 503"
+    );
+}
+
+#[test]
+fn an_environment_that_does_not_fit_is_refused_and_tells_no_secret() {
+    let refused = |url: &str, name: &str, value: &str| {
+        let environment = [(name.to_owned(), value.to_owned())];
+        let error = Objects::open(url, environment).expect_err("it is refused");
+        assert!(matches!(error, OpenError::Setup { .. }), "{error:?}");
+        error.to_string()
+    };
+    assert_eq!(
+        refused("s3://bucket/x", "AWS_ENDPOINT_URL", "localhost:9000"),
+        "the object store `s3://bucket/x` cannot be opened: the environment variable AWS_ENDPOINT_URL is `localhost:9000`: it has to begin with http:// or https:// and to name a host, for example http://127.0.0.1:9000"
+    );
+    for (url, name, value) in [
+        ("s3://bucket/x", "AWS_ENDPOINT", "localhost:9000"),
+        ("s3://bucket/x", "AWS_ENDPOINT_URL", ""),
+        ("s3://bucket/x", "AWS_ENDPOINT_URL", "http://"),
+        ("s3://bucket/x", "AWS_ENDPOINT_URL", "http://a host"),
+        ("s3://bucket/x", "AWS_ENDPOINT_URL_S3", "localhost:9000"),
+        ("s3://bucket/x", "AWS_ENDPOINT_URL_STS", "localhost:9000"),
+        ("s3://bucket/x", "AWS_METADATA_ENDPOINT", "localhost:9000"),
+        ("gs://bucket/x", "GOOGLE_BASE_URL", "localhost:9000"),
+        ("az://box/x", "AZURE_STORAGE_ENDPOINT", "localhost:9000"),
+        ("az://box/x", "AZURE_ENDPOINT", "localhost:9000"),
+        ("az://box/x", "AZURE_MSI_ENDPOINT", "localhost:9000"),
+    ] {
+        let said = refused(url, name, value);
+        let begin = format!("the environment variable {name} is `{value}`: it has to begin with");
+        assert!(said.contains(&begin), "{said}");
+    }
+    for (url, name, value) in [
+        ("s3://bucket/x", "AWS_ENDPOINT_URL", "AKID:TOPSECRET@host"),
+        ("s3://bucket/x", "AWS_ALLOW_HTTP", "TOPSECRET"),
+        (
+            "gs://bucket/x",
+            "GOOGLE_SERVICE_ACCOUNT_KEY",
+            "\"TOPSECRET\"",
+        ),
+    ] {
+        let said = refused(url, name, value);
+        assert!(!said.contains("TOPSECRET"), "{said}");
+    }
+    // What is another vendor's does no harm.
+    let other = [("AWS_ENDPOINT_URL".to_owned(), "localhost:9000".to_owned())];
+    Objects::open("https://host/x", other).expect("it is not asked for");
 }
 
 #[test]
@@ -147,6 +246,18 @@ fn a_url_that_names_no_store_is_refused_with_what_would_do() {
         (
             "ftp://host/x",
             "does not name an object store: its scheme is unknown",
+        ),
+        (
+            "file://tmp/out",
+            "`tmp` stands where a host would, and files are those of this machine; a path begins with a third slash",
+        ),
+        (
+            "s3:///h",
+            "does not name an object store: it names no bucket",
+        ),
+        (
+            "az:///h",
+            "does not name an object store: it names no container",
         ),
         ("memory:///x", "history is not kept in such a store"),
         ("file:///no/such/place", "is not a directory: No such file"),

@@ -130,6 +130,7 @@ fn a_store_that_cannot_be_moved_to_is_refused_with_a_sentence() {
         ("file:///not/there", "is not a directory"),
         ("s3://user:secret@bucket", "has credentials in it"),
         ("ftp://host/path", "its scheme is unknown"),
+        ("https://127.0.0.1:1/dav#secret@", "(a URL with an `@`)"),
     ] {
         let (cluster, log) = moves_at_once(url);
         let nodes = Nodes::prepare_with(1, 1, 1, &cluster, log);

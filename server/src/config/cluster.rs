@@ -572,7 +572,7 @@ mod tests {
             (
                 "log = 2\n",
                 "log = 2\ncolour = \"red\"\n",
-                "x.toml: `logs[1].colour` (which is `red`) is no key here: expected one of `log`, `copies`, `racks`, `regions`, `nodes`, `size`, `quorums`, `sticky_records`, `sticky_ms`, `copysets`, `durability`, `tiered`, `local_kib`, `local_age_ms`, `total_kib`, `total_age_ms`",
+                "x.toml: `logs[1].colour` is no key here: expected one of `log`, `copies`, `racks`, `regions`, `nodes`, `size`, `quorums`, `sticky_records`, `sticky_ms`, `copysets`, `durability`, `tiered`, `local_kib`, `local_age_ms`, `total_kib`, `total_age_ms`",
             ),
             (
                 "copies = 3",
@@ -643,7 +643,55 @@ mod tests {
             let text = plain().replacen(from, to, 2);
             assert_eq!(read(&text).expect_err(to), error);
         }
-        let error = read("cluster = ").expect_err("no TOML");
-        assert!(error.starts_with("x.toml: "), "{error}");
+    }
+
+    #[test]
+    fn errors_tell_no_value_that_is_not_expected_to_be_there() {
+        let begin = plain() + "[tier2]\nurl = \"file:///x\"\n";
+        for (text, error) in [
+            (
+                format!("{begin}secret_key = \"TOPSECRET\""),
+                "x.toml: `tier2.secret_key` is no key here: expected one of `url`, `segment_kib`, `segment_age_ms`, `codec`, `block_kib`, `uploads`, `kib_per_second`, `grace_ms`, `care_ms`, `cache_kib`",
+            ),
+            (
+                plain() + "[tier2]\nurl = [\"s3://TOPSECRET@bucket\"]",
+                "x.toml: `tier2.url` is a list: expected the URL of an object store, for example \"s3://bucket/history\"",
+            ),
+            (
+                format!("tier2 = \"s3://TOPSECRET@bucket\"\n{}", plain()),
+                "x.toml: `tier2` is a text: expected a table",
+            ),
+            (
+                format!("metadata = [0, \"TOPSECRET\"]\n{}", plain()),
+                "x.toml: `metadata` is `[0, a text]`: expected a list of numbers from 0 to 127",
+            ),
+            (
+                "cluster = \"test\"\nkey = a-TOPSECRET\n".to_owned(),
+                "x.toml: TOML parse error at line 2, column 7: string values must be quoted, expected literal string",
+            ),
+        ] {
+            assert_eq!(read(&text).expect_err(error), error);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_log_has_room_for_what_nodes_keep_of_it() {
+        let with = |of_log: &str| {
+            let text = plain().replacen("copies = 3", &format!("copies = 3\n{of_log}"), 1);
+            read(&(text + "[tier2]\nurl = \"file:///x\"\n"))
+        };
+        for (of_log, error) in [
+            (
+                "tiered = true\nlocal_kib = 9\ntotal_kib = 8",
+                "x.toml: `logs[0].local_kib` is `9`: expected no more than `total_kib`, which is 8: nodes keep nothing that the log keeps no longer",
+            ),
+            (
+                "tiered = true\nlocal_age_ms = 9\ntotal_age_ms = 8",
+                "x.toml: `logs[0].local_age_ms` is `9`: expected no more than `total_age_ms`, which is 8: nodes keep nothing that the log keeps no longer",
+            ),
+        ] {
+            assert_eq!(with(of_log).expect_err(error), error);
+        }
+        with("tiered = true\nlocal_kib = 8\ntotal_kib = 8\nlocal_age_ms = 9").expect("valid");
     }
 }

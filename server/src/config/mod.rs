@@ -5,7 +5,8 @@
 //! - [`node`]: which node of which cluster a process is, and where its data is.
 //!
 //! Both are TOML. Everything is checked before anything is done; an error names the key, the value, where
-//! it stands, and what was expected ([`ConfigError`]).
+//! it stands, and what was expected ([`ConfigError`]). What stands where nobody looks for it may be a secret: the
+//! value of a key that there is not, one of the wrong type, and the text of a file are never told.
 
 pub mod cluster;
 pub mod node;
@@ -35,6 +36,18 @@ pub enum ConfigError {
         /// What would have been right.
         expected: String,
     },
+    /// A value is of another type than its key takes.
+    #[error("{place}: `{key}` is {found}: expected {expected}")]
+    Mistyped {
+        /// The file, or what else the value came from.
+        place: String,
+        /// The key.
+        key: String,
+        /// The type of the value.
+        found: &'static str,
+        /// What would have been right.
+        expected: String,
+    },
     /// A key is missing.
     #[error("{place}: `{key}` is missing: expected {expected}")]
     Missing {
@@ -46,14 +59,12 @@ pub enum ConfigError {
         expected: String,
     },
     /// A key is none.
-    #[error("{place}: `{key}` (which is `{value}`) is no key here: expected one of {expected}")]
+    #[error("{place}: `{key}` is no key here: expected one of {expected}")]
     Unknown {
         /// The file, or what else the key came from.
         place: String,
         /// The key.
         key: String,
-        /// Its value.
-        value: String,
         /// The keys there are.
         expected: String,
     },

@@ -1,6 +1,7 @@
 //! A table of a configuration, taken key by key.
 //!
-//! What is not taken is unknown: [`Table::finish`] says so. Every value knows where it came from.
+//! What is not taken is unknown: [`Table::finish`] says so. Every value knows where it came from. One is told only
+//! where it has the type that is expected: any other may be a secret that went astray.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -51,7 +52,7 @@ impl Table {
     ) -> Result<Self, ConfigError> {
         let built = builder.build().map_err(|error| ConfigError::Unreadable {
             place: place.to_owned(),
-            reason: error.to_string(),
+            reason: reason(&error),
         })?;
         Ok(Self::read(place, built))
     }
@@ -69,6 +70,15 @@ impl Table {
             place: self.place_of(value),
             key: self.key(key),
             value: show(value),
+            expected: expected.to_owned(),
+        }
+    }
+
+    fn mistyped(&self, key: &str, value: &Value, expected: &str) -> ConfigError {
+        ConfigError::Mistyped {
+            place: self.place_of(value),
+            key: self.key(key),
+            found: type_of(value),
             expected: expected.to_owned(),
         }
     }
@@ -110,11 +120,10 @@ impl Table {
         let Some(value) = self.take(key) else {
             return Ok(None);
         };
-        let read = match &value.kind {
-            ValueKind::String(text) => read(text),
-            _ => None,
+        let ValueKind::String(text) = &value.kind else {
+            return Err(self.mistyped(key, &value, expected));
         };
-        match read {
+        match read(text) {
             Some(read) => Ok(Some(read)),
             None => Err(self.invalid(key, &value, expected)),
         }
@@ -131,7 +140,7 @@ impl Table {
         };
         match value.kind {
             ValueKind::Boolean(flag) => Ok(Some(flag)),
-            _ => Err(self.invalid(key, &value, expected)),
+            _ => Err(self.mistyped(key, &value, expected)),
         }
     }
 
@@ -195,7 +204,7 @@ impl Table {
             return Ok(Vec::new());
         };
         let ValueKind::Array(items) = value.kind else {
-            return Err(self.invalid(key, &value, "a list of tables"));
+            return Err(self.mistyped(key, &value, "a list of tables"));
         };
         let tables = items.into_iter().enumerate().map(|(index, item)| {
             self.sub_table(key, format!("{}{key}[{index}].", self.prefix), item)
@@ -211,7 +220,7 @@ impl Table {
                 values: values.into_iter().collect(),
                 known: Vec::new(),
             }),
-            _ => Err(self.invalid(key, &value, "a table")),
+            _ => Err(self.mistyped(key, &value, "a table")),
         }
     }
 
@@ -224,7 +233,6 @@ impl Table {
         Err(ConfigError::Unknown {
             place: self.place_of(value),
             key: self.key(key),
-            value: show(value),
             expected: known.join(", "),
         })
     }
@@ -240,14 +248,48 @@ fn number_of(value: &Value) -> Option<u64> {
     }
 }
 
+/// The value, or its type where that alone is wrong for a text or a number.
 fn show(value: &Value) -> String {
     match &value.kind {
         ValueKind::Array(items) => {
-            let items: Vec<String> = items.iter().map(show).collect();
+            let item = |it: &Value| match number_of(it) {
+                Some(number) => number.to_string(),
+                None => type_of(it).to_owned(),
+            };
+            let items: Vec<String> = items.iter().map(item).collect();
             format!("[{}]", items.join(", "))
         }
-        ValueKind::Table(_) => "a table".to_owned(),
+        ValueKind::Table(_) => type_of(value).to_owned(),
         ValueKind::String(text) => text.clone(),
         _ => value.to_string(),
     }
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value.kind {
+        ValueKind::Nil => "nothing",
+        ValueKind::Boolean(_) => "a boolean",
+        ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => {
+            "a number"
+        }
+        ValueKind::Float(_) => "a number with a fraction",
+        ValueKind::String(_) => "a text",
+        ValueKind::Table(_) => "a table",
+        ValueKind::Array(_) => "a list",
+    }
+}
+
+/// Why sources cannot be read, without their text.
+fn reason(error: &config::ConfigError) -> String {
+    let config::ConfigError::FileParse { cause, .. } = error else {
+        return error.to_string();
+    };
+    // First comes the place, then three lines that show the text there, then what is wrong with it.
+    let told = cause.to_string();
+    let told = told.lines().enumerate();
+    let told: Vec<&str> = told
+        .filter(|(number, _)| !(1..=3).contains(number))
+        .map(|(_, line)| line)
+        .collect();
+    told.join(": ")
 }

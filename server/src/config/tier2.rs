@@ -110,17 +110,6 @@ pub(super) fn parse_log(
         let expected = "a table `[tier2]` beside the logs that says where their history moves to";
         return Err(table.invalid("tiered", &true.into(), expected));
     }
-    let local = retention(table, tiered, "local_kib", "local_age_ms")?;
-    let total = retention(table, tiered, "total_kib", "total_age_ms")?;
-    Ok(tiered.then_some((local, total)))
-}
-
-fn retention(
-    table: &mut Table,
-    tiered: bool,
-    bytes: &'static str,
-    age: &'static str,
-) -> Result<Retention, ConfigError> {
     let mut limit = |key, most| {
         let number = table.number(key, 0..=most)?;
         match number {
@@ -131,11 +120,29 @@ fn retention(
             number => Ok(number),
         }
     };
-    let (bytes, age) = (limit(bytes, KIB_MAX)?, limit(age, AGE_MS_MAX)?);
-    Ok(Retention {
-        bytes: bytes.map(|kib| kib << 10),
-        age: age.map(Duration::from_millis),
-    })
+    let local_kib = limit("local_kib", KIB_MAX)?;
+    let local_age_ms = limit("local_age_ms", AGE_MS_MAX)?;
+    let total_kib = limit("total_kib", KIB_MAX)?;
+    let total_age_ms = limit("total_age_ms", AGE_MS_MAX)?;
+    for (key, local, other, total) in [
+        ("local_kib", local_kib, "total_kib", total_kib),
+        ("local_age_ms", local_age_ms, "total_age_ms", total_age_ms),
+    ] {
+        if let (Some(local), Some(total)) = (local, total)
+            && local > total
+        {
+            let expected = format!(
+                "no more than `{other}`, which is {total}: nodes keep nothing that the log keeps no longer"
+            );
+            return Err(table.invalid(key, &local.into(), &expected));
+        }
+    }
+    let kept = |kib: Option<u64>, ms: Option<u64>| Retention {
+        bytes: kib.map(|kib| kib << 10),
+        age: ms.map(Duration::from_millis),
+    };
+    let (local, total) = (kept(local_kib, local_age_ms), kept(total_kib, total_age_ms));
+    Ok(tiered.then_some((local, total)))
 }
 
 fn set<T>(to: &mut T, given: Option<T>) {

@@ -66,9 +66,14 @@ pub(crate) async fn read(
         }
     }
     if lost {
-        anyhow::bail!("records of {log} are lost: no copy of them is left, as told above");
+        return Err(lost_of(log));
     }
     Ok(())
+}
+
+/// Records of a log are lost.
+pub(crate) fn lost_of(log: LogId) -> anyhow::Error {
+    anyhow::anyhow!("records of {log} are lost: no copy of them is left, as told above")
 }
 
 /// `hstore tail`.
@@ -143,7 +148,8 @@ fn is_record(delivery: &Delivery) -> bool {
     matches!(delivery, Delivery::Record(..))
 }
 
-fn is_loss(delivery: &Delivery) -> bool {
+/// Whether it tells of records of which no copy is left.
+pub(crate) fn is_loss(delivery: &Delivery) -> bool {
     let kind = GapKind::DataLoss;
     matches!(delivery, Delivery::Gap { kind: it, .. } if *it == kind)
 }

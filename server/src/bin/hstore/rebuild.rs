@@ -9,7 +9,7 @@ use hstore_core::ports::object_store::{
 };
 use hstore_replicator::reader::Delivery;
 use hstore_server::config::tier2::Tier2;
-use hstore_server::objects::{self, Objects};
+use hstore_server::objects::{self, Objects, plain};
 use hstore_tier2::manifest::SegmentRef;
 use hstore_tier2::rebuild::{Rebuilt, rebuild};
 use hstore_tier2::segment::Segment;
@@ -72,12 +72,22 @@ fn look(
         copy,
         wanting,
     } = rebuild(&mut store, root, log)?;
+    for it in &wanting {
+        note(&format!("{log}: {it}"));
+    }
+    if copy.is_none() && found.segments().len() == 0 {
+        let nothing = if wanting.is_empty() {
+            "nothing"
+        } else {
+            "nothing that can be used"
+        };
+        let url = plain(&tier2.url);
+        let url = url.trim_end_matches('/');
+        anyhow::bail!("{nothing} of {log} lies in the object store below {url}/{root}");
+    }
     if let Some(path) = manifest {
         std::fs::write(path, found.encode())
             .with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    for it in &wanting {
-        note(&format!("{log}: {it}"));
     }
     if !records {
         match &copy {
@@ -87,13 +97,14 @@ fn look(
             )),
         }
     }
-    let mut unread = false;
+    let (mut unread, mut lost) = (false, false);
     for segment in found.segments() {
         let key = segment.intent.key(root, log);
         let text = if records {
-            match entries(&mut store, segment, &key) {
+            match entries(&mut store, log, segment, &key) {
                 Ok((told, wrong)) => {
                     unread |= !wrong.is_empty();
+                    lost |= told.iter().any(read::is_loss);
                     for it in wrong {
                         note(&format!("{log}: {it}"));
                     }
@@ -130,12 +141,16 @@ fn look(
     if !wanting.is_empty() || unread {
         anyhow::bail!("not all of {log} can be told from the object store alone, as said above");
     }
+    if lost {
+        return Err(read::lost_of(log));
+    }
     Ok(())
 }
 
-/// What stands in a segment.
+/// What stands in a segment, and what is wrong with it.
 fn entries(
     store: &mut Waited,
+    log: LogId,
     segment: &SegmentRef,
     key: &ObjectKey,
 ) -> anyhow::Result<(Vec<Delivery>, Vec<String>)> {
@@ -146,9 +161,25 @@ fn entries(
     let ObjectAnswer::Got(file) = store.call(&ask)? else {
         anyhow::bail!("a get was answered with something else");
     };
+    let (first, last) = (segment.intent.first, segment.intent.last);
+    let (mut all, mut wrong) = (Vec::new(), Vec::new());
+    if !segment.is(&file) {
+        wrong.push(format!(
+            "{first} to {last} is not what was committed: `{key}` was changed since; of its blocks those are told that can be read"
+        ));
+    }
     let tail = file.len().saturating_sub(segment.tail_bytes as usize);
     let opened = Segment::open(&file.slice(tail..), file.len() as u64)?;
-    let (mut all, mut wrong) = (Vec::new(), Vec::new());
+    let info = opened.info();
+    if (info.log, info.first, info.last) != (log, first, last) {
+        anyhow::bail!(
+            "`{key}` is a segment of {}, from {} to {}",
+            info.log,
+            info.first,
+            info.last
+        );
+    }
+    // What can be read of a block lies in the block's range, and the blocks tile the segment's.
     for (block, told) in opened.blocks().iter().zip(opened.read(&file)) {
         match told {
             Ok(told) => all.extend(told),
