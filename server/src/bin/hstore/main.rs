@@ -209,9 +209,10 @@ Examples:
     },
     /// Tell what lies of a log in the object store, from that alone: no node is asked.
     #[command(after_help = "\
-The newest copy of the manifest that is in order says it; without one, the segments themselves do. What is
-wanting is said, and makes the exit code 1; that a segment that has its length is damaged is seen with
-`--records` only. Credentials come from the environment, as for nodes.
+The newest copy of the manifest that is in order says it, and of what was moved after it the segments themselves
+do; without one, they say all. What is wanting is said, and makes the exit code 1, and so does that nothing is
+there. That a segment that has its length is damaged is seen with `--records` only. Credentials come from the
+environment, as for nodes.
 
 Examples:
   hstore rebuild 1
