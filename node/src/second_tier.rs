@@ -122,7 +122,7 @@ impl SecondTier {
 
     /// When to call [`SecondTier::follow`] for a log.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        self.reigns.values().filter_map(|it| it.deadline).min()
+        self.reigns.values().filter_map(Reign::deadline).min()
     }
 
     pub(crate) fn queues(&self) -> impl Iterator<Item = Queue> {
@@ -433,6 +433,12 @@ fn tell(log: LogId, epoch: Epoch, what: Tier2Event, env: &mut Env<'_>) {
 }
 
 impl Reign {
+    /// When to go on: nothing is done before the log is open, nor without an offloader.
+    fn deadline(&self) -> Option<Timestamp> {
+        let goes_on = self.is_open && self.offloader.is_some();
+        self.deadline.filter(|_| goes_on)
+    }
+
     fn follow(
         &mut self,
         log: LogId,
@@ -658,8 +664,7 @@ mod tests {
     }
 
     /// What is told to whoever asks for the history where the store says that the segment is not there.
-    fn told_where_it_is_missing(anomaly: Option<Anomaly>) -> ColdTold {
-        let mut tier = tier(anomaly);
+    fn told_where_it_is_missing(tier: &mut SecondTier) -> ColdTold {
         let config = ClusterConfig {
             nodes: BTreeMap::new(),
             metadata: NodeSet::EMPTY,
@@ -702,10 +707,23 @@ mod tests {
     /// is not mounted. Whoever heard that all of the segment is lost would pass over what is in order.
     #[test]
     fn a_segment_is_lost_once_the_offloader_has_found_the_same() {
+        let told = |anomaly| told_where_it_is_missing(&mut tier(anomaly));
         let lost = ColdTold::Lost(at(1_000));
-        assert_eq!(told_where_it_is_missing(Some(Anomaly::Missing)), lost);
-        let busy = ColdTold::Busy;
-        assert_eq!(told_where_it_is_missing(Some(Anomaly::Damaged)), busy);
-        assert_eq!(told_where_it_is_missing(None), busy);
+        assert_eq!(told(Some(Anomaly::Missing)), lost);
+        assert_eq!(told(Some(Anomaly::Damaged)), ColdTold::Busy);
+        assert_eq!(told(None), ColdTold::Busy);
+    }
+
+    /// Nothing would be done about it: the node would wake without end.
+    #[test]
+    fn what_is_suspected_wakes_nobody_before_the_log_is_open() {
+        for is_open in [true, false] {
+            let mut tier = tier(None);
+            tier.reigns.get_mut(&LOG).expect("it is there").is_open = is_open;
+            told_where_it_is_missing(&mut tier);
+            assert_eq!(tier.deadline().is_some(), is_open);
+            tier.reigns.get_mut(&LOG).expect("it is there").offloader = None;
+            assert_eq!(tier.deadline(), None);
+        }
     }
 }
