@@ -312,7 +312,7 @@ impl Objects {
     }
 
     async fn failed(&self, ask: &ObjectAsk, error: &Error) -> ObjectError {
-        use ObjectErrorKind::{Denied, Exists, NotFound, Unavailable, Unsupported};
+        use ObjectErrorKind::{BehindEnd, Denied, Exists, NotFound, Unavailable, Unsupported};
         let fail = |kind, detail: String| ObjectError::of(ask, kind, detail);
         match error {
             Error::NotFound { .. } => fail(NotFound, "there is no such object".into()),
@@ -332,7 +332,7 @@ impl Objects {
                     && let Ok(meta) = self.store.head(&self.path(key)).await
                     && meta.size <= range.start
                 {
-                    return fail(NotFound, format!("it ends at byte {}", meta.size));
+                    return fail(BehindEnd, format!("it ends at byte {}", meta.size));
                 }
                 fail(Unavailable, said(other))
             }

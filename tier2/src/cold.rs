@@ -370,6 +370,8 @@ impl ColdReads {
         let answer = match answer {
             Ok(ObjectAnswer::Got(bytes)) => Ok(bytes),
             Ok(_) => unreachable!("a get is answered with bytes"),
+            // It was cut short: nothing of the piece is left.
+            Err(error) if error.kind == ObjectErrorKind::BehindEnd => Ok(Bytes::new()),
             Err(error) if error.kind == ObjectErrorKind::NotFound => Err(ColdError::Missing {
                 key: call.key.clone(),
                 last: call.segment.intent.last,

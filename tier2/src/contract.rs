@@ -133,7 +133,7 @@ fn parts_are_got(suite: &mut Suite) {
     for range in [10..11, 99..200] {
         assert_eq!(
             suite.get(&key, range),
-            Err(ObjectErrorKind::NotFound),
+            Err(ObjectErrorKind::BehindEnd),
             "nothing is behind the end"
         );
     }

@@ -96,7 +96,10 @@ impl ObjectStore for MemoryObjectStore {
                 };
                 let length = object.bytes.len() as u64;
                 if range.start >= length {
-                    return fail(ObjectErrorKind::NotFound, "the range begins behind its end");
+                    return fail(
+                        ObjectErrorKind::BehindEnd,
+                        "the range begins behind its end",
+                    );
                 }
                 let end = range.end.min(length);
                 let part = object.bytes.slice(range.start as usize..end as usize);

@@ -256,7 +256,14 @@ fn get(store: &mut dyn ObjectStore, object: &Listed) -> Result<Bytes, ObjectErro
         match store.call(&ask) {
             Ok(ObjectAnswer::Got(bytes)) => whole.extend_from_slice(&bytes),
             Ok(_) => unreachable!("a get is answered with bytes"),
-            Err(error) if error.kind == ObjectErrorKind::NotFound => break,
+            Err(error)
+                if matches!(
+                    error.kind,
+                    ObjectErrorKind::NotFound | ObjectErrorKind::BehindEnd
+                ) =>
+            {
+                break;
+            }
             Err(error) => return Err(error),
         }
     }

@@ -267,6 +267,13 @@ fn what_is_wrong_is_said_with_its_place_and_keeps_nothing_back() {
         .tamper(&key, Some(whole.slice(..whole.len() - 1)));
     world.reads = ColdReads::new(root(), 1 << 20);
     world.read(asked.clone()).expect_err("it was cut");
+    // It ends before what is looked for: it is there all the same.
+    for left in [10, 0] {
+        world.store.tamper(&key, Some(whole.slice(..left)));
+        world.reads = ColdReads::new(root(), 1 << 20);
+        let error = world.read(asked.clone()).expect_err("it was cut");
+        assert!(matches!(error, ColdError::Damaged { .. }), "{error}");
+    }
     world.store.tamper(&key, None);
     assert_eq!(
         world.read(asked.clone()),

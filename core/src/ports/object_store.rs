@@ -179,8 +179,10 @@ pub struct Listed {
 /// What went wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectErrorKind {
-    /// There is no such object, or the range begins behind its end.
+    /// There is no such object.
     NotFound,
+    /// There is an object, and it ends before the range begins.
+    BehindEnd,
     /// There is an object under that key.
     Exists,
     /// The store may not be used so: wrong credentials, or too few rights. Nothing was done; asking again

@@ -12,7 +12,7 @@ use hstore_core::ports::object_store::{
 use hstore_core::{Epoch, Lsn, Timestamp, WallTime, planted};
 
 use super::retry::Retry;
-use super::upload::whole;
+use super::upload::{read, whole};
 use super::{Effect, Event, Job, Offloader};
 use crate::manifest::{
     Anomaly, Intent, IntentId, ObjectName, SegmentRef, history_prefix, log_prefix,
@@ -229,7 +229,12 @@ impl Offloader {
         out: &mut Vec<Effect>,
     ) {
         let idle = self.idle(now);
-        match (std::mem::replace(&mut self.care.stage, idle), answer) {
+        let stage = std::mem::replace(&mut self.care.stage, idle);
+        let answer = match stage {
+            Stage::Looking(..) => read(answer),
+            _ => answer,
+        };
+        match (stage, answer) {
             (Stage::Listing(mut waste), Ok(ObjectAnswer::Listed { objects, more })) => {
                 let copy = self.care.expected.map(|version| self.copy_key(version));
                 let has_copy = objects.iter().any(|it| Some(&it.key) == copy.as_ref());

@@ -12,7 +12,7 @@ use hstore_core::ports::object_store::{
 use hstore_core::{Lsn, Timestamp};
 
 use super::retry::Retry;
-use super::upload::whole;
+use super::upload::{read, whole};
 use super::{Effect, Event, Held, Job, Offloader};
 use crate::manifest::copy_key;
 
@@ -143,6 +143,10 @@ impl Offloader {
                 Err(error) => error.kind == ObjectErrorKind::Exists,
             };
         }
+        let answer = match stage {
+            Stage::Comparing(_) => read(answer),
+            _ => answer,
+        };
         match (stage, answer) {
             // An answer says that it was put, not what.
             (Stage::Putting(version), Ok(_)) => copies.stage = Stage::ToCompare(version),

@@ -8,7 +8,7 @@ use hstore_core::ports::object_store::{ObjectAnswer, ObjectError, ObjectErrorKin
 use hstore_core::{Lsn, Timestamp, WallTime};
 
 use super::retry::Retry;
-use super::upload::whole;
+use super::upload::{read, whole};
 use super::{Effect, Event, Job, Offloader};
 use crate::manifest::{Anomaly, Manifest, SegmentRef};
 use crate::policy::hand_upto;
@@ -98,7 +98,12 @@ impl Offloader {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
-        match (std::mem::take(&mut self.hand.stage), answer) {
+        let stage = std::mem::take(&mut self.hand.stage);
+        let answer = match stage {
+            Stage::Reading(_) => read(answer),
+            _ => answer,
+        };
+        match (stage, answer) {
             (Stage::Confirming(segment), Ok(_)) => {
                 let bytes = segment.file_bytes;
                 self.calls.charge(now, bytes, self.policy.bytes_per_second);

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use hstore_core::ports::object_store::{
     ObjectAnswer, ObjectAsk, ObjectError, ObjectErrorKind, ObjectKey,
 };
@@ -191,6 +192,7 @@ impl Offloader {
             self.on_confirmed(number, answer, now, out);
             return;
         }
+        let answer = read(answer);
         let upload = &mut self.uploads[number];
         let is_put = upload.stage == Stage::Putting;
         upload.is_there |= is_put
@@ -232,6 +234,16 @@ impl Offloader {
                 next
             }
         };
+    }
+}
+
+/// What was read of an object: nothing where it ends before that.
+pub(super) fn read(answer: Result<ObjectAnswer, ObjectError>) -> Result<ObjectAnswer, ObjectError> {
+    match answer {
+        Err(error) if error.kind == ObjectErrorKind::BehindEnd => {
+            Ok(ObjectAnswer::Got(Bytes::new()))
+        }
+        answer => answer,
     }
 }
 
