@@ -550,11 +550,13 @@ impl Offloader {
         if self.care.wants_marker {
             manifest.renew_marker();
         }
-        for upload in self.uploads.iter().filter(|it| it.intent.is_none()) {
-            if manifest
-                .begin(self.epoch, upload.first(), upload.last())
-                .is_err()
-            {
+        for upload in &self.uploads {
+            // In order: what is begun anew comes before what stands behind it. A manifest with nothing left takes
+            // whatever is first for its beginning.
+            let is_spoiled = upload.stage == Stage::Spoiled;
+            let (first, last) = (upload.first(), upload.last());
+            let is_new = upload.intent.is_none();
+            if is_spoiled || is_new && manifest.begin(self.epoch, first, last).is_err() {
                 break;
             }
         }
