@@ -104,19 +104,22 @@ fn an_s3_server_keeps_the_contract() {
     assert_eq!(missing.kind, ObjectErrorKind::NotFound);
 }
 
+/// A place on an S3 server that is none.
+fn s3_at(port: u16) -> Waited {
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let environment = [
+        ("AWS_ENDPOINT_URL", &*endpoint),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_ACCESS_KEY_ID", KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+    ];
+    Waited::open("s3://bucket/x", &environment)
+}
+
 #[test]
 fn a_store_that_does_not_answer_is_unavailable_and_tells_no_secret() {
     let port = ports::free(1).expect("a port")[0];
-    let endpoint = format!("http://127.0.0.1:{port}");
-    let mut store = Waited::open(
-        "s3://bucket/x",
-        &[
-            ("AWS_ENDPOINT_URL", &endpoint),
-            ("AWS_ALLOW_HTTP", "true"),
-            ("AWS_ACCESS_KEY_ID", KEY_ID),
-            ("AWS_SECRET_ACCESS_KEY", SECRET),
-        ],
-    );
+    let mut store = s3_at(port);
     let error = put(&mut store, "a").expect_err("nobody listens");
     assert_eq!(error.kind, ObjectErrorKind::Unavailable);
     let said = format!("{error} {error:?} {:?}", store.objects);
@@ -158,16 +161,7 @@ fn answering(answer: &'static str) -> u16 {
 fn of_a_stores_answer_the_status_is_told_and_no_word() {
     let port =
         answering("HTTP/1.1 503 Busy\r\nContent-Length: 9\r\nConnection: close\r\n\r\nTOPSECRET");
-    let endpoint = format!("http://127.0.0.1:{port}");
-    let mut store = Waited::open(
-        "s3://bucket/x",
-        &[
-            ("AWS_ENDPOINT_URL", &endpoint),
-            ("AWS_ALLOW_HTTP", "true"),
-            ("AWS_ACCESS_KEY_ID", KEY_ID),
-            ("AWS_SECRET_ACCESS_KEY", SECRET),
-        ],
-    );
+    let mut store = s3_at(port);
     let ask = ObjectAsk::Get {
         key: key("a"),
         range: 0..9,

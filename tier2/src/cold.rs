@@ -287,8 +287,8 @@ impl Cache {
 /// The tail of a segment, if it is that of the one that the manifest tells of.
 fn open_tail(log: LogId, segment: &SegmentRef, bytes: &Bytes) -> Result<Segment, SegmentError> {
     let tail = Segment::open(bytes, segment.file_bytes)?;
-    let (info, intent) = (tail.info(), segment.intent);
-    if (info.log, info.first, info.last) != (log, intent.first, intent.last) {
+    let info = tail.info();
+    if !segment.intent.is_of(log, info) {
         let why = "it holds another log, or another range of it, than the manifest says";
         let part = Part::File {
             bytes: info.file_bytes,

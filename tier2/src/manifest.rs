@@ -67,6 +67,12 @@ impl Intent {
         below(&log_prefix(root, log), &self.name())
     }
 
+    /// Whether a segment is what its key says: of this range of `log`.
+    #[must_use]
+    pub fn is_of(&self, log: LogId, info: &SegmentInfo) -> bool {
+        (info.log, info.first, info.last) == (log, self.first, self.last)
+    }
+
     /// The key below those of the log.
     fn name(&self) -> String {
         let (first, last) = (self.first.as_u64(), self.last.as_u64());

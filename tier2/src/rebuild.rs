@@ -155,7 +155,7 @@ fn segments(
         match Segment::verify(&bytes) {
             Ok(segment) => {
                 let info = segment.info();
-                if (info.log, info.first, info.last) == (log, intent.first, intent.last) {
+                if intent.is_of(log, info) {
                     segments.push(SegmentRef::of(intent, info, xxh3_128(&bytes)));
                 } else {
                     wanting.push(Wanting::Other(object.key.clone()));
@@ -179,7 +179,7 @@ fn behind(next: Lsn, mut all: Vec<SegmentRef>, wanting: &mut Vec<Wanting>) -> Ve
         }
         is_reached
     });
-    let row = tiled(all, &mut Vec::new());
+    let row = longest(&mut all);
     let until = row.last().map_or(next, |it| it.intent.last.successor());
     if let Some(furthest) = furthest.filter(|it| *it > until) {
         wanting.push(Wanting::Behind(until, furthest));
@@ -187,8 +187,24 @@ fn behind(next: Lsn, mut all: Vec<SegmentRef>, wanting: &mut Vec<Wanting>) -> Ve
     row
 }
 
-/// Of the segments, those that tile a range and have the most records; of several such, the latest.
+/// Of the segments, those that make the longest row; what lies before and behind it is found wanting.
 fn tiled(mut segments: Vec<SegmentRef>, wanting: &mut Vec<Wanting>) -> Vec<SegmentRef> {
+    let row = longest(&mut segments);
+    if let (Some(first), Some(last)) = (row.first(), row.last()) {
+        let (from, until) = (first.intent.first, last.intent.last.successor());
+        if let Some(oldest) = segments.first().filter(|it| it.intent.first < from) {
+            wanting.push(Wanting::Before(oldest.intent.first, from));
+        }
+        let furthest = segments.iter().map(|it| it.intent.last.successor()).max();
+        if let Some(furthest) = furthest.filter(|it| *it > until) {
+            wanting.push(Wanting::Behind(until, furthest));
+        }
+    }
+    row
+}
+
+/// Of the segments, which are sorted, those that tile a range and have the most records; of several such, the latest.
+fn longest(segments: &mut [SegmentRef]) -> Vec<SegmentRef> {
     segments.sort_by_key(|it| (it.intent.first, it.intent.last, it.intent.id));
     // For each, by where it ends: the most records that a row ending with it has, and the one before it.
     let mut rows: Vec<(u64, Option<usize>)> = Vec::new();
@@ -214,16 +230,6 @@ fn tiled(mut segments: Vec<SegmentRef>, wanting: &mut Vec<Wanting>) -> Vec<Segme
         next = rows[number].1;
     }
     row.reverse();
-    if let (Some(first), Some(last)) = (row.first(), row.last()) {
-        let (from, until) = (first.intent.first, last.intent.last.successor());
-        if let Some(oldest) = segments.first().filter(|it| it.intent.first < from) {
-            wanting.push(Wanting::Before(oldest.intent.first, from));
-        }
-        let furthest = segments.iter().map(|it| it.intent.last.successor()).max();
-        if let Some(furthest) = furthest.filter(|it| *it > until) {
-            wanting.push(Wanting::Behind(until, furthest));
-        }
-    }
     row
 }
 

@@ -171,7 +171,7 @@ fn entries(
     let tail = file.len().saturating_sub(segment.tail_bytes as usize);
     let opened = Segment::open(&file.slice(tail..), file.len() as u64)?;
     let info = opened.info();
-    if (info.log, info.first, info.last) != (log, first, last) {
+    if !segment.intent.is_of(log, info) {
         anyhow::bail!(
             "`{key}` is a segment of {}, from {} to {}",
             info.log,
