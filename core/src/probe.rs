@@ -76,12 +76,12 @@ pub const PROBES: &[Probe] = &[
         "a node was asked for what lies in the second tier, and had too much to do",
     ),
     probe(
-        "cold.got-damaged-bytes",
-        "bytes of a segment came back damaged, and were got once more",
-    ),
-    probe(
         "cold.goes-on-within-a-block",
         "a read went on with what the one before it had left of a block",
+    ),
+    probe(
+        "cold.got-damaged-bytes",
+        "bytes of a segment came back damaged, and were got once more",
     ),
     probe(
         "cold.segment-was-dropped",
