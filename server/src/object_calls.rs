@@ -1,10 +1,8 @@
 //! A node's calls to the object store: each a task of its own, all answered.
 //!
-//! A call that takes too long is answered with "nobody knows"; it may be carried out all the same. How many there are
-//! at a time is bounded by the node: some for each log that it moves, and one for each read.
+//! How many there are at a time is bounded by the node: some for each log that it moves, and one for each read.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use hstore_core::ports::object_store::{
@@ -15,9 +13,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::objects::{Objects, OpenError, plain};
-
-/// A call that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why nothing can be moved to an object store.
 #[derive(Debug, thiserror::Error)]
@@ -87,14 +82,9 @@ impl ObjectCalls {
 }
 
 async fn answer(objects: &Objects, ask: &ObjectAsk) -> Result<ObjectAnswer, ObjectError> {
-    let late = |_| {
-        let why = format!("there was no answer for {} s", PATIENCE.as_secs());
-        ObjectError::of(ask, ObjectErrorKind::Unavailable, why)
-    };
     // A client of a store that fails so must not leave the node without an answer.
     let call = AssertUnwindSafe(objects.call(ask)).catch_unwind();
-    let answer = tokio::time::timeout(PATIENCE, call).await.map_err(late)?;
-    answer.unwrap_or_else(|_| {
+    call.await.unwrap_or_else(|_| {
         let why = "the client of the store failed";
         Err(ObjectError::of(ask, ObjectErrorKind::Unavailable, why))
     })

@@ -41,8 +41,10 @@ use url::Url;
 const PAGE: usize = 1_000;
 /// What an interrupted put has left is removed once it is so old.
 const LEFT_FOR: Duration = Duration::from_secs(3_600);
-/// A call that takes longer has failed.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A call that takes longer has failed; one that moves bytes has more time, as a link may be slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// So many bytes have a second more.
+const SLOWEST_PER_SECOND: u64 = 64 << 10;
 /// So much of what a store says is passed on, in characters.
 const DETAIL_MAX: usize = 200;
 
@@ -181,7 +183,8 @@ impl Objects {
         let failed = |error: Error| setup(said(&error));
         let (scheme, path) =
             ObjectStoreScheme::parse(&parsed).map_err(|_| wrong(misnamed(&parsed)))?;
-        let client = ClientOptions::new().with_timeout(CALL_TIMEOUT);
+        // How long a call may take is seen to here.
+        let client = ClientOptions::new().with_timeout_disabled();
         let retry = RetryConfig {
             max_retries: 0,
             ..RetryConfig::default()
@@ -235,15 +238,24 @@ impl Objects {
         self.capabilities
     }
 
-    /// Asks the store.
+    /// Asks the store. A call that takes too long is answered with "nobody knows"; it may be carried out all the
+    /// same.
     ///
     /// # Errors
     /// As [the port](hstore_core::ports::object_store) has it.
     pub async fn call(&self, ask: &ObjectAsk) -> Result<ObjectAnswer, ObjectError> {
-        match self.answer(ask).await {
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(self.failed(ask, &error).await),
-        }
+        let call = async {
+            match self.answer(ask).await {
+                Ok(answer) => Ok(answer),
+                Err(error) => Err(self.failed(ask, &error).await),
+            }
+        };
+        let patience = patience(ask);
+        let answer = tokio::time::timeout(patience, call).await;
+        answer.unwrap_or_else(|_| {
+            let why = format!("there was no answer for {} s", patience.as_secs());
+            Err(ObjectError::of(ask, ObjectErrorKind::Unavailable, why))
+        })
     }
 
     async fn answer(&self, ask: &ObjectAsk) -> Result<ObjectAnswer, Error> {
@@ -418,12 +430,29 @@ fn is_endpoint(text: &str) -> bool {
     is_http && text.bytes().all(|it| it.is_ascii_graphic()) && Url::parse(text).is_ok()
 }
 
+/// How long an answer is waited for.
+fn patience(ask: &ObjectAsk) -> Duration {
+    let bytes = match ask {
+        ObjectAsk::PutIfAbsent { bytes, .. } => bytes.len() as u64,
+        ObjectAsk::Get { range, .. } => range.end.saturating_sub(range.start),
+        ObjectAsk::List { .. } | ObjectAsk::Delete { .. } => 0,
+    };
+    PATIENCE + Duration::from_secs(bytes / SLOWEST_PER_SECOND)
+}
+
 /// A URL without what may be secret in it.
 #[must_use]
 pub fn plain(url: &str) -> String {
     // Whatever stands before an `@` may be a password, wherever it was meant to stand.
     if url.contains('@') {
         return "(a URL with an `@`)".to_owned();
+    }
+    // And so may what stands where a port does, with a name before it.
+    let behind_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = behind_scheme.split('/').next().unwrap_or_default();
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    if !port.bytes().all(|it| it.is_ascii_digit()) {
+        return "(a URL with a port that is none)".to_owned();
     }
     url.split(['?', '#']).next().unwrap_or_default().to_owned()
 }

@@ -264,6 +264,7 @@ fn a_url_that_names_no_store_is_refused_with_what_would_do() {
         "s3://user:pa#secret@bucket",
         "AKID:secret@bucket",
         "s3:user:secret@bucket",
+        "s3://AKID:secret/bucket",
     ] {
         let error = refused(url);
         assert!(!format!("{error} {error:?}").contains("secret"), "{error}");

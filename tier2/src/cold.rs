@@ -687,12 +687,12 @@ mod tests {
         }
     }
 
-    /// Reads the log four records at a time, as far as `reads` go, and says what was left of blocks each time.
-    fn read_on(cache_bytes: usize, reads: u32) -> Vec<Vec<(Lsn, usize, usize)>> {
+    /// Reads the log four records at a time, and says what was left of blocks each time.
+    fn read_on(cache_bytes: usize, ahead_bytes: u64) -> Vec<Vec<(Lsn, usize, usize)>> {
         let (segment, finished) = segment();
         let mut cold = ColdReads::new("history".parse().expect("a key"), cache_bytes);
         let mut left = Vec::new();
-        for number in 0..reads {
+        for number in 0..10 {
             let mut out = ColdOutputs::default();
             let asked = ColdRead {
                 log: LOG,
@@ -702,7 +702,7 @@ mod tests {
                 time: None,
                 limit_bytes: usize::MAX,
                 limit: 4,
-                ahead_bytes: 1,
+                ahead_bytes,
             };
             cold.read(asked, &mut out);
             while let Some(call) = out.calls.pop() {
@@ -727,7 +727,7 @@ mod tests {
     fn what_an_answer_leaves_of_a_block_is_kept_counted_and_used_once() {
         let first = segment().1;
         let tail = Segment::verify(&first.bytes).expect("it is in order");
-        let left = read_on(1 << 20, 10);
+        let left = read_on(1 << 20, 1);
         for (number, rests) in left.iter().enumerate() {
             let next = Lsn::new(1, 4 * number as u32 + 5);
             let block = tail.block_of(next).map(|it| tail.blocks()[it]);
@@ -747,7 +747,8 @@ mod tests {
     }
 
     #[test]
-    fn a_small_cache_keeps_no_rests() {
-        assert!(read_on(2_000, 10).iter().all(Vec::is_empty));
+    fn no_rests_are_kept_by_a_small_cache_nor_of_those_who_do_not_read_on() {
+        assert!(read_on(2_000, 1).iter().all(Vec::is_empty));
+        assert!(read_on(1 << 20, 0).iter().all(Vec::is_empty));
     }
 }

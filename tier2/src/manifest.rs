@@ -296,6 +296,8 @@ pub struct Manifest {
     anomalies: BTreeMap<IntentId, Anomaly>,
     /// The marker's number; 0 if there was none yet.
     marker: u64,
+    /// The trim up to which something was dropped last.
+    given_up: Lsn,
 }
 
 /// Why a change does not apply.
@@ -432,6 +434,12 @@ impl Manifest {
         self.next
     }
 
+    /// Up to here, at least, the log was given up: what lies there does not come back.
+    #[must_use]
+    pub fn given_up(&self) -> Lsn {
+        self.given_up
+    }
+
     /// The last LSN that lies in the second tier, committed; `None` if nothing does.
     #[must_use]
     pub fn last(&self) -> Option<Lsn> {
@@ -560,6 +568,9 @@ impl Manifest {
         if is_empty && self.next.is_some_and(|next| next <= trim) {
             self.next = None;
             changed = true;
+        }
+        if changed {
+            self.given_up = self.given_up.max(trim);
         }
         changed
     }

@@ -110,7 +110,9 @@ pub fn rebuild(
                 let committed = manifest.segments().map(|it| it.intent);
                 let dropped = manifest.dropped().map(|it| it.intent);
                 let known: BTreeSet<_> = committed.chain(dropped).map(|it| it.id).collect();
-                let known = |it: &Intent| known.contains(&it.id);
+                // A put may have come late, after all of it had been given up.
+                let given_up = manifest.given_up();
+                let known = |it: &Intent| known.contains(&it.id) || it.last <= given_up;
                 let manifest = manifest.settled();
                 let all = segments(store, (root, log), &objects, &known, &mut wanting)?;
                 let row = match manifest.next() {
@@ -134,7 +136,7 @@ pub fn rebuild(
     })
 }
 
-/// The segments of a log that are in order, but for those that are known already.
+/// The segments of a log that are in order, but for those of which enough is known already.
 fn segments(
     store: &mut dyn ObjectStore,
     (root, log): (&ObjectKey, LogId),

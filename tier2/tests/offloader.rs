@@ -694,6 +694,61 @@ fn nothing_is_committed_nor_handed_over_in_another_store() {
     assert_eq!(world.held.manifest.anomalies().len(), 0);
 }
 
+/// The store is another one for a while, from every single call on.
+#[test]
+fn nothing_is_handed_over_that_the_bucket_alone_does_not_tell_of() {
+    for most in 0..60 {
+        let mut world = World::new(Policy {
+            care_interval: Duration::from_secs(600),
+            ..forgetful()
+        });
+        let rest = world.log.split_off(30);
+        world.run_for(100);
+        world.log.extend(rest);
+        world.run(world.now + Duration::from_secs(20), world.made + most);
+        let store = std::mem::take(&mut world.store);
+        world.run_for(20);
+        world.store = store;
+        let until = world.now + Duration::from_secs(100);
+        let mut handed = world.held.handed;
+        while world.now < until {
+            world.run(until, world.made + 1);
+            if world.held.handed > handed {
+                handed = world.held.handed;
+                let told = world.told_by_copies();
+                assert!(told >= Some(handed), "{handed} of {told:?} after {most}");
+            }
+        }
+        assert_eq!(handed, world.log[world.log.len() - 1].last(), "{most}");
+    }
+}
+
+/// The marker vanishes, at every single call.
+#[test]
+fn nothing_more_is_handed_over_once_the_marker_is_gone() {
+    for most in 0..40 {
+        let mut world = World::new(policy());
+        world.run_for(100);
+        world.take_over(forgetful());
+        let until = world.now + Duration::from_secs(100);
+        world.run(until, world.made + most);
+        let marker = world.marker();
+        world.store.tamper(&marker, None);
+        let (mut handed, mut more) = (world.held.handed, 0);
+        while world.now < until {
+            world.run(until, world.made + 1);
+            let stands = world.store.objects().any(|(it, _)| *it == world.marker());
+            if world.held.handed > handed && !stands {
+                more += 1;
+            }
+            handed = world.held.handed;
+        }
+        // One may have been under way.
+        assert!(more <= 1, "{more} after {most}");
+        assert_eq!(handed, world.log[world.log.len() - 1].last(), "{most}");
+    }
+}
+
 impl World {
     fn keys_of_segments(&self) -> Vec<ObjectKey> {
         let segments = self.held.manifest.segments();
@@ -703,6 +758,22 @@ impl World {
     fn marker(&self) -> ObjectKey {
         let key = self.held.manifest.marker_key(&root(), LOG);
         key.expect("there is one")
+    }
+
+    /// The last LSN that the newest copy of the manifest in the store knows to be moved.
+    fn told_by_copies(&self) -> Option<Lsn> {
+        let prefix = root().child("log-7").expect("a key");
+        let copies =
+            self.store
+                .objects()
+                .filter_map(|(key, bytes)| match ObjectName::read(key, &prefix) {
+                    Some(ObjectName::Copy { epoch, version, .. }) => {
+                        Some(((epoch, version), bytes))
+                    }
+                    _ => None,
+                });
+        let (_, newest) = copies.max_by_key(|(number, _)| *number)?;
+        Manifest::decode(newest).expect("it is in order").last()
     }
 
     fn is_told_to_be_elsewhere(&self) -> bool {
@@ -1127,4 +1198,164 @@ fn a_manifest_is_made_of_segments_wherever_uploads_were_interrupted() {
         let records: u64 = manifest.segments().map(|it| it.records).sum();
         assert_eq!(records, u64::from(RECORDS) - 2);
     }
+}
+
+/// Somebody waits for what is told of each, and nothing else is looked at for ten minutes.
+#[test]
+fn whatever_is_suspected_is_looked_at_soon() {
+    let policy = Policy {
+        care_interval: Duration::from_secs(600),
+        ..forgetful()
+    };
+    for between in 0..6 {
+        let mut world = World::new(policy);
+        world.run_for(300);
+        let segments: Vec<_> = world.held.manifest.segments().cloned().collect();
+        let lost = &segments[1..4];
+        for it in lost {
+            world.store.tamper(&it.intent.key(&root(), LOG), None);
+        }
+        for it in lost {
+            world.offloader.suspect(it.intent.id);
+            world.run(world.now + Duration::from_secs(1), world.made + between);
+        }
+        world.run_for(5);
+        assert_eq!(world.missing(), lost.len(), "{between} calls between");
+        // Then it looks no more often than it did.
+        let made = world.made;
+        world.run_for(500);
+        assert!(world.made - made <= 8, "{}", world.made - made);
+    }
+}
+
+#[test]
+fn what_is_suspected_while_all_is_given_up_is_not_looked_for() {
+    let mut world = World::new(policy());
+    world.run_for(200);
+    let suspect = world.held.manifest.last().and_then(|last| {
+        let segment = world.held.manifest.segment_of(last)?;
+        Some(segment.intent.id)
+    });
+    world.trim = world.log[world.log.len() - 1].last();
+    world.run_for(100);
+    let made = world.made;
+    world.offloader.suspect(suspect.expect("there was one"));
+    world.run_for(8);
+    assert_eq!(world.made - made, 1, "what lies there is listed once");
+}
+
+/// A crash of the store has left no byte of a segment.
+#[test]
+fn a_segment_that_has_become_empty_is_damaged_and_not_missing() {
+    // Care finds it, where nothing is handed over, or else who hands over.
+    for (policy, is_suspected) in [(policy(), true), (forgetful(), false)] {
+        let mut world = World::new(self::policy());
+        world.run_for(100);
+        let third = world.held.manifest.segments().nth(2).expect("some").clone();
+        let key = third.intent.key(&root(), LOG);
+        world.store.tamper(&key, Some(Bytes::new()));
+        world.take_over(Policy {
+            care_interval: Duration::from_secs(600),
+            ..policy
+        });
+        if is_suspected {
+            world.offloader.suspect(third.intent.id);
+        }
+        world.run_for(30);
+        let manifest = &world.held.manifest;
+        assert_eq!(manifest.anomaly(third.intent.id), Some(Anomaly::Damaged));
+        assert!(world.held.handed < third.intent.first);
+    }
+}
+
+#[test]
+fn a_copy_of_the_manifest_that_came_to_be_empty_is_put_anew() {
+    let mut world = World::new(policy());
+    world.run_for(200);
+    // Nothing is moved any more that would make another one anyway.
+    world.take_over(policy());
+    let mut is_first = true;
+    world.fault = Box::new(move |ask| match ask {
+        ObjectAsk::PutIfAbsent { key, .. }
+            if key.as_str().contains("manifest") && std::mem::take(&mut is_first) =>
+        {
+            Wrong::Emptied
+        }
+        _ => Wrong::Nothing,
+    });
+    world.run_for(400);
+    world.check(&log());
+}
+
+/// All was given up, and an upload that was given up long before comes late.
+#[test]
+fn a_manifest_from_the_store_brings_nothing_back_that_was_given_up() {
+    let mut world = World::new(policy());
+    world.run_for(200);
+    let first = world.held.manifest.segments().next().expect("some").intent;
+    let objects = world.store.objects();
+    let bytes = objects
+        .filter(|(key, _)| **key == first.key(&root(), LOG))
+        .map(|(_, bytes)| bytes.clone())
+        .next()
+        .expect("it is there");
+    world.trim = world.log[world.log.len() - 1].last();
+    world.run_for(400);
+    assert_eq!(world.held.manifest.segments().len(), 0);
+    assert_eq!(world.held.manifest.dropped().len(), 0);
+    let mut late = first;
+    late.id.0 += 100;
+    let key = late.key(&root(), LOG);
+    let put = world.store.call(&ObjectAsk::PutIfAbsent { key, bytes });
+    put.expect("there is none");
+    let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
+    assert!(found.copy.is_some());
+    assert_eq!(found.manifest.segments().len(), 0);
+    assert_eq!(found.wanting, []);
+}
+
+/// Nothing is committed when the copy is put, and everything when the bucket is all that is left.
+#[test]
+fn what_follows_a_copy_of_an_empty_manifest_is_found_by_the_segments() {
+    let mut world = World::new(policy());
+    world.run_for(200);
+    let manifest = world.held.manifest.clone();
+    let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
+    let mut older = Manifest::default();
+    older.begin_history(manifest.born().expect("it has begun"));
+    let copy = found.copy.expect("there is one");
+    world.store.tamper(&copy, Some(older.encode()));
+    let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
+    assert!(found.manifest.segments().eq(manifest.segments()));
+    assert_eq!((found.copy, found.wanting), (Some(copy), Vec::new()));
+}
+
+/// What an upload that was given up has left is garbage, and nobody misses it.
+#[test]
+fn what_waits_for_being_deleted_is_not_found_wanting() {
+    let mut world = World::new(policy());
+    let mut puts = 0;
+    world.fault = Box::new(move |ask| match ask {
+        ObjectAsk::PutIfAbsent { key, .. } if key.as_str().ends_with(".seg") => {
+            puts += 1;
+            if puts == 2 {
+                Wrong::Emptied
+            } else {
+                Wrong::Nothing
+            }
+        }
+        _ => Wrong::Nothing,
+    });
+    world.run_for(30);
+    let manifest = &world.held.manifest;
+    assert_ne!(manifest.dropped().len(), 0);
+    let segments: Vec<_> = manifest.segments().cloned().collect();
+    assert_eq!(
+        manifest.last(),
+        world.log.last().map(Delivery::last),
+        "all is moved"
+    );
+    let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
+    assert!(found.manifest.segments().eq(&segments));
+    assert_eq!(found.wanting, []);
 }

@@ -463,13 +463,13 @@ impl Reader {
                     // Copies that are in order and continue nothing are no loss: what came before is wrong.
                     entry = lost.and_then(|_| self.anchor(next));
                 }
-                if entry.is_none() && lost.is_some() && self.is_tiered {
-                    if !self.is_not_there() {
+                if entry.is_none() && lost.is_some() {
+                    if self.is_tiered && !self.is_not_there() {
                         probe!("reader.looks-in-the-second-tier-before-it-tells-of-loss");
                         self.ask_second_tier();
                         break;
                     }
-                    // Of what lies behind it the second tier may have more.
+                    // Of what lies behind it the second tier may have more, also where nothing moves there any more.
                     let tier = self.second_tier.as_ref();
                     lost = lost.min(tier.and_then(|it| it.lost(next)).or(lost));
                 }

@@ -478,3 +478,25 @@ fn what_was_given_up_is_a_gap_up_to_the_trim() {
     assert_eq!(nodes.reader.take(), [gap]);
     assert_eq!(nodes.reader.next(), at(4));
 }
+
+/// Of what moved before, one record is lost, and all else is in order: also where nothing moves any more.
+#[test]
+fn of_what_has_moved_no_more_is_told_lost_than_is() {
+    for is_tiered in [true, false] {
+        let mut nodes = Nodes::tiered(6);
+        nodes.reader.is_tiered = is_tiered;
+        nodes.hand_over(5, 5);
+        assert_eq!(nodes.asked_cold(), [(NodeId(1), at(1))]);
+        nodes.tell_cold(1, 1, ColdTold::Lost(at(1)), START);
+        // All nodes are asked once more.
+        nodes.hand_over(5, 5);
+        let lost = Delivery::Gap {
+            kind: GapKind::DataLoss,
+            first: at(1),
+            last: at(1),
+        };
+        assert_eq!(nodes.reader.take(), [lost]);
+        nodes.at(START);
+        assert_eq!(nodes.asked_cold(), [(NodeId(1), at(2))]);
+    }
+}

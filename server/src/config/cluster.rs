@@ -666,6 +666,14 @@ mod tests {
                 "x.toml: `metadata` is `[0, a text]`: expected a list of numbers from 0 to 127",
             ),
             (
+                format!("metadata = \"TOPSECRET\"\n{}", plain()),
+                "x.toml: `metadata` is a text: expected a list of numbers from 0 to 127",
+            ),
+            (
+                begin.clone() + "uploads = \"TOPSECRET\"",
+                "x.toml: `tier2.uploads` is a text: expected a number from 0 to 4",
+            ),
+            (
                 "cluster = \"test\"\nkey = a-TOPSECRET\n".to_owned(),
                 "x.toml: TOML parse error at line 2, column 7: string values must be quoted, expected literal string",
             ),

@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(
             refused(&bad, &[], &Flags::default()),
             format!(
-                "{}: `node` is `one`: expected a number from 0 to 127",
+                "{}: `node` is a text: expected a number from 0 to 127",
                 bad.display()
             )
         );
@@ -262,7 +262,7 @@ mod tests {
         };
         assert_eq!(
             refused(&file, &[], &flags),
-            "--node: `node` is `x`: expected a number from 0 to 127"
+            "--node: `node` is a text: expected a number from 0 to 127"
         );
         assert_eq!(
             refused(&file, &[("HSTORED_NODE", "-1")], &Flags::default()),

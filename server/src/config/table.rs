@@ -157,7 +157,11 @@ impl Table {
             Some(number) => Ok(Some(number)),
             None => {
                 let expected = format!("a number from {} to {}", range.start(), range.end());
-                Err(self.invalid(key, &value, &expected))
+                Err(if is_other_text(&value) {
+                    self.mistyped(key, &value, &expected)
+                } else {
+                    self.invalid(key, &value, &expected)
+                })
             }
         }
     }
@@ -172,20 +176,15 @@ impl Table {
             return Ok(None);
         };
         let allowed = |value: &Value| number_of(value).filter(|number| range.contains(number));
-        let numbers = match &value.kind {
-            ValueKind::Array(items) => items.iter().map(allowed).collect(),
-            _ => None,
+        let (first, last) = (range.start(), range.end());
+        let expected = format!("a list of numbers from {first} to {last}");
+        let ValueKind::Array(items) = &value.kind else {
+            return Err(self.mistyped(key, &value, &expected));
         };
+        let numbers = items.iter().map(allowed).collect::<Option<_>>();
         match numbers {
             Some(numbers) => Ok(Some(numbers)),
-            None => {
-                let expected = format!(
-                    "a list of numbers from {} to {}",
-                    range.start(),
-                    range.end()
-                );
-                Err(self.invalid(key, &value, &expected))
-            }
+            None => Err(self.invalid(key, &value, &expected)),
         }
     }
 
@@ -246,6 +245,11 @@ fn number_of(value: &Value) -> Option<u64> {
         ValueKind::String(text) => text.parse().ok(),
         _ => None,
     }
+}
+
+/// Whether it is a text of anything but a whole number.
+fn is_other_text(value: &Value) -> bool {
+    matches!(&value.kind, ValueKind::String(text) if text.parse::<i128>().is_err())
 }
 
 /// The value, or its type where that alone is wrong for a text or a number.

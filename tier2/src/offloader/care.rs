@@ -141,17 +141,21 @@ impl Offloader {
                     self.calls.ask(Job::Care, ObjectAsk::Delete { key }, out);
                     self.care.stage = Stage::Deleting(waste);
                 }
-                None => self.look(out),
+                None => self.look(now, out),
             },
             waiting => self.care.stage = waiting,
         }
     }
 
-    /// Until the next round.
+    /// Until the next round, which begins at once if somebody waits for it.
     fn idle(&self, now: Timestamp) -> Stage {
+        let retry = self.care.retry.rests_until().filter(|at| *at > now);
+        if !self.care.suspects.is_empty() {
+            // But not as long as nobody knows whether this is the store.
+            return Stage::Idle(retry.unwrap_or(now));
+        }
         let next = now + self.policy.care_interval;
-        let sooner = self.care.retry.rests_until().filter(|at| *at > now);
-        Stage::Idle(sooner.map_or(next, |at| at.min(next)))
+        Stage::Idle(retry.map_or(next, |at| at.min(next)))
     }
 
     /// All of this history lies below it, and nothing else is looked at.
@@ -325,12 +329,14 @@ impl Offloader {
     }
 
     /// Reads the next segment; then the round is over. Uploads wait for it, and not the other way round.
-    fn look(&mut self, out: &mut Vec<Effect>) {
+    fn look(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         let segments = || self.held.manifest.segments();
         let suspect = self.care.suspects.pop_front();
         let suspect = suspect.and_then(|id| segments().find(|it| it.intent.id == id));
         let next = segments().find(|it| it.intent.first > self.care.looked);
         let Some(segment) = suspect.or(next).or(segments().next()).cloned() else {
+            self.care.suspects.clear();
+            self.care.stage = self.idle(now);
             return;
         };
         self.care.looked = segment.intent.last;
@@ -346,10 +352,16 @@ impl Offloader {
 
     /// Somebody could not read a segment: it is looked at next.
     pub fn suspect(&mut self, id: IntentId) {
-        if self.care.suspects.contains(&id) || self.care.suspects.len() >= SUSPECTS_MAX {
+        let looked_at = match &self.care.stage {
+            Stage::Looking(segment, _) | Stage::Confirming(segment) => Some(segment.intent.id),
+            _ => None,
+        };
+        let suspects = &mut self.care.suspects;
+        if looked_at == Some(id) || suspects.contains(&id) || suspects.len() >= SUSPECTS_MAX {
             return;
         }
-        self.care.suspects.push_back(id);
+        suspects.push_back(id);
+        // Who idles looks now; who does not, after this round.
         if let Stage::Idle(at) = &mut self.care.stage {
             // But not as long as nobody knows whether this is the store.
             *at = self.care.retry.not_before.min(*at);

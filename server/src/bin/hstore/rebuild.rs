@@ -93,7 +93,7 @@ fn look(
         match &copy {
             Some(copy) => note(&format!("{log}: by the manifest's copy `{copy}`")),
             None => note(&format!(
-                "{log}: there is no copy of the manifest; by the segments alone"
+                "{log}: there is no copy of the manifest that can be used; by the segments alone"
             )),
         }
     }
