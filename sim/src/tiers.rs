@@ -632,7 +632,8 @@ impl Tiers {
         Ok(all)
     }
 
-    /// Without any copy of the manifest, the segments alone tell of all that they tell of with one.
+    /// Without any copy of the manifest, the segments alone tell of all that they tell of with one; unless a put has
+    /// come late since the bucket came to rest: only a copy of the manifest tells that it belongs to nothing.
     ///
     /// # Errors
     /// If they do not.
@@ -645,12 +646,16 @@ impl Tiers {
         let Some(tier) = self.logs.get(&log) else {
             return Ok(());
         };
-        if self.is_tampered(log) {
+        let prefix = log_prefix(&self.root, log);
+        let is_astray = |key| match ObjectName::read(key, &prefix) {
+            Some(ObjectName::Segment(it)) => !tier.held.manifest.knows(it.epoch, it.id),
+            _ => false,
+        };
+        if self.is_tampered(log) || store.objects().any(|(key, _)| is_astray(key)) {
             return Ok(());
         }
         self.checked += 1;
         let mut alone = store.clone();
-        let prefix = log_prefix(&self.root, log);
         let copies = store.objects().filter(|(key, _)| {
             matches!(
                 ObjectName::read(key, &prefix),

@@ -5,6 +5,9 @@
 //! whole to see that it is. What was put there had been released, so a segment that was never committed tells nothing
 //! that is not so; of those that overlap, those are taken that make the longest row.
 //!
+//! What was given up does not come back where a copy says so. Where there is none, a put that came late, after what it
+//! put had been given up, may make the longest row: it is told that there is more behind it.
+//!
 //! Of several histories of a log, the one that began last is looked at.
 //!
 //! It is told what was found wanting. Records that never came to the second tier cannot be had from it.
