@@ -30,7 +30,7 @@ fn marked(text: &str) -> impl Iterator<Item = &str> {
 fn every_probe_that_is_listed_stands_somewhere() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let mut files = Vec::new();
-    for part in ["replicator", "node", "tier1", "sim"] {
+    for part in ["replicator", "node", "tier1", "tier2", "sim"] {
         sources(&root.join(part).join("src"), &mut files);
     }
     let texts: Vec<String> = files
