@@ -671,7 +671,7 @@ mod tests {
             ),
             (
                 begin.clone() + "uploads = \"TOPSECRET\"",
-                "x.toml: `tier2.uploads` is a text: expected a number from 0 to 4",
+                "x.toml: `tier2.uploads` is a text: expected a number from 1 to 4",
             ),
             (
                 "cluster = \"test\"\nkey = a-TOPSECRET\n".to_owned(),
