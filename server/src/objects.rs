@@ -44,7 +44,7 @@ const LEFT_FOR: Duration = Duration::from_secs(3_600);
 /// A call that takes longer has failed; one that moves bytes has more time, as a link may be slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// So many bytes have a second more.
-const SLOWEST_PER_SECOND: u64 = 64 << 10;
+const SLOWEST_PER_SECOND: u64 = 256 << 10;
 /// So much of what a store says is passed on, in characters.
 const DETAIL_MAX: usize = 200;
 
@@ -447,14 +447,17 @@ pub fn plain(url: &str) -> String {
     if url.contains('@') {
         return "(a URL with an `@`)".to_owned();
     }
-    // And so may what stands where a port does, with a name before it.
-    let behind_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let host = behind_scheme.split('/').next().unwrap_or_default();
-    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
-    if !port.bytes().all(|it| it.is_ascii_digit()) {
+    let shown = url.split(['?', '#']).next().unwrap_or_default();
+    // And so may what stands behind a colon, unless it is a port.
+    let behind_scheme = shown.split_once(':').map_or(shown, |(_, rest)| rest);
+    let is_plain = |part: &str| {
+        let port = part.rsplit_once(':').map_or("", |(_, port)| port);
+        part.ends_with(']') || port.bytes().all(|it| it.is_ascii_digit())
+    };
+    if !behind_scheme.split('/').all(is_plain) {
         return "(a URL with a port that is none)".to_owned();
     }
-    url.split(['?', '#']).next().unwrap_or_default().to_owned()
+    shown.to_owned()
 }
 
 /// What an error says, without what the store said: that may name keys and signatures.

@@ -265,6 +265,8 @@ fn a_url_that_names_no_store_is_refused_with_what_would_do() {
         "AKID:secret@bucket",
         "s3:user:secret@bucket",
         "s3://AKID:secret/bucket",
+        "s3:///AKID:secret/bucket",
+        "s3:/AKID:secret/bucket",
     ] {
         let error = refused(url);
         assert!(!format!("{error} {error:?}").contains("secret"), "{error}");

@@ -632,8 +632,8 @@ impl Tiers {
         Ok(all)
     }
 
-    /// Without any copy of the manifest, the segments alone tell of all that they tell of with one; unless a put has
-    /// come late since the bucket came to rest: only a copy of the manifest tells that it belongs to nothing.
+    /// Without any copy of the manifest, the segments alone tell of all that they tell of with one; but for what was put
+    /// late, after the bucket came to rest: only a copy of the manifest tells that it belongs to nothing.
     ///
     /// # Errors
     /// If they do not.
@@ -646,23 +646,18 @@ impl Tiers {
         let Some(tier) = self.logs.get(&log) else {
             return Ok(());
         };
-        let prefix = log_prefix(&self.root, log);
-        let is_astray = |key| match ObjectName::read(key, &prefix) {
-            Some(ObjectName::Segment(it)) => !tier.held.manifest.knows(it.epoch, it.id),
-            _ => false,
-        };
-        if self.is_tampered(log) || store.objects().any(|(key, _)| is_astray(key)) {
+        if self.is_tampered(log) {
             return Ok(());
         }
         self.checked += 1;
         let mut alone = store.clone();
-        let copies = store.objects().filter(|(key, _)| {
-            matches!(
-                ObjectName::read(key, &prefix),
-                Some(ObjectName::Copy { .. })
-            )
-        });
-        for (key, _) in copies {
+        let prefix = log_prefix(&self.root, log);
+        let is_without = |key| match ObjectName::read(key, &prefix) {
+            Some(ObjectName::Copy { .. }) => true,
+            Some(ObjectName::Segment(it)) => !tier.held.manifest.knows(it.epoch, it.id),
+            Some(ObjectName::Marker { .. }) | None => false,
+        };
+        for (key, _) in store.objects().filter(|(key, _)| is_without(key)) {
             alone.tamper(key, None);
         }
         let found = rebuild(&mut alone, &self.root, log).expect("nothing is wrong with the store");

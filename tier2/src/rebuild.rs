@@ -113,10 +113,13 @@ pub fn rebuild(
                 let committed = manifest.segments().map(|it| it.intent);
                 let dropped = manifest.dropped().map(|it| it.intent);
                 let known: BTreeSet<_> = committed.chain(dropped).map(|it| it.id).collect();
-                // A put may have come late, after all of it had been given up.
-                let given_up = manifest.given_up();
-                let known = |it: &Intent| known.contains(&it.id) || it.last <= given_up;
                 let manifest = manifest.settled();
+                // Where nothing is left of it, a put may have come late of what had been given up.
+                let given_up = match manifest.next() {
+                    None => manifest.given_up(),
+                    Some(_) => Lsn::MIN,
+                };
+                let known = |it: &Intent| known.contains(&it.id) || it.last <= given_up;
                 let all = segments(store, (root, log), &objects, &known, &mut wanting)?;
                 let row = match manifest.next() {
                     None => tiled(all, &mut wanting),

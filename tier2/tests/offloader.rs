@@ -1283,7 +1283,10 @@ fn a_copy_of_the_manifest_that_came_to_be_empty_is_put_anew() {
         }
         _ => Wrong::Nothing,
     });
+    let puts = world.puts.len();
     world.run_for(400);
+    let copies = world.puts.len() - puts;
+    assert!(copies >= 2, "{copies}: the first one is empty");
     world.check(&log());
 }
 

@@ -151,11 +151,16 @@ impl Offloader {
     fn idle(&self, now: Timestamp) -> Stage {
         let retry = self.care.retry.rests_until().filter(|at| *at > now);
         if !self.care.suspects.is_empty() {
-            // But not as long as nobody knows whether this is the store.
-            return Stage::Idle(retry.unwrap_or(now));
+            return Stage::Idle(self.soonest().max(now));
         }
         let next = now + self.policy.care_interval;
         Stage::Idle(retry.map_or(next, |at| at.min(next)))
+    }
+
+    /// The next round begins no sooner, whoever waits for it: not as long as nobody knows whether this is the store,
+    /// and not faster than bytes may be moved.
+    fn soonest(&self) -> Timestamp {
+        self.care.retry.not_before.max(self.calls.free_at)
     }
 
     /// All of this history lies below it, and nothing else is looked at.
@@ -356,15 +361,17 @@ impl Offloader {
             Stage::Looking(segment, _) | Stage::Confirming(segment) => Some(segment.intent.id),
             _ => None,
         };
+        // What was found is about to be noted.
+        let is_known = looked_at == Some(id) || self.seen.contains_key(&id);
+        let soonest = self.soonest();
         let suspects = &mut self.care.suspects;
-        if looked_at == Some(id) || suspects.contains(&id) || suspects.len() >= SUSPECTS_MAX {
+        if is_known || suspects.contains(&id) || suspects.len() >= SUSPECTS_MAX {
             return;
         }
         suspects.push_back(id);
         // Who idles looks now; who does not, after this round.
         if let Stage::Idle(at) = &mut self.care.stage {
-            // But not as long as nobody knows whether this is the store.
-            *at = self.care.retry.not_before.min(*at);
+            *at = soonest.min(*at);
         }
     }
 
