@@ -115,11 +115,9 @@ pub fn rebuild(
                 let known: BTreeSet<_> = committed.chain(dropped).map(|it| it.id).collect();
                 let manifest = manifest.settled();
                 // Where nothing is left of it, a put may have come late of what had been given up.
-                let given_up = match manifest.next() {
-                    None => manifest.given_up(),
-                    Some(_) => Lsn::MIN,
-                };
-                let known = |it: &Intent| known.contains(&it.id) || it.last <= given_up;
+                let is_given_up =
+                    |it: &Intent| manifest.next().is_none() && it.last <= manifest.given_up();
+                let known = |it: &Intent| known.contains(&it.id) || is_given_up(it);
                 let all = segments(store, (root, log), &objects, &known, &mut wanting)?;
                 let row = match manifest.next() {
                     None => tiled(all, &mut wanting),
@@ -178,20 +176,17 @@ fn segments(
 /// Of the segments, those that make the longest row from `next` on.
 fn behind(next: Lsn, mut all: Vec<SegmentRef>, wanting: &mut Vec<Wanting>) -> Vec<SegmentRef> {
     all.sort_by_key(|it| it.intent.first);
-    let furthest = all.iter().map(|it| it.intent.last.successor()).max();
-    let mut reached = BTreeSet::from([next]);
-    all.retain(|it| {
-        let is_reached = reached.contains(&it.intent.first);
+    let mut ends = BTreeSet::from([next]);
+    let reached = all.iter().filter(|it| {
+        let is_reached = ends.contains(&it.intent.first);
         if is_reached {
-            reached.insert(it.intent.last.successor());
+            ends.insert(it.intent.last.successor());
         }
         is_reached
     });
-    let row = longest(&mut all);
+    let row = longest(&mut reached.cloned().collect::<Vec<_>>());
     let until = row.last().map_or(next, |it| it.intent.last.successor());
-    if let Some(furthest) = furthest.filter(|it| *it > until) {
-        wanting.push(Wanting::Behind(until, furthest));
-    }
+    wanting.extend(more_behind(until, &all));
     row
 }
 
@@ -203,15 +198,18 @@ fn tiled(mut segments: Vec<SegmentRef>, wanting: &mut Vec<Wanting>) -> Vec<Segme
         if let Some(oldest) = segments.first().filter(|it| it.intent.first < from) {
             wanting.push(Wanting::Before(oldest.intent.first, from));
         }
-        let furthest = segments.iter().map(|it| it.intent.last.successor()).max();
-        if let Some(furthest) = furthest.filter(|it| *it > until) {
-            wanting.push(Wanting::Behind(until, furthest));
-        }
+        wanting.extend(more_behind(until, &segments));
     }
     row
 }
 
-/// Of the segments, which are sorted, those that tile a range and have the most records; of several such, the latest.
+/// What is found wanting where a row of the segments ends before the last of them.
+fn more_behind(until: Lsn, segments: &[SegmentRef]) -> Option<Wanting> {
+    let furthest = segments.iter().map(|it| it.intent.last.successor()).max()?;
+    (furthest > until).then_some(Wanting::Behind(until, furthest))
+}
+
+/// Sorts the segments. Of them, those that tile a range and have the most records; of several such, the latest.
 fn longest(segments: &mut [SegmentRef]) -> Vec<SegmentRef> {
     segments.sort_by_key(|it| (it.intent.first, it.intent.last, it.intent.id));
     // For each, by where it ends: the most records that a row ending with it has, and the one before it.

@@ -153,16 +153,11 @@ impl Table {
         let Some(value) = self.take(key) else {
             return Ok(None);
         };
-        match number_of(&value).filter(|number| range.contains(number)) {
-            Some(number) => Ok(Some(number)),
-            None => {
-                let expected = format!("a number from {} to {}", range.start(), range.end());
-                Err(if is_other_text(&value) {
-                    self.mistyped(key, &value, &expected)
-                } else {
-                    self.invalid(key, &value, &expected)
-                })
-            }
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        match number_of(&value) {
+            Some(number) if range.contains(&number) => Ok(Some(number)),
+            _ if is_other_text(&value) => Err(self.mistyped(key, &value, &expected)),
+            _ => Err(self.invalid(key, &value, &expected)),
         }
     }
 
@@ -181,11 +176,9 @@ impl Table {
         let ValueKind::Array(items) = &value.kind else {
             return Err(self.mistyped(key, &value, &expected));
         };
-        let numbers = items.iter().map(allowed).collect::<Option<_>>();
-        match numbers {
-            Some(numbers) => Ok(Some(numbers)),
-            None => Err(self.invalid(key, &value, &expected)),
-        }
+        let numbers: Option<Vec<u64>> = items.iter().map(allowed).collect();
+        let numbers = numbers.ok_or_else(|| self.invalid(key, &value, &expected))?;
+        Ok(Some(numbers))
     }
 
     /// Takes a table.

@@ -149,11 +149,11 @@ impl Offloader {
 
     /// Until the next round, which begins at once if somebody waits for it.
     fn idle(&self, now: Timestamp) -> Stage {
-        let retry = self.care.retry.rests_until().filter(|at| *at > now);
         if !self.care.suspects.is_empty() {
             return Stage::Idle(self.soonest().max(now));
         }
         let next = now + self.policy.care_interval;
+        let retry = self.care.retry.rests_until().filter(|at| *at > now);
         Stage::Idle(retry.map_or(next, |at| at.min(next)))
     }
 
