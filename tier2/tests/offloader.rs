@@ -136,6 +136,22 @@ struct World {
     lost_trims: u32,
 }
 
+/// Of the puts under keys with `part` in them, this one stores an object of no bytes.
+fn emptied(part: &'static str, nth: u32) -> Fault {
+    let mut puts = 0;
+    Box::new(move |ask| match ask {
+        ObjectAsk::PutIfAbsent { key, .. } if key.as_str().contains(part) => {
+            puts += 1;
+            if puts == nth {
+                Wrong::Emptied
+            } else {
+                Wrong::Nothing
+            }
+        }
+        _ => Wrong::Nothing,
+    })
+}
+
 /// A put of the first half; anything else as it is.
 fn cut(ask: &ObjectAsk) -> ObjectAsk {
     let mut cut = ask.clone();
@@ -1078,18 +1094,7 @@ fn what_is_begun_anew_comes_before_what_stands_behind_it_wherever_a_trim_falls()
         for most in 1..30 {
             for trimmed in 9..18 {
                 let mut world = World::new(policy());
-                let mut puts = 0;
-                world.fault = Box::new(move |ask| match ask {
-                    ObjectAsk::PutIfAbsent { key, .. } if key.as_str().ends_with(".seg") => {
-                        puts += 1;
-                        if puts == spoiled {
-                            Wrong::Emptied
-                        } else {
-                            Wrong::Nothing
-                        }
-                    }
-                    _ => Wrong::Nothing,
-                });
+                world.fault = emptied(".seg", spoiled);
                 let rest = world.log.split_off(24);
                 world.run(world.now + Duration::from_secs(100), most);
                 // More is released, and the register takes its time.
@@ -1274,15 +1279,7 @@ fn a_copy_of_the_manifest_that_came_to_be_empty_is_put_anew() {
     world.run_for(200);
     // Nothing is moved any more that would make another one anyway.
     world.take_over(policy());
-    let mut is_first = true;
-    world.fault = Box::new(move |ask| match ask {
-        ObjectAsk::PutIfAbsent { key, .. }
-            if key.as_str().contains("manifest") && std::mem::take(&mut is_first) =>
-        {
-            Wrong::Emptied
-        }
-        _ => Wrong::Nothing,
-    });
+    world.fault = emptied("/manifest/", 1);
     let puts = world.puts.len();
     world.run_for(400);
     let copies = world.puts.len() - puts;
@@ -1337,18 +1334,7 @@ fn what_follows_a_copy_of_an_empty_manifest_is_found_by_the_segments() {
 #[test]
 fn what_waits_for_being_deleted_is_not_found_wanting() {
     let mut world = World::new(policy());
-    let mut puts = 0;
-    world.fault = Box::new(move |ask| match ask {
-        ObjectAsk::PutIfAbsent { key, .. } if key.as_str().ends_with(".seg") => {
-            puts += 1;
-            if puts == 2 {
-                Wrong::Emptied
-            } else {
-                Wrong::Nothing
-            }
-        }
-        _ => Wrong::Nothing,
-    });
+    world.fault = emptied(".seg", 2);
     world.run_for(30);
     let manifest = &world.held.manifest;
     assert_ne!(manifest.dropped().len(), 0);
