@@ -30,6 +30,7 @@
 
 #![deny(missing_docs)]
 
+mod crc32c;
 mod ids;
 mod node_set;
 pub mod planted;
@@ -40,6 +41,7 @@ mod record;
 mod rng;
 mod time;
 
+pub use crc32c::{crc32c, crc32c_append};
 pub use ids::{
     Address, ClientId, Epoch, Incarnation, LogId, Lsn, NodeId, Offset, ParseLsnError, ProducerId,
     Token,

@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hstore_core::{Epoch, Incarnation, LogId, NodeId, NodeSet, Timestamp, probe};
+use hstore_core::{Epoch, Incarnation, LogId, NodeId, NodeSet, Timestamp, crc32c, probe};
 
 use crate::effects::Env;
 use crate::message::{Heartbeat, Message, Pulse, Sequencing};
@@ -315,5 +315,5 @@ impl Detector {
 /// How well a node is placed to sequence a log: rendezvous hashing spreads logs over nodes.
 fn weight(log: LogId, node: NodeId) -> (u32, NodeId) {
     let key = [&log.0.to_le_bytes()[..], &[node.0]].concat();
-    (crc32c::crc32c(&key), node)
+    (crc32c(&key), node)
 }

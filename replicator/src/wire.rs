@@ -30,6 +30,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use hstore_core::{crc32c, crc32c_append};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -236,7 +237,7 @@ fn word(header: &[u8; HEADER_BYTES], at: usize) -> u32 {
 }
 
 fn checksum(version: u8, body: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&[version]), body)
+    crc32c_append(crc32c(&[version]), body)
 }
 
 #[cfg(test)]

@@ -44,10 +44,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hstore_core::Rng;
 use hstore_core::ports::file_system::{
     FileError, FileErrorKind, FileId, FileSystem, LockId, PathKind,
 };
+use hstore_core::{Rng, crc32c_append};
 
 pub use faults::{DiskFault, FaultId, FileClass, Operations};
 use faults::{Faults, UNREADABLE};
@@ -633,7 +633,7 @@ impl FileSystem for SimDisk {
             let names = medium.names.list(path)?;
             op.len = names.len() as u64;
             op.crc32c = names.iter().fold(0, |crc, name| {
-                crc32c::crc32c_append(crc32c::crc32c_append(crc, name.as_bytes()), b"/")
+                crc32c_append(crc32c_append(crc, name.as_bytes()), b"/")
             });
             Ok(names)
         })

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hstore_core::Rng;
 use hstore_core::ports::file_system::{FileErrorKind, FileSystem};
+use hstore_core::{Rng, crc32c};
 use hstore_sim::disk::{
     DiskFault, FaultId, FileClass, FileOpKind, Operations, PowerLoss, SharedDisk, SimDisk,
 };
@@ -325,7 +325,7 @@ fn every_operation_is_recorded_with_its_bytes() {
     disk.sync_dir("a").expect("the directory is there");
     disk.remove("a/f").expect_err("the file was renamed");
     let record: Vec<String> = disk.drain_ops().map(|op| op.to_string()).collect();
-    let crc = |content: &[u8]| crc32c::crc32c(content);
+    let crc = |content: &[u8]| crc32c(content);
     assert_eq!(
         record,
         [

@@ -165,13 +165,16 @@ struct Cache {
     bytes: usize,
     bytes_max: usize,
     /// Blocks that were given up, oldest first, and their bytes: once nobody has a part in one any more, another
-    /// takes its memory, and need not clear it.
+    /// takes its memory, and need not clear it. See [`RETIRED_PART`].
     retired: VecDeque<(Block, usize)>,
     retired_bytes: usize,
 }
 
 /// Beside what the cache holds, this part of it may wait for being used again.
 const RETIRED_PART: usize = 4;
+
+/// So many of those that wait for it are looked at for memory to use again.
+const RETIRED_TRIED: usize = 16;
 
 /// What is left of one block takes no more than this part of the cache.
 const REST_PART: usize = 4;
@@ -220,23 +223,30 @@ impl Cache {
         while self.bytes > self.bytes_max {
             let (_, (given_up, bytes)) = self.pieces.pop_lru().expect("there are bytes in it");
             self.bytes -= bytes;
-            if let Cached::Block(block) = given_up
-                && (self.retired_bytes + bytes) * RETIRED_PART <= self.bytes_max
-            {
+            if let Cached::Block(block) = given_up {
                 self.retired_bytes += bytes;
                 self.retired.push_back((block, bytes));
             }
+        }
+        while self.retired_bytes * RETIRED_PART > self.bytes_max {
+            let (_, bytes) = self.retired.pop_front().expect("there are bytes in it");
+            self.retired_bytes -= bytes;
         }
     }
 
     /// Where a block of so many bytes is to lie: it has to take about as much memory as it is counted for.
     fn room(&mut self, bytes: usize) -> BytesMut {
-        while let Some((block, retired)) = self.retired.pop_front() {
-            self.retired_bytes -= retired;
-            if let Some(room) = block.into_room()
-                && (bytes..=bytes + bytes / 4).contains(&room.capacity())
-            {
-                return room;
+        for _ in 0..self.retired.len().min(RETIRED_TRIED) {
+            let (block, retired) = self.retired.pop_front().expect("there is one");
+            match block.into_room() {
+                Ok(room) => {
+                    self.retired_bytes -= retired;
+                    if (bytes..=bytes + bytes / 4).contains(&room.capacity()) {
+                        return room;
+                    }
+                }
+                // It is being told, or a part of it is kept.
+                Err(block) => self.retired.push_back((block, retired)),
             }
         }
         // The next one may be a little longer.
@@ -684,6 +694,7 @@ mod tests {
             assert!(self.bytes <= self.bytes_max);
             let retired: usize = self.retired.iter().map(|(_, bytes)| bytes).sum();
             assert_eq!(self.retired_bytes, retired);
+            assert!(retired * RETIRED_PART <= self.bytes_max);
         }
     }
 

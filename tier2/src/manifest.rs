@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use hstore_core::ports::object_store::ObjectKey;
-use hstore_core::{Epoch, LogId, Lsn, WallTime, planted};
+use hstore_core::{Epoch, LogId, Lsn, WallTime, crc32c, planted};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -616,7 +616,7 @@ impl Manifest {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let body = postcard::to_stdvec(self).expect("plain data can be written");
-        let crc32c = crc32c::crc32c(&body).to_le_bytes();
+        let crc32c = crc32c(&body).to_le_bytes();
         [&[VERSION][..], &crc32c, &body].concat().into()
     }
 
@@ -631,8 +631,8 @@ impl Manifest {
         if version != VERSION {
             return Err(ManifestError::Version(version));
         }
-        let (crc32c, body) = rest.split_first_chunk().ok_or(ManifestError::Damaged)?;
-        if crc32c::crc32c(body) != u32::from_le_bytes(*crc32c) {
+        let (expected, body) = rest.split_first_chunk().ok_or(ManifestError::Damaged)?;
+        if crc32c(body) != u32::from_le_bytes(*expected) {
             return Err(ManifestError::Damaged);
         }
         postcard::from_bytes(body).map_err(|_| ManifestError::Damaged)

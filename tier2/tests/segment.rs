@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hstore_core::{
     Attributes, LogId, Lsn, Offset, ProducerId, ProducerSequence, Record, Stamp, Stamped, Token,
-    WallTime,
+    WallTime, crc32c, crc32c_append,
 };
 use hstore_replicator::reader::{Delivery, GapKind};
 use hstore_tier2::segment::{
@@ -207,15 +207,15 @@ mod forged {
     fn sealed(mut bytes: Vec<u8>) -> Bytes {
         let length = bytes.len();
         let (footer, index) = (length - 112, length - 112 - 48);
-        let block = crc32c::crc32c(&bytes[8..index]);
+        let block = crc32c(&bytes[8..index]);
         bytes[index + 44..index + 48].copy_from_slice(&block.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[index..footer]);
+        let crc = crc32c(&bytes[index..footer]);
         bytes[footer + 68..footer + 72].copy_from_slice(&crc.to_le_bytes());
         let hash = xxhash_rust::xxh3::xxh3_128(&bytes[..footer]);
         // As `put_u128_le` has it.
         bytes[footer + 80..footer + 96].copy_from_slice(&hash.to_le_bytes());
-        let crc = crc32c::crc32c_append(
-            crc32c::crc32c(&bytes[footer..footer + 96]),
+        let crc = crc32c_append(
+            crc32c(&bytes[footer..footer + 96]),
             &bytes[length - 12..length - 8],
         );
         bytes[length - 16..length - 12].copy_from_slice(&crc.to_le_bytes());

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use hstore_core::crc32c;
 use hstore_core::ports::file_system::{FileError, FileErrorKind};
 
 use super::Failure;
@@ -128,7 +129,7 @@ impl FileOp {
     pub(super) fn covers(&mut self, offset: usize, content: &[u8]) {
         self.offset = offset as u64;
         self.len = content.len() as u64;
-        self.crc32c = crc32c::crc32c(content);
+        self.crc32c = crc32c(content);
     }
 
     pub(super) fn error(&self, failure: Failure) -> FileError {

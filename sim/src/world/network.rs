@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hstore_core::{Address, Lsn, NodeId, Rng, Timestamp};
+use hstore_core::{Address, Lsn, NodeId, Rng, Timestamp, crc32c};
 use hstore_node::Input;
 use hstore_replicator::client::ClientOutputs;
 use hstore_replicator::message::{ColdTold, Message, RegisterStep, StorageAnswer};
@@ -179,7 +179,7 @@ impl World {
                 "from": from.to_string(),
                 "to": to.to_string(),
                 "bytes": frame.len(),
-                "crc32c": format!("{:08x}", crc32c::crc32c(&frame)),
+                "crc32c": format!("{:08x}", crc32c(&frame)),
                 "says": describe(),
             })
         });

@@ -32,6 +32,8 @@
 
 use std::ops::Range;
 
+use hstore_core::{crc32c, crc32c_append};
+
 /// The longest batch, encoded. Encoding adds about 100 bytes to each record's payload.
 pub const BATCH_BYTES_MAX: usize = 32 << 20;
 
@@ -168,7 +170,7 @@ fn checksum(generation: u64, position: u64, checked: &[u8]) -> u32 {
     let mut place = [0; 16];
     place[..8].copy_from_slice(&generation.to_le_bytes());
     place[8..].copy_from_slice(&position.to_le_bytes());
-    crc32c::crc32c_append(crc32c::crc32c(&place), checked)
+    crc32c_append(crc32c(&place), checked)
 }
 
 /// A little-endian number of at most 8 bytes.

@@ -5,6 +5,8 @@
 //! that is cut by the end of a block each part is a fragment. What is left of a block after a fragment that
 //! makes no sense is passed over.
 
+use hstore_core::crc32c;
+
 /// Bytes of a block.
 pub(super) const BLOCK_BYTES: usize = 32 << 10;
 /// What stands before a fragment's content.
@@ -37,7 +39,7 @@ impl Fragment {
     /// The checksum that it should have, if its end is in the block.
     pub(super) fn expected_checksum(&self, block: &[u8]) -> Option<u32> {
         let body = block.get(self.start + HEADER_BYTES - 1..self.end)?;
-        Some(masked(crc32c::crc32c(body)))
+        Some(masked(crc32c(body)))
     }
 }
 
@@ -51,6 +53,6 @@ fn masked(crc: u32) -> u32 {
 pub(super) fn fragment(kind: u8, content: &[u8]) -> Vec<u8> {
     let body = [&[kind], content].concat();
     let length = (content.len() as u16).to_le_bytes();
-    let checksum = masked(crc32c::crc32c(&body)).to_le_bytes();
+    let checksum = masked(crc32c(&body)).to_le_bytes();
     [&checksum[..], &length, &body].concat()
 }

@@ -6,7 +6,7 @@
 #![no_main]
 
 use bytes::{BufMut, Bytes};
-use hstore_core::{LogId, Lsn};
+use hstore_core::{LogId, Lsn, crc32c, crc32c_append};
 use hstore_replicator::reader::Delivery;
 use hstore_tier2::segment::Segment;
 use libfuzzer_sys::fuzz_target;
@@ -26,8 +26,8 @@ fn segment(codec: u8, raw_bytes: u32, last: Lsn, records: u32, block: &[u8]) -> 
     file.put_u32_le(block.len() as u32);
     file.put_u32_le(raw_bytes);
     file.put_u32_le(records);
-    file.put_u32_le(crc32c::crc32c(block));
-    let index_crc32c = crc32c::crc32c(&file[index_at..]);
+    file.put_u32_le(crc32c(block));
+    let index_crc32c = crc32c(&file[index_at..]);
     let body_hash = xxh3_128(&file);
     let footer_at = file.len();
     file.put_u16_le(1);
@@ -44,10 +44,10 @@ fn segment(codec: u8, raw_bytes: u32, last: Lsn, records: u32, block: &[u8]) -> 
     file.put_u32_le(1);
     file.put_u32_le(index_crc32c);
     file.put_u32_le(0);
-    file.put_u32_le(crc32c::crc32c(&[]));
+    file.put_u32_le(crc32c(&[]));
     file.put_u128_le(body_hash);
     let tail = (file.len() - index_at + 16) as u32;
-    let crc32c = crc32c::crc32c_append(crc32c::crc32c(&file[footer_at..]), &tail.to_le_bytes());
+    let crc32c = crc32c_append(crc32c(&file[footer_at..]), &tail.to_le_bytes());
     file.put_u32_le(crc32c);
     file.put_u32_le(tail);
     file.extend_from_slice(b"HSTSEGFT");

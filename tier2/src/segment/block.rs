@@ -132,9 +132,10 @@ impl Block {
         }
     }
 
-    /// Its memory, if nobody else has a part in it.
-    pub(crate) fn into_room(self) -> Option<BytesMut> {
-        self.raw.try_into_mut().ok()
+    /// Its memory, if nobody else has a part in it; if somebody has, the block again.
+    pub(crate) fn into_room(self) -> Result<BytesMut, Self> {
+        let raw = self.raw.try_into_mut();
+        raw.map_err(|raw| Self { raw, ..self })
     }
 
     /// What stands in the block. The payloads share its memory.
@@ -180,9 +181,7 @@ impl Block {
             if walk.next > self.last && walk.items[0] != PROOF {
                 return Err(Damage::Contradiction("more stands in it than in its range"));
             }
-            if let Some(delivery) = walk.item(&self.raw, at)? {
-                deliveries.push(delivery);
-            }
+            walk.item(&self.raw, at, deliveries)?;
         }
         if walk.chain.is_some() {
             return Err(Damage::Contradiction("a run of records ends without proof"));
@@ -211,14 +210,20 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn item(&mut self, raw: &Bytes, at: usize) -> Result<Option<Delivery>, Damage> {
+    /// Goes past an item, and appends what it tells of.
+    fn item(
+        &mut self,
+        raw: &Bytes,
+        at: usize,
+        deliveries: &mut Vec<Delivery>,
+    ) -> Result<(), Damage> {
         let broken = Damage::Items { at };
         let (&kind, rest) = self.items.split_first().ok_or(broken.clone())?;
         self.items = rest;
         match kind {
             RECORD | RECORD_WITH_ATTRIBUTES => {
-                let record = self.record(raw, kind == RECORD_WITH_ATTRIBUTES);
-                record.ok_or(broken).map(Some)
+                let delivery = self.record(raw, kind == RECORD_WITH_ATTRIBUTES);
+                deliveries.push(delivery.ok_or(broken)?);
             }
             ANCHOR => {
                 let value = self.chain_value().ok_or(broken)?;
@@ -227,7 +232,6 @@ impl Walk<'_> {
                         "a run of records begins within another",
                     ));
                 }
-                Ok(None)
             }
             PROOF => {
                 let expected = self.chain_value().ok_or(broken.clone())?;
@@ -239,7 +243,6 @@ impl Walk<'_> {
                         found: found.0,
                     });
                 }
-                Ok(None)
             }
             HOLE | BRIDGE | LOSS => {
                 let kind = match kind {
@@ -250,10 +253,11 @@ impl Walk<'_> {
                 if self.chain.is_some() {
                     return Err(Damage::Contradiction("a run of records ends without proof"));
                 }
-                self.gap(kind).ok_or(broken).map(Some)
+                deliveries.push(self.gap(kind).ok_or(broken)?);
             }
-            _ => Err(broken),
+            _ => return Err(broken),
         }
+        Ok(())
     }
 
     fn record(&mut self, raw: &Bytes, has_attributes: bool) -> Option<Delivery> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hstore_core::Lsn;
+use hstore_core::{Lsn, crc32c};
 
 /// A segment that is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -154,7 +154,7 @@ impl Damage {
 
 /// Compares a checksum.
 pub(super) fn checked(bytes: &[u8], expected: u32) -> Result<(), Damage> {
-    let found = crc32c::crc32c(bytes);
+    let found = crc32c(bytes);
     if found == expected {
         Ok(())
     } else {

@@ -1,7 +1,7 @@
 //! The parts of a segment of fixed size, as bytes.
 
 use bytes::{Buf, BufMut};
-use hstore_core::{LogId, Lsn, WallTime};
+use hstore_core::{LogId, Lsn, WallTime, crc32c, crc32c_append};
 
 use super::codec::Codec;
 use super::error::{Damage, Part, SegmentError, checked};
@@ -124,7 +124,7 @@ impl Footer {
         out.put_u128_le(self.body_hash);
         debug_assert_eq!(out.len() - start, FOOTER_BYTES);
         let tail = u32::try_from(self.tail_bytes()).expect("a tail is shorter than 4 GiB");
-        let crc32c = crc32c::crc32c_append(crc32c::crc32c(&out[start..]), &tail.to_le_bytes());
+        let crc32c = crc32c_append(crc32c(&out[start..]), &tail.to_le_bytes());
         out.put_u32_le(crc32c);
         out.put_u32_le(tail);
         out.put_slice(TRAILER.as_bytes());

@@ -1,7 +1,7 @@
 //! Making a segment of what a reader delivers.
 
 use bytes::{Bytes, BytesMut};
-use hstore_core::{LogId, Lsn, WallTime};
+use hstore_core::{LogId, Lsn, WallTime, crc32c};
 use hstore_replicator::reader::{Delivery, GapKind};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -256,7 +256,7 @@ impl SegmentWriter {
                 stored: length(&stored),
                 raw,
                 records: block.records,
-                crc32c: crc32c::crc32c(&stored),
+                crc32c: crc32c(&stored),
             };
             entry.put(&mut self.index);
             self.bytes.extend_from_slice(&stored);
@@ -291,9 +291,9 @@ impl SegmentWriter {
             payload_bytes: self.payload_bytes,
             raw_bytes: self.raw_bytes,
             blocks: self.blocks,
-            index_crc32c: crc32c::crc32c(&index),
+            index_crc32c: crc32c(&index),
             dictionary_bytes: u32::try_from(dictionary.len()).expect("a dictionary is short"),
-            dictionary_crc32c: crc32c::crc32c(&dictionary),
+            dictionary_crc32c: crc32c(&dictionary),
             body_hash: xxh3_128(&bytes),
         };
         footer.put(&mut bytes);
