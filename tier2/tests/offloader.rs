@@ -111,6 +111,8 @@ enum Wrong {
     Emptied,
     /// A put is not answered, and is done very much later.
     VeryLate,
+    /// A get is answered with a bit that is wrong.
+    Garbled,
 }
 
 struct World {
@@ -289,6 +291,15 @@ impl World {
                 }
                 self.store.call(&empty)
             }
+            Wrong::Garbled => self.store.call(ask).map(|answer| match answer {
+                ObjectAnswer::Got(bytes) => {
+                    let mut bytes = bytes.to_vec();
+                    let middle = bytes.len() / 2;
+                    bytes[middle] ^= 1;
+                    ObjectAnswer::Got(bytes.into())
+                }
+                other => other,
+            }),
             Wrong::VeryLate => {
                 self.late.push((self.made + 60, ask.clone()));
                 lost()
@@ -623,6 +634,57 @@ fn damage_in_the_store_is_found_and_noted_and_keeps_the_first_tier_from_forgetti
     world.run_for(200);
     assert_eq!(world.held.manifest.anomaly(second.intent.id), None);
     assert_eq!(world.held.handed, second.intent.last);
+}
+
+/// Whoever reads it then: who looks after it, or who hands it over.
+#[test]
+fn what_is_damaged_on_its_way_is_not_taken_for_damage_in_the_store() {
+    let whole = {
+        let mut world = World::new(forgetful());
+        world.run_for(40);
+        world.held.handed
+    };
+    for garbled in 0..40 {
+        let mut world = World::new(forgetful());
+        let mut gets = 0;
+        world.fault = Box::new(move |ask| match ask {
+            ObjectAsk::Get { key, .. } if key.as_str().ends_with(".seg") => {
+                gets += 1;
+                if gets == garbled {
+                    Wrong::Garbled
+                } else {
+                    Wrong::Nothing
+                }
+            }
+            _ => Wrong::Nothing,
+        });
+        world.run_for(40);
+        let noted = |it: &Event| matches!(it, Event::Anomaly(..));
+        assert!(!world.events.iter().any(noted), "the {garbled}th");
+        assert_eq!(world.held.handed, whole, "the {garbled}th");
+    }
+}
+
+#[test]
+fn what_was_mended_is_found_soon_however_many_segments_there_are() {
+    for rounds in 0..6 {
+        let mut world = World::new(policy());
+        world.run_for(60);
+        let third = world.held.manifest.segments().nth(2).expect("some").clone();
+        let key = third.intent.key(&root(), LOG);
+        let objects = world.store.objects();
+        let bytes = objects.filter(|(it, _)| **it == key).map(|(_, it)| it);
+        let bytes = bytes.last().expect("there").clone();
+        world.store.tamper(&key, Some(bytes.slice(1..)));
+        world.offloader.suspect(third.intent.id);
+        world.run_for(1 + 10 * rounds);
+        let anomaly = |world: &World| world.held.manifest.anomaly(third.intent.id);
+        assert_eq!(anomaly(&world), Some(Anomaly::Damaged));
+        world.store.tamper(&key, Some(bytes));
+        world.run_for(25);
+        assert_eq!(anomaly(&world), None, "after {rounds} rounds");
+        assert!(world.held.manifest.segments().len() > 4);
+    }
 }
 
 #[test]

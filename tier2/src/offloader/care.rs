@@ -2,7 +2,9 @@
 //!
 //! One round after the other, each of one call at a time: all that lies below the log's keys is listed; what was
 //! dropped, what belongs to nothing and what is out of date is deleted, if it is old enough; one segment is read as
-//! a whole, the next one in the next round. That it is not there is believed where the marker is, before and after.
+//! a whole, the next one in the next round, and every other round one that is known to be wrong, if there is any: it
+//! may have been mended. That it is not there is believed where the marker is, before and after; that it is not as it
+//! was written, where it is read so twice: bytes may be damaged on their way.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -28,6 +30,9 @@ pub(super) struct Care {
     stage: Stage,
     /// The last LSN of the segment that was read last.
     looked: Lsn,
+    /// The same, of those that are known to be wrong, and whether the last was one of them.
+    looked_again: Lsn,
+    was_again: bool,
     /// Segments that somebody could not read: they are read next.
     suspects: VecDeque<IntentId>,
     /// The copy of the manifest that the list has to have.
@@ -64,6 +69,8 @@ enum Sight {
     Nothing,
     /// It was not there, and the marker was.
     Marker,
+    /// It was not as it was written.
+    Damage,
 }
 
 /// An object that is to be deleted.
@@ -79,6 +86,8 @@ impl Default for Care {
         Self {
             stage: Stage::Idle(Timestamp::ZERO),
             looked: Lsn::MIN,
+            looked_again: Lsn::MIN,
+            was_again: false,
             suspects: VecDeque::new(),
             expected: None,
             has_copy: false,
@@ -280,22 +289,25 @@ impl Offloader {
                 self.care.stage = Stage::ToDelete(waste);
                 out.push(Effect::Event(Event::Failed(error)));
             }
-            (Stage::Looking(segment, _), Ok(ObjectAnswer::Got(bytes))) => {
+            (Stage::Looking(segment, sight), Ok(ObjectAnswer::Got(bytes))) => {
                 let per_second = self.policy.bytes_per_second;
                 self.calls.charge(now, bytes.len() as u64, per_second);
-                let anomaly = (!segment.is(&bytes)).then_some(Anomaly::Damaged);
-                self.saw(&segment, anomaly, out);
+                match (segment.is(&bytes), sight) {
+                    (true, _) => self.saw(&segment, None, out),
+                    (false, Sight::Damage) => self.saw(&segment, Some(Anomaly::Damaged), out),
+                    (false, _) => self.look_at(segment, Sight::Damage, out),
+                }
             }
             (Stage::Looking(segment, sight), Err(error))
                 if error.kind == ObjectErrorKind::NotFound =>
             {
                 match (sight, self.look_for_marker()) {
                     (Sight::Marker, _) => self.saw(&segment, Some(Anomaly::Missing), out),
-                    (Sight::Nothing, Some(ask)) => {
+                    (_, Some(ask)) => {
                         self.calls.ask(Job::Care, ask, out);
                         self.care.stage = Stage::Confirming(segment);
                     }
-                    (Sight::Nothing, None) => {}
+                    (_, None) => {}
                 }
             }
             (Stage::Confirming(segment), Ok(_)) => self.look_at(segment, Sight::Marker, out),
@@ -333,19 +345,37 @@ impl Offloader {
         self.care.stage = Stage::ToDelete(waste);
     }
 
-    /// Reads the next segment; then the round is over. Uploads wait for it, and not the other way round.
+    /// Reads a segment; then the round is over. Uploads wait for it, and not the other way round.
     fn look(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        let segments = || self.held.manifest.segments();
-        let suspect = self.care.suspects.pop_front();
-        let suspect = suspect.and_then(|id| segments().find(|it| it.intent.id == id));
-        let next = segments().find(|it| it.intent.first > self.care.looked);
-        let Some(segment) = suspect.or(next).or(segments().next()).cloned() else {
+        if let Some(segment) = self.next_to_look_at() {
+            self.look_at(segment, Sight::Nothing, out);
+        } else {
             self.care.suspects.clear();
             self.care.stage = self.idle(now);
-            return;
-        };
-        self.care.looked = segment.intent.last;
-        self.look_at(segment, Sight::Nothing, out);
+        }
+    }
+
+    /// What somebody could not read; else one in turn, of those that are known to be wrong or of all.
+    fn next_to_look_at(&mut self) -> Option<SegmentRef> {
+        let manifest = &self.held.manifest;
+        let suspect = self.care.suspects.pop_front();
+        let suspect = suspect.and_then(|id| manifest.segments().find(|it| it.intent.id == id));
+        if suspect.is_some() {
+            return suspect.cloned();
+        }
+        let is_wrong = |it: &&SegmentRef| manifest.anomaly(it.intent.id).is_some();
+        let again = behind(manifest.segments().filter(is_wrong), self.care.looked_again);
+        if !self.care.was_again
+            && let Some(again) = again
+        {
+            self.care.was_again = true;
+            self.care.looked_again = again.intent.last;
+            return Some(again.clone());
+        }
+        let next = behind(manifest.segments(), self.care.looked)?;
+        self.care.was_again = false;
+        self.care.looked = next.intent.last;
+        Some(next.clone())
     }
 
     fn look_at(&mut self, segment: SegmentRef, sight: Sight, out: &mut Vec<Effect>) {
@@ -389,4 +419,13 @@ impl Offloader {
             out.push(Effect::Event(Event::Anomaly(segment.intent, anomaly)));
         }
     }
+}
+
+/// The next segment behind there; behind the last comes the first.
+fn behind<'a>(
+    segments: impl Iterator<Item = &'a SegmentRef> + Clone,
+    last: Lsn,
+) -> Option<&'a SegmentRef> {
+    let next = segments.clone().find(|it| it.intent.first > last);
+    next.or_else(|| segments.clone().next())
 }

@@ -1,8 +1,8 @@
 //! Handing over: before the first tier may forget a segment, it is read once more, as a whole.
 //!
-//! That it was in order when it was committed may be long ago. What is found wrong is noted in the manifest, and
-//! nothing is handed over from there on as long as it stays so. Nothing is where the [marker](super::marker) does
-//! not stand. What is not there is looked into by [care](super::care).
+//! That it was in order when it was committed may be long ago. What is not there, or not as it was written, is looked
+//! into by [care](super::care), which notes it in the manifest: nothing is handed over from there on as long as it
+//! stays so. Nothing is where the [marker](super::marker) does not stand.
 
 use hstore_core::ports::object_store::{ObjectAnswer, ObjectError, ObjectErrorKind};
 use hstore_core::{Lsn, Timestamp, WallTime};
@@ -10,7 +10,7 @@ use hstore_core::{Lsn, Timestamp, WallTime};
 use super::retry::Retry;
 use super::upload::{read, whole};
 use super::{Effect, Event, Job, Offloader};
-use crate::manifest::{Anomaly, Manifest, SegmentRef};
+use crate::manifest::{Manifest, SegmentRef};
 use crate::policy::hand_upto;
 
 /// What is done about it.
@@ -112,11 +112,12 @@ impl Offloader {
                 self.hand.stage = Stage::Reading(segment);
             }
             (Stage::Reading(segment), Ok(ObjectAnswer::Got(bytes))) => {
-                self.hand.retry = Retry::default();
                 if segment.is(&bytes) {
+                    self.hand.retry = Retry::default();
                     self.hand.sound = self.hand.sound.max(Some(segment.intent.last));
                 } else {
-                    self.saw(&segment, Some(Anomaly::Damaged), out);
+                    self.suspect(segment.intent.id);
+                    self.hand.retry.fail(now, self.policy.backoff);
                 }
             }
             (stage, Err(error)) => {
