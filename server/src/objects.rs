@@ -191,15 +191,20 @@ impl Objects {
         };
         let mut capabilities = Capabilities::ALL;
         let mut root = path;
+        let mut lists_in_order = true;
         let store: Arc<dyn ObjectStore> = match scheme {
             ObjectStoreScheme::Local => {
                 root = Path::default();
+                lists_in_order = false;
                 Arc::new(directory(&parsed)?)
             }
             ObjectStoreScheme::AmazonS3 => {
                 let builder = AmazonS3Builder::new().with_client_options(client);
                 let builder = configured!(builder, AmazonS3ConfigKey, "AWS_", environment, setup);
                 let builder = builder.with_url(url).with_retry(retry);
+                // A directory bucket (S3 Express One Zone) lists in no order.
+                let is_express = builder.get_config_value(&AmazonS3ConfigKey::S3Express);
+                lists_in_order = is_express.as_deref() == Some("false");
                 Arc::new(builder.build().map_err(failed)?)
             }
             ObjectStoreScheme::GoogleCloudStorage => {
@@ -217,13 +222,13 @@ impl Objects {
             ObjectStoreScheme::Http => {
                 // WebDAV has no put that spares what is there.
                 capabilities.put_if_absent = false;
+                lists_in_order = false;
                 let builder = HttpBuilder::new().with_url(&parsed[..url::Position::BeforePath]);
                 let builder = builder.with_client_options(client.with_allow_http(true));
                 Arc::new(builder.with_retry(retry).build().map_err(failed)?)
             }
             _ => return Err(wrong("history is not kept in such a store".to_owned())),
         };
-        let lists_in_order = !matches!(scheme, ObjectStoreScheme::Local | ObjectStoreScheme::Http);
         Ok(Self {
             store,
             root,
@@ -502,4 +507,23 @@ fn cause(error: &Error, text: &str) -> Option<String> {
     };
     // The last link knows best.
     told.last().or_else(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_bucket_is_not_taken_to_list_in_order() {
+        for (said, expected) in [(None, true), (Some("true"), false), (Some("1"), false)] {
+            let said = said.map(|it| ("AWS_S3_EXPRESS".to_owned(), it.to_owned()));
+            let region = ("AWS_REGION".to_owned(), "eu-central-1".to_owned());
+            let objects = Objects::open(
+                "s3://bucket--euc1-az1--x-s3/x",
+                said.into_iter().chain([region]),
+            );
+            let objects = objects.expect("it can be opened");
+            assert_eq!(objects.lists_in_order, expected);
+        }
+    }
 }

@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+use std::vec;
 
 use bytes::{Bytes, BytesMut};
 use hstore_core::ports::object_store::{
@@ -154,8 +155,25 @@ struct Read {
 enum Cached {
     Tail(Arc<Segment>),
     Block(Block),
-    /// Checked already, and told once.
-    Rest(Vec<Delivery>),
+    Rest(Rest),
+}
+
+/// What stands in a block, or what a read left of it: checked already, and told once.
+#[derive(Clone, Debug)]
+struct Rest {
+    coming: vec::IntoIter<Delivery>,
+    /// What it takes: all of its own memory, and the block's, as its payloads are there.
+    bytes: usize,
+}
+
+impl Rest {
+    fn new(deliveries: Vec<Delivery>, raw: u32) -> Self {
+        let bytes = raw as usize + deliveries.capacity() * size_of::<Delivery>();
+        Self {
+            coming: deliveries.into_iter(),
+            bytes,
+        }
+    }
 }
 
 /// Pieces, bounded in bytes.
@@ -169,6 +187,9 @@ struct Cache {
     retired: VecDeque<(Block, usize)>,
     retired_bytes: usize,
 }
+
+/// A piece takes about so much beside its own bytes and those of its key.
+const PLACE_BYTES: usize = size_of::<((ObjectKey, Piece), (Cached, usize))>() + 64;
 
 /// Beside what the cache holds, this part of it may wait for being used again.
 const RETIRED_PART: usize = 4;
@@ -190,7 +211,7 @@ impl Cache {
     }
 
     /// What is left of a block from `next` on, and no longer here.
-    fn take_rest(&mut self, key: &ObjectKey, next: Lsn) -> Option<Vec<Delivery>> {
+    fn take_rest(&mut self, key: &ObjectKey, next: Lsn) -> Option<Rest> {
         let (rest, bytes) = self.pieces.pop(&(key.clone(), Piece::Rest(next)))?;
         probe!("cold.goes-on-within-a-block");
         self.bytes -= bytes;
@@ -200,10 +221,9 @@ impl Cache {
         }
     }
 
-    /// Keeps what a read left of a block of so many bytes. Its payloads keep the block's memory, and so it counts for
-    /// all of that.
-    fn put_rest(&mut self, key: &ObjectKey, next: Lsn, rest: Vec<Delivery>, block: usize) {
-        let bytes = block + rest.capacity() * size_of::<Delivery>();
+    /// Keeps what a read left of a block.
+    fn put_rest(&mut self, key: &ObjectKey, next: Lsn, rest: Rest) {
+        let bytes = rest.bytes;
         // What is much for the cache would drive out what is needed before it.
         if bytes * REST_PART > self.bytes_max {
             return;
@@ -217,6 +237,7 @@ impl Cache {
     }
 
     fn put(&mut self, key: &ObjectKey, piece: Piece, cached: Cached, bytes: usize) {
+        let bytes = bytes + PLACE_BYTES + key.as_str().len();
         let before = self.pieces.put((key.clone(), piece), (cached, bytes));
         self.bytes += bytes;
         self.bytes -= before.map_or(0, |(_, bytes)| bytes);
@@ -264,8 +285,9 @@ impl Cache {
             let last = call.segment.intent.last;
             let tail = open_tail(call.log, &call.segment, bytes);
             let tail = tail.map_err(|error| damaged(error, last))?;
+            let size = bytes.len() + size_of::<Segment>() + size_of_val(tail.blocks());
             let cached = Cached::Tail(Arc::new(tail));
-            self.put(&call.key, Piece::Tail, cached.clone(), bytes.len());
+            self.put(&call.key, Piece::Tail, cached.clone(), size);
             return Ok(vec![(Piece::Tail, cached)]);
         };
         let start = tail.range(blocks.start).start;
@@ -455,9 +477,9 @@ impl ColdReads {
                 .block_of(read.next)
                 .expect("the segment's range is its blocks'");
             let BlockEntry { last, raw, .. } = tail.blocks()[block];
-            let start = read.told.len();
-            if let Some(mut rest) = self.cache.take_rest(&key, read.next) {
-                read.told.append(&mut rest);
+            let rest = self.cache.take_rest(&key, read.next);
+            let mut rest = if let Some(rest) = rest {
+                rest
             } else {
                 let Some(Cached::Block(opened)) = find(&mut self.cache, Piece::Block(block)) else {
                     let ahead = read.asked.ahead_bytes;
@@ -465,20 +487,23 @@ impl ColdReads {
                     read.waits_for = Some((key, Piece::Block(block)));
                     break;
                 };
-                if let Err(damage) = opened.append_to(&mut read.told) {
-                    let error = damage.of(tail.blocks()[block].part(block));
-                    failed = Some(ColdError::Damaged { key, error, last });
-                    break;
+                match opened.deliveries() {
+                    Ok(deliveries) => Rest::new(deliveries, raw),
+                    Err(damage) => {
+                        let error = damage.of(tail.blocks()[block].part(block));
+                        failed = Some(ColdError::Damaged { key, error, last });
+                        break;
+                    }
                 }
-            }
-            let rest = read.choose(start);
+            };
+            read.take(&mut rest.coming);
             // Whoever reads ahead goes on from here, and does not come back to what it has read: that need not drive
             // out what others read.
             if read.asked.ahead_bytes > 0 {
                 if read.next > last {
                     self.cache.demote(&key, Piece::Block(block));
                 } else if read.next < read.asked.until {
-                    self.cache.put_rest(&key, read.next, rest, raw as usize);
+                    self.cache.put_rest(&key, read.next, rest);
                 }
             }
         }
@@ -570,7 +595,7 @@ fn pieces(call: &Call) -> Vec<Piece> {
 impl Read {
     /// It is over, or goes no further. What was told counts; whoever reads on from there hears the rest.
     fn ended(self, read: u64, failed: Option<ColdError>) -> ColdAnswer {
-        let is_short = !self.is_over(self.told.len());
+        let is_short = !self.is_over();
         let elsewhere = is_short.then_some(ColdError::Elsewhere(self.next));
         let told = match failed.or(elsewhere) {
             Some(error) if self.told.is_empty() => Err(error),
@@ -581,7 +606,7 @@ impl Read {
 
     /// The segment to go on with, and its key; `None` if the read is over.
     fn place(&mut self, root: &ObjectKey) -> Option<(SegmentRef, ObjectKey)> {
-        if self.is_over(self.told.len()) {
+        if self.is_over() {
             return None;
         }
         let is_over = |(segment, _): &(SegmentRef, _)| segment.intent.last < self.next;
@@ -602,47 +627,40 @@ impl Read {
         (segment.intent.first <= self.next).then(|| self.place.clone())?
     }
 
-    /// Whether it is over with so many records and gaps.
-    fn is_over(&self, told: usize) -> bool {
+    fn is_over(&self) -> bool {
         self.next >= self.asked.until
             || self.told_bytes >= self.asked.limit_bytes
-            || told >= self.asked.limit.max(1)
+            || self.told.len() >= self.asked.limit.max(1)
     }
 
-    /// Keeps what is wanted of what was told from `start` on, and gives back what is left behind that.
-    fn choose(&mut self, start: usize) -> Vec<Delivery> {
-        let mut told = std::mem::take(&mut self.told);
-        let (mut wanted, mut end) = (start, start);
-        for delivery in &mut told[start..] {
-            if self.is_over(start + end - wanted) {
-                break;
-            }
-            end += 1;
+    /// Takes what is wanted of what comes, until it is over.
+    fn take(&mut self, coming: &mut vec::IntoIter<Delivery>) {
+        let wanted = self.asked.limit.max(1).saturating_sub(self.told.len());
+        self.told.reserve(coming.len().min(wanted));
+        while !self.is_over()
+            && let Some(mut delivery) = coming.next()
+        {
             let last = delivery.last();
             if last < self.next {
-                wanted = end;
                 continue;
             }
             // Records are in the order of their times: behind the first of it all are.
             if let Some(time) = self.asked.time {
-                let is_of_it = matches!(delivery, Delivery::Record(_, it) if it.stamp.time >= time);
+                let is_of_it =
+                    matches!(&delivery, Delivery::Record(_, it) if it.stamp.time >= time);
                 if !is_of_it {
                     self.next = last.successor();
-                    wanted = end;
                     continue;
                 }
                 self.asked.time = None;
             }
-            match delivery {
+            match &mut delivery {
                 Delivery::Record(_, it) => self.told_bytes += it.record.payload.len().max(1),
                 Delivery::Gap { first, .. } => *first = self.next,
             }
             self.next = last.successor();
+            self.told.push(delivery);
         }
-        let left = told.split_off(end);
-        told.drain(start..wanted);
-        self.told = told;
-        left
     }
 }
 
@@ -682,7 +700,7 @@ mod tests {
         fn rests(&self) -> Vec<(Lsn, usize, usize)> {
             let pieces = self.pieces.iter();
             let rests = pieces.filter_map(|((_, piece), (cached, bytes))| match (piece, cached) {
-                (Piece::Rest(next), Cached::Rest(rest)) => Some((*next, rest.len(), *bytes)),
+                (Piece::Rest(next), Cached::Rest(rest)) => Some((*next, rest.coming.len(), *bytes)),
                 _ => None,
             });
             rests.collect()
@@ -692,6 +710,7 @@ mod tests {
             let counted: usize = self.pieces.iter().map(|(_, (_, bytes))| bytes).sum();
             assert_eq!(self.bytes, counted);
             assert!(self.bytes <= self.bytes_max);
+            assert!(self.bytes >= self.pieces.len() * PLACE_BYTES);
             let retired: usize = self.retired.iter().map(|(_, bytes)| bytes).sum();
             assert_eq!(self.retired_bytes, retired);
             assert!(retired * RETIRED_PART <= self.bytes_max);

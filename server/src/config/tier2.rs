@@ -41,6 +41,8 @@ const AGE_MS_MAX: u64 = 100 * 366 * 24 * 3_600_000;
 const SEGMENT_KIB_MAX: u64 = 128 << 10;
 /// A PiB.
 const KIB_MAX: u64 = 1 << 40;
+/// Whoever reads a single record reads a block.
+const BLOCK_KIB_MAX: u64 = 1 << 10;
 
 /// The second tier of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +79,7 @@ pub(super) fn parse(name: &str, mut table: Table) -> Result<Tier2, ConfigError> 
         "zstd" => Some(Codec::Zstd),
         _ => None,
     })?;
-    let block = kib(&mut table, "block_kib", 1 << 16)?;
+    let block = kib(&mut table, "block_kib", BLOCK_KIB_MAX)?;
     let writer = WriterOptions::default();
     policy.writer = WriterOptions {
         codec: codec.unwrap_or(writer.codec),

@@ -143,22 +143,6 @@ impl Block {
     /// # Errors
     /// If it is not what was written.
     pub fn deliveries(&self) -> Result<Vec<Delivery>, Damage> {
-        let mut deliveries = Vec::new();
-        self.append_to(&mut deliveries)?;
-        Ok(deliveries)
-    }
-
-    /// Appends what stands in the block; nothing of it if it is not what was written.
-    pub(crate) fn append_to(&self, deliveries: &mut Vec<Delivery>) -> Result<(), Damage> {
-        let before = deliveries.len();
-        let read = self.read(deliveries);
-        if read.is_err() {
-            deliveries.truncate(before);
-        }
-        read
-    }
-
-    fn read(&self, deliveries: &mut Vec<Delivery>) -> Result<(), Damage> {
         let broken = |at| Damage::Items { at };
         let length = self.raw.first_chunk().ok_or(broken(0))?;
         let end = LENGTH_BYTES + u32::from_le_bytes(*length) as usize;
@@ -173,27 +157,26 @@ impl Block {
         };
         // An item is a byte at least: a record that is not there takes no memory.
         let room = items.len().min(self.records as usize + 1);
-        deliveries.reserve(room);
-        let before = deliveries.len();
+        let mut deliveries = Vec::with_capacity(room);
         while !walk.items.is_empty() {
             let at = end - walk.items.len();
             // Behind the last record comes the proof of its run.
             if walk.next > self.last && walk.items[0] != PROOF {
                 return Err(Damage::Contradiction("more stands in it than in its range"));
             }
-            walk.item(&self.raw, at, deliveries)?;
+            walk.item(&self.raw, at, &mut deliveries)?;
         }
         if walk.chain.is_some() {
             return Err(Damage::Contradiction("a run of records ends without proof"));
         }
         if walk.payload != self.raw.len()
-            || deliveries[before..].last().map(Delivery::last) != Some(self.last)
+            || deliveries.last().map(Delivery::last) != Some(self.last)
         {
             return Err(Damage::Contradiction(
                 "it does not fill its range, or its bytes",
             ));
         }
-        Ok(())
+        Ok(deliveries)
     }
 }
 
