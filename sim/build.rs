@@ -21,7 +21,9 @@ const SOURCES: [&str; 12] = [
 ];
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+    // As cargo says now: checkouts that share a target directory share this program.
+    let crate_root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let root = crate_root
         .parent()
         .expect("the crate lies in the workspace");
     println!("cargo::rustc-env=HSTORE_REVISION={}", revision(root));
