@@ -138,19 +138,20 @@ struct World {
     lost_trims: u32,
 }
 
-/// Of the puts under keys with `part` in them, this one stores an object of no bytes.
-fn emptied(part: &'static str, nth: u32) -> Fault {
-    let mut puts = 0;
-    Box::new(move |ask| match ask {
-        ObjectAsk::PutIfAbsent { key, .. } if key.as_str().contains(part) => {
-            puts += 1;
-            if puts == nth {
-                Wrong::Emptied
-            } else {
-                Wrong::Nothing
-            }
+/// Of the calls under keys with `part` in them this one goes wrong: of the gets, if it is garbled, else of the puts.
+fn once(wrong: Wrong, part: &'static str, nth: u32) -> Fault {
+    let mut calls = 0;
+    Box::new(move |ask| {
+        let key = match (ask, wrong) {
+            (ObjectAsk::Get { key, .. }, Wrong::Garbled) => key,
+            (ObjectAsk::PutIfAbsent { key, .. }, wrong) if wrong != Wrong::Garbled => key,
+            _ => return Wrong::Nothing,
+        };
+        if !key.as_str().contains(part) {
+            return Wrong::Nothing;
         }
-        _ => Wrong::Nothing,
+        calls += 1;
+        if calls == nth { wrong } else { Wrong::Nothing }
     })
 }
 
@@ -335,6 +336,13 @@ impl World {
 
     fn run_for(&mut self, seconds: u64) {
         self.run(self.now + Duration::from_secs(seconds), u64::MAX);
+    }
+
+    /// What an object holds, which is there.
+    fn bytes(&self, key: &ObjectKey) -> Bytes {
+        let mut objects = self.store.objects();
+        let (_, bytes) = objects.find(|(it, _)| *it == key).expect("it is there");
+        bytes.clone()
     }
 
     /// What lies in the second tier is the log, once, and nothing else lies in the store.
@@ -605,13 +613,7 @@ fn damage_in_the_store_is_found_and_noted_and_keeps_the_first_tier_from_forgetti
     let second = world.held.manifest.segments().nth(1).expect("some").clone();
     let third = world.held.manifest.segments().nth(2).expect("some").clone();
     let key = second.intent.key(&root(), LOG);
-    let whole = world
-        .store
-        .objects()
-        .find(|(it, _)| **it == key)
-        .expect("there")
-        .1
-        .clone();
+    let whole = world.bytes(&key);
     let mut bytes = whole.to_vec();
     bytes[100] ^= 1;
     world.store.tamper(&key, Some(bytes.into()));
@@ -646,18 +648,7 @@ fn what_is_damaged_on_its_way_is_not_taken_for_damage_in_the_store() {
     };
     for garbled in 0..40 {
         let mut world = World::new(forgetful());
-        let mut gets = 0;
-        world.fault = Box::new(move |ask| match ask {
-            ObjectAsk::Get { key, .. } if key.as_str().ends_with(".seg") => {
-                gets += 1;
-                if gets == garbled {
-                    Wrong::Garbled
-                } else {
-                    Wrong::Nothing
-                }
-            }
-            _ => Wrong::Nothing,
-        });
+        world.fault = once(Wrong::Garbled, ".seg", garbled);
         world.run_for(40);
         let noted = |it: &Event| matches!(it, Event::Anomaly(..));
         assert!(!world.events.iter().any(noted), "the {garbled}th");
@@ -672,9 +663,7 @@ fn what_was_mended_is_found_soon_however_many_segments_there_are() {
         world.run_for(60);
         let third = world.held.manifest.segments().nth(2).expect("some").clone();
         let key = third.intent.key(&root(), LOG);
-        let objects = world.store.objects();
-        let bytes = objects.filter(|(it, _)| **it == key).map(|(_, it)| it);
-        let bytes = bytes.last().expect("there").clone();
+        let bytes = world.bytes(&key);
         world.store.tamper(&key, Some(bytes.slice(1..)));
         world.offloader.suspect(third.intent.id);
         world.run_for(1 + 10 * rounds);
@@ -1108,13 +1097,7 @@ fn the_manifest_comes_back_from_the_store_alone() {
         (manifest.clone(), Vec::new())
     );
     // By the segments, if the copy is damaged or gone.
-    let bytes = world
-        .store
-        .objects()
-        .find(|(it, _)| **it == copy)
-        .expect("there")
-        .1
-        .clone();
+    let bytes = world.bytes(&copy);
     world
         .store
         .tamper(&copy, Some(bytes.slice(..bytes.len() - 1)));
@@ -1132,13 +1115,7 @@ fn the_manifest_comes_back_from_the_store_alone() {
     assert_eq!(found.manifest.next(), manifest.next());
     // What is damaged is passed over, and what lies before it is out of reach.
     let third = segments[2].intent.key(&root(), LOG);
-    let bytes = world
-        .store
-        .objects()
-        .find(|(it, _)| **it == third)
-        .expect("there")
-        .1
-        .clone();
+    let bytes = world.bytes(&third);
     world.store.tamper(&third, Some(bytes.slice(1..)));
     let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
     assert!(found.manifest.segments().eq(&segments[3..]));
@@ -1156,7 +1133,7 @@ fn what_is_begun_anew_comes_before_what_stands_behind_it_wherever_a_trim_falls()
         for most in 1..30 {
             for trimmed in 9..18 {
                 let mut world = World::new(policy());
-                world.fault = emptied(".seg", spoiled);
+                world.fault = once(Wrong::Emptied, ".seg", spoiled);
                 let rest = world.log.split_off(24);
                 world.run(world.now + Duration::from_secs(100), most);
                 // More is released, and the register takes its time.
@@ -1227,8 +1204,7 @@ fn a_segment_of_another_log_or_range_is_passed_over() {
     writer.push(&hole).expect("it is the first");
     let of_another_log = writer.finish().expect("it is not empty").bytes;
     let second = segments[1].intent.key(&root(), LOG);
-    let of_another_range = world.store.objects().find(|(it, _)| **it == second);
-    let of_another_range = of_another_range.expect("it is there").1.clone();
+    let of_another_range = world.bytes(&second);
     for bytes in [of_another_log, of_another_range] {
         world.store.tamper(&key, Some(bytes));
         let found = rebuild(&mut world.store, &root(), LOG).expect("the store answers");
@@ -1341,7 +1317,7 @@ fn a_copy_of_the_manifest_that_came_to_be_empty_is_put_anew() {
     world.run_for(200);
     // Nothing is moved any more that would make another one anyway.
     world.take_over(policy());
-    world.fault = emptied("/manifest/", 1);
+    world.fault = once(Wrong::Emptied, "/manifest/", 1);
     let puts = world.puts.len();
     world.run_for(400);
     let copies = world.puts.len() - puts;
@@ -1355,12 +1331,7 @@ fn a_manifest_from_the_store_brings_nothing_back_that_was_given_up() {
     let mut world = World::new(policy());
     world.run_for(200);
     let first = world.held.manifest.segments().next().expect("some").intent;
-    let objects = world.store.objects();
-    let bytes = objects
-        .filter(|(key, _)| **key == first.key(&root(), LOG))
-        .map(|(_, bytes)| bytes.clone())
-        .next()
-        .expect("it is there");
+    let bytes = world.bytes(&first.key(&root(), LOG));
     world.trim = world.log[world.log.len() - 1].last();
     world.run_for(400);
     assert_eq!(world.held.manifest.segments().len(), 0);
@@ -1396,7 +1367,7 @@ fn what_follows_a_copy_of_an_empty_manifest_is_found_by_the_segments() {
 #[test]
 fn what_waits_for_being_deleted_is_not_found_wanting() {
     let mut world = World::new(policy());
-    world.fault = emptied(".seg", 2);
+    world.fault = once(Wrong::Emptied, ".seg", 2);
     world.run_for(30);
     let manifest = &world.held.manifest;
     assert_ne!(manifest.dropped().len(), 0);
